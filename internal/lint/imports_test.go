@@ -1,0 +1,151 @@
+package lint
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/varvedb/varve"
+
+// order lists the packages of the module from top to bottom, relative to the
+// module. A package imports only packages of lower rows. A pattern that ends
+// in /* stands for every folder directly below; an exact name wins over it.
+var order = [][]string{
+	{"apptest", "internal/lint"}, // tests only
+	{"cmd/varve"},
+	{"server"},
+	{"httpapi"},
+	{"result"},
+	{"lang/*"},
+	{"ingest", "query", "check", "importer", "bench", "demo"},
+	{"bench/*"},
+	{"exec"},
+	{"scan"},
+	{"plan"},
+	{"shard"},
+	{"compact"},
+	{"merge"},
+	{"manifest"},
+	{"memtable"},
+	{"segment"},
+	{"run", "tombstone"},
+	{"encoding"},
+	{"encoding/*"},
+	{"meta"},
+	{"wlog/*", "catalog/*"},
+	{"wlog", "catalog"},
+	{"protocol/*"},
+	{"predicate"},
+	{"column"},
+	{"memory"},
+	{"vfs"},
+}
+
+// seams names the packages that implement a seam and who may choose them.
+var seams = map[string][]string{
+	"wlog/file":    {"server"},
+	"catalog/bolt": {"server"},
+}
+
+type listedPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportsGoDownOnly(t *testing.T) {
+	for _, p := range packages(t) {
+		from, ok := relative(p.ImportPath)
+		if !ok {
+			continue
+		}
+		row := rowOf(from)
+		if row < 0 {
+			t.Errorf("package %s has no place in the import order: give it one", from)
+			continue
+		}
+		for _, imp := range p.Imports {
+			to, ok := relative(imp)
+			if !ok {
+				continue
+			}
+			if at := rowOf(to); at <= row {
+				t.Errorf("package %s imports %s, which does not stand below it", from, to)
+			}
+			if who, ok := seams[to]; ok && !contains(who, from) {
+				t.Errorf("package %s imports %s: only %s chooses an implementation", from, to, strings.Join(who, ", "))
+			}
+		}
+	}
+}
+
+func TestRowOfPrefersExactNames(t *testing.T) {
+	for name, below := range map[string]string{"wlog/file": "wlog", "bench": "bench/fleet", "httpapi": "column"} {
+		if a, b := rowOf(name), rowOf(below); a < 0 || b < 0 || a >= b {
+			t.Errorf("rows of %s and %s are %d and %d: want the first above the second", name, below, a, b)
+		}
+	}
+	if rowOf("nowhere") >= 0 {
+		t.Error("a package that is not listed has a row")
+	}
+}
+
+func packages(t *testing.T) []listedPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = root(t)
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listedPackage
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p listedPackage
+		if err := dec.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		t.Fatal("go list found no package")
+	}
+	return all
+}
+
+func relative(importPath string) (string, bool) {
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+func rowOf(name string) int {
+	for i, row := range order {
+		if contains(row, name) {
+			return i
+		}
+	}
+	for i, row := range order {
+		if contains(row, path.Dir(name)+"/*") {
+			return i
+		}
+	}
+	return -1
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
