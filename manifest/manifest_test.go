@@ -1,0 +1,219 @@
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/varvedb/varve/predicate"
+	"github.com/varvedb/varve/tombstone"
+	"github.com/varvedb/varve/vfs"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+func example() *Manifest {
+	return &Manifest{
+		Epoch: 3, Parent: 0, Flushed: Position{1, 90}, NextSegment: 9,
+		Segments: []Segment{
+			{ID: 8, Bucket: 5, PartMin: 0, PartMax: 99, MinTime: 10, MaxTime: 99, MinSeq: 41, MaxSeq: 80, Rows: 7, Values: 9, Size: 1000, Checksum: 77, Kind: KindRaw, Encoding: 1},
+			{ID: 7, Bucket: 5, PartMin: 0, PartMax: 99, MinTime: 0, MaxTime: 50, MinSeq: 1, MaxSeq: 40, Applied: 60, Kind: KindRaw, Encoding: 1},
+		},
+		Tombstones: []*tombstone.Tombstone{
+			{Seq: 85, Bucket: 5, Measurement: "m", Min: 0, Max: 20, Where: predicate.Eq("a", "b"), Fields: []string{"f"}},
+			{Seq: 50, Bucket: 5, Min: 0, Max: 20}, // 7 has it applied, 8 is younger
+			{Seq: 88, Bucket: 6, Min: 0, Max: 20}, // of a bucket without segments
+		},
+	}
+}
+
+func TestCommitAndLoad(t *testing.T) {
+	fs := vfs.NewMem(time.Now)
+	if err := fs.MkdirAll("d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := NewStore(fs, "d")
+	m, err := s.Load()
+	if err != nil || m.NextSegment != 1 || len(m.Segments) != 0 {
+		t.Fatalf("an empty folder loads as %+v, %v", m, err)
+	}
+	m = example()
+	if err := s.Commit(m); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(m, got); d != "" {
+		t.Fatal(d)
+	}
+	if len(got.Tombstones) != 1 || got.Tombstones[0].Seq != 85 {
+		t.Fatalf("tombstones %v: want the one that still hides something", got.Tombstones)
+	}
+	if got.Segments[0].ID != 7 || len(got.Partitions) != 1 {
+		t.Fatalf("segments %v, partitions %v", got.Segments, got.Partitions)
+	}
+	for range 5 {
+		got = got.Clone()
+		if err := s.Commit(got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, _ := fs.List("d")
+	if want := "ROOT manifest-0000000000000005 manifest-0000000000000006"; strings.Join(names, " ") != want {
+		t.Fatalf("files %v, want %s", names, want)
+	}
+}
+
+func TestFence(t *testing.T) {
+	fs := vfs.NewMem(time.Now)
+	_ = fs.MkdirAll("d", 0o700)
+	s := NewStore(fs, "d")
+	m := example()
+	if err := s.Commit(m); err != nil {
+		t.Fatal(err)
+	}
+	later := m.Clone()
+	later.Epoch++
+	if err := s.Commit(later); err != nil {
+		t.Fatal(err)
+	}
+	for _, stale := range []*Manifest{m.Clone(), later.Clone().Clone()} {
+		stale.Epoch--
+		if err := s.Commit(stale); !errors.Is(err, ErrFenced) {
+			t.Errorf("a stale owner's commit gave %v", err)
+		}
+	}
+}
+
+// TestCrash crashes at every operation of a commit; afterwards the folder
+// holds the old state or the new one.
+func TestCrash(t *testing.T) {
+	for k := 1; ; k++ {
+		mem := vfs.NewMem(time.Now)
+		_ = mem.MkdirAll("d", 0o700)
+		if err := vfs.SyncDir(mem, "."); err != nil {
+			t.Fatal(err)
+		}
+		first := example()
+		if err := NewStore(mem, "d").Commit(first); err != nil {
+			t.Fatal(err)
+		}
+		fault := vfs.NewFault(mem, nil)
+		fault.CrashAt(k)
+		second := first.Clone()
+		second.Flushed.Seq = 91
+		err := NewStore(fault, "d").Commit(second)
+		after := mem.CrashClone(nil)
+		got, lerr := NewStore(after, "d").Load()
+		if lerr != nil {
+			t.Fatalf("crash at operation %d: %v", k, lerr)
+		}
+		if err == nil && got.Number != 2 || got.Number != 1 && got.Number != 2 {
+			t.Fatalf("crash at operation %d (%v): state %d", k, err, got.Number)
+		}
+		if err == nil {
+			if k < 6 {
+				t.Fatalf("a commit took only %d operations: the crashes did not happen", k)
+			}
+			return
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for name, change := range map[string]func(m *Manifest){
+		"twice":     func(m *Manifest) { m.Segments[0].ID = 7 },
+		"next one":  func(m *Manifest) { m.NextSegment = 8 },
+		"times":     func(m *Manifest) { m.Segments[0].MaxTime = 100 },
+		"sequences": func(m *Manifest) { m.Segments[0].MinSeq = 81 },
+		"overlap":   func(m *Manifest) { m.Segments[0].MinSeq = 40 },
+		"kind":      func(m *Manifest) { m.Segments[0].Kind = "x" },
+	} {
+		m := example()
+		change(m)
+		m.Normalize()
+		if err := m.Check(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCorruption(t *testing.T) {
+	fs := vfs.NewMem(time.Now)
+	_ = fs.MkdirAll("d", 0o700)
+	if err := NewStore(fs, "d").Commit(example()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"d/ROOT", "d/manifest-0000000000000001"} {
+		good, err := vfs.ReadFile(fs, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range good {
+			bad := bytes.Clone(good)
+			bad[i] ^= 0x20
+			if err := vfs.WriteFileAtomic(fs, name, bad); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := NewStore(fs, "d").Load(); err == nil || !strings.Contains(err.Error(), "d/") {
+				t.Fatalf("%s with byte %d changed: %v", name, i, err)
+			}
+		}
+		if err := vfs.WriteFileAtomic(fs, name, good); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestGolden(t *testing.T) {
+	m := example()
+	m.Normalize()
+	got, err := encode(manifestMagic, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join("testdata", "manifest.v1.golden")
+	if *rewrite {
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("the encoding of a manifest changed: a new layout needs a new version")
+	}
+	var back Manifest
+	if err := decode(name, manifestMagic, want, &back); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(m, &back); d != "" {
+		t.Error(d)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	raw, err := encode(manifestMagic, example())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var m Manifest
+		if decode("f", manifestMagic, raw, &m) == nil {
+			m.Normalize()
+			_ = m.Check()
+		}
+	})
+}
