@@ -48,3 +48,11 @@ type FieldInfo struct {
 	Name string
 	Type Type
 }
+
+// MinTime and MaxTime bound the times of points, in nanoseconds since 1970:
+// the years 1677 to 2262, less the ends, which stand for "unbounded" in
+// comparisons. They are InfluxDB's.
+const (
+	MinTime int64 = -1<<63 + 2
+	MaxTime int64 = 1<<63 - 2
+)

@@ -134,3 +134,27 @@ func (v *Vector) Append(o *Vector) {
 		v.Ends = append(v.Ends, base+e)
 	}
 }
+
+// Truncate keeps the first n rows.
+func (v *Vector) Truncate(n int) {
+	if n >= v.Len() {
+		return
+	}
+	if v.Valid.Words != nil {
+		// Appending ors bits in, so those behind the end are cleared.
+		v.Valid.Words = v.Valid.Words[:(n+63)/64]
+		if n&63 != 0 {
+			v.Valid.Words[n>>6] &= 1<<(uint(n)&63) - 1
+		}
+	}
+	if v.Type != String {
+		v.Words = v.Words[:n]
+		return
+	}
+	v.Ends = v.Ends[:n]
+	end := v.Start
+	if n > 0 {
+		end = v.Ends[n-1]
+	}
+	v.Data = v.Data[:end]
+}
