@@ -114,3 +114,31 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		}
 	}
 }
+
+// A directory whose name did not become durable the first time does the
+// second time, though it is there already.
+func TestMkdirAllSyncAgain(t *testing.T) {
+	for k := 1; ; k++ {
+		m := vfs.NewMem(nil)
+		failed := false
+		f := vfs.NewFault(m, func(c vfs.Call) vfs.Action {
+			if c.N == k && c.Op.Mutates() && !failed {
+				failed = true
+				return vfs.Action{Err: syscall.EIO}
+			}
+			return vfs.Action{}
+		})
+		if err := vfs.MkdirAllSync(f, "/a/b/c"); failed != (err != nil) {
+			t.Fatalf("k=%d: failed %v, error %v", k, failed, err)
+		}
+		if !failed {
+			break
+		}
+		if err := vfs.MkdirAllSync(f, "/a/b/c"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.CrashClone(nil).Stat("/a/b/c"); err != nil {
+			t.Fatalf("k=%d: %v", k, err)
+		}
+	}
+}

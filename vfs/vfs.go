@@ -105,33 +105,35 @@ func SyncDir(fs FS, dir string) error {
 	return nil
 }
 
-// MkdirAllSync makes dir and its missing parents, and makes the name of each
-// one that was missing durable.
+// MkdirAllSync makes dir and its missing parents, and makes their names
+// durable: each before the next one is made, so that only the last that is
+// found may be without a durable name, from a call that did not come to its
+// end. That one is synced again.
 func MkdirAllSync(fs FS, dir string) error {
 	dir = filepath.Clean(dir)
-	var missing []string
-	for d := dir; ; d = filepath.Dir(d) {
-		_, err := fs.Stat(d)
-		if err == nil || d == filepath.Dir(d) {
-			break
-		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("create directory %s: %w", dir, err)
-		}
-		missing = append(missing, d)
-	}
-	if len(missing) == 0 {
+	parent := filepath.Dir(dir)
+	if parent == dir {
 		return nil
+	}
+	_, err := fs.Stat(dir)
+	if err == nil {
+		err = SyncDir(fs, parent)
+		if errors.Is(err, os.ErrPermission) {
+			// We could not have made dir there.
+			return nil
+		}
+		return err
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("create directory %s: %w", dir, err)
+	}
+	if err := MkdirAllSync(fs, parent); err != nil {
+		return err
 	}
 	if err := fs.MkdirAll(dir, DirPerm); err != nil {
 		return fmt.Errorf("create directory %s: %w", dir, err)
 	}
-	for i := len(missing) - 1; i >= 0; i-- {
-		if err := SyncDir(fs, filepath.Dir(missing[i])); err != nil {
-			return fmt.Errorf("create directory %s: %w", dir, err)
-		}
-	}
-	return nil
+	return SyncDir(fs, parent)
 }
 
 // TempSuffix ends the name of a file that WriteFileAtomic has not finished. A

@@ -302,16 +302,15 @@ func (l *Log) Trim(upTo wlog.Position) error {
 		l.files = slices.Delete(l.files, 0, 1)
 		l.mu.Unlock()
 
-		err := l.cfg.FS.Remove(l.path(oldest.fileID))
-		if err == nil {
-			// One at a time: were a later removal durable before an earlier
-			// one, a crash would leave a hole.
-			err = vfs.SyncDir(l.cfg.FS, l.cfg.Dir)
-		}
-		if err != nil {
+		if err := l.cfg.FS.Remove(l.path(oldest.fileID)); err != nil {
 			l.mu.Lock()
 			l.files = slices.Insert(l.files, 0, oldest)
 			l.mu.Unlock()
+			return fmt.Errorf("trim log %s: %w", l.cfg.Dir, err)
+		}
+		// One at a time: were a later removal durable before an earlier one, a
+		// crash would leave a hole.
+		if err := vfs.SyncDir(l.cfg.FS, l.cfg.Dir); err != nil {
 			return fmt.Errorf("trim log %s: %w", l.cfg.Dir, err)
 		}
 	}

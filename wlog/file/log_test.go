@@ -1,6 +1,7 @@
 package file_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/varvedb/varve/vfs"
@@ -8,6 +9,8 @@ import (
 	"github.com/varvedb/varve/wlog/file"
 	"github.com/varvedb/varve/wlog/wlogtest"
 )
+
+var seed = flag.Uint64("seed", 1, "seed of the random tests")
 
 // smallFiles opens a log whose files hold some ten records of the tests.
 func smallFiles(fs vfs.FS, dir string) (wlog.Log, error) {
@@ -33,4 +36,8 @@ func TestConformance(t *testing.T) {
 			return func() (wlog.Log, error) { return smallFiles(vfs.OS{}, dir) }
 		})
 	})
+}
+
+func TestFaults(t *testing.T) {
+	wlogtest.RunFaults(t, *seed, func(fs vfs.FS) (wlog.Log, error) { return smallFiles(fs, "/log") })
 }
