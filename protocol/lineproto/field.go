@@ -131,6 +131,7 @@ func (p *Parser) ready(t *table, c *col, row int, typ column.Type) bool {
 		}
 		c.typ = typ
 		p.fresh = append(p.fresh, at)
+		t.used = append(t.used, at)
 	}
 	if c.typ != typ {
 		p.conflict = Conflict{Kind: TypeConflict, Measurement: t.name, Name: c.name, Got: typ, Have: c.typ}

@@ -58,6 +58,7 @@ type Parser struct {
 	tables    []*table
 	tableIDs  map[string]uint32
 	nameBytes int // of tables, not counting rows
+	rowBytes  int // of tables, for rows
 
 	// Of the present body.
 	batch    uint64 // its number
@@ -123,13 +124,10 @@ func (p *Parser) Conflicts() []Conflict { return p.conflicts }
 // Dropped returns the number of rows that the last Parse dropped so.
 func (p *Parser) Dropped() int { return p.dropped }
 
-// MemoryBytes returns roughly what the parser holds.
+// MemoryBytes returns roughly what the parser holds: the names and series that
+// it knows and, from the last Parse on, buffers for rows.
 func (p *Parser) MemoryBytes() int {
-	n := p.cache.bytes() + p.nameBytes
-	for _, t := range p.tables {
-		n += t.bytes
-	}
-	return n
+	return p.cache.bytes() + p.nameBytes + p.rowBytes
 }
 
 // floor returns the largest multiple of unit that is not above t.
@@ -157,26 +155,21 @@ func (p *Parser) trim() {
 	switch {
 	case p.nameBytes > limit/2 || p.epoch > math.MaxUint32/2:
 		// Names nobody may ask for again: start anew.
-		p.tables, p.tableIDs, p.nameBytes, p.epoch = nil, map[string]uint32{}, 0, 0
-		p.open = nil
+		p.tables, p.tableIDs, p.open = nil, map[string]uint32{}, nil
+		p.nameBytes, p.rowBytes, p.epoch = 0, 0, 0
 		p.resetCache()
 	case p.cache.bytes() > limit || p.cache.full():
 		p.resetCache()
 	}
-	buffers := 0
+	recent := 0
 	for _, t := range p.open {
-		t.bytes = t.buffers()
+		recent += t.bytes
 	}
-	for _, t := range p.tables {
-		if t.batch != p.batch {
-			buffers += t.bytes
-		}
-	}
-	if buffers > limit {
+	if p.rowBytes-recent > limit {
 		for _, t := range p.tables {
 			if t.batch != p.batch {
+				p.rowBytes -= t.bytes
 				t.free()
-				t.bytes = 0
 			}
 		}
 	}
@@ -190,6 +183,7 @@ func (p *Parser) resetCache() {
 func (p *Parser) finish() (*column.Batch, error) {
 	for _, t := range p.open {
 		t.seal()
+		p.rowBytes += t.measure()
 	}
 	tables := p.out.Tables[:0]
 	for _, t := range p.out.Tables {
@@ -211,10 +205,11 @@ func (p *Parser) finish() (*column.Batch, error) {
 // openTable begins the rows of t in this body.
 func (p *Parser) openTable(t *table) {
 	t.batch = p.batch
-	for i := range t.cols {
-		t.cols[i].empty()
-		t.cols[i].typ = 0
+	for _, f := range t.used {
+		t.cols[f].empty()
+		t.cols[f].typ = 0
 	}
+	t.used = t.used[:0]
 	t.row, t.time = t.row[:0], t.time[:0]
 	p.open = append(p.open, t)
 	p.openOutput(t)
@@ -233,8 +228,8 @@ func (p *Parser) openOutput(t *table) {
 func (p *Parser) continueTable(t *table) {
 	t.seal()
 	t.detach()
-	for i := range t.cols {
-		t.cols[i].empty()
+	for _, f := range t.used {
+		t.cols[f].empty()
 	}
 	p.openOutput(t)
 }
@@ -538,8 +533,8 @@ func (p *Parser) drop(t *table, row int) {
 
 // undo cuts the columns of t back to the rows before the present line.
 func (p *Parser) undo(t *table, row int) {
-	for i := range t.cols {
-		t.cols[i].truncate(row)
+	for _, f := range t.used {
+		t.cols[f].truncate(row)
 	}
 	for _, f := range p.lively {
 		t.cols[f].empty()
@@ -549,6 +544,7 @@ func (p *Parser) undo(t *table, row int) {
 	for _, f := range p.fresh {
 		t.cols[f].typ = 0
 	}
+	t.used = t.used[:len(t.used)-len(p.fresh)]
 	p.fresh, p.lively = p.fresh[:0], p.lively[:0]
 }
 

@@ -27,11 +27,13 @@ type table struct {
 	out    *column.Table
 	row    []uint32
 	time   []int64
-	live   int // columns with a value in out
-	values int // values in out, repeats within a line included
-	excess int // nulls in out beyond those that its values allow
+	used   []uint32 // columns with a type in this body, in the order of their first value
+	live   int      // columns with a value in out
+	values int      // values in out, repeats within a line included
+	excess int      // nulls in out beyond those that its values allow
 
-	bytes int // counted memory of this table, see Parser.footprint
+	bytes    int // buffers for rows, as last measured
+	rowBytes int // part of bytes that belongs to no column
 }
 
 // tagKey is a tag key of a measurement.
@@ -67,6 +69,7 @@ type col struct {
 	data    []byte
 	bits    []uint64 // validity of the rows before settled
 	settled int
+	bytes   int // buffers, as last measured
 }
 
 // Rough sizes of what names cost, map entries included.
@@ -163,40 +166,43 @@ func (t *table) seal() {
 	o := t.out
 	o.Row, o.Time = t.row, t.time
 	o.Fields = o.Fields[:0]
-	for i := range t.cols {
-		if c := &t.cols[i]; c.live {
+	for _, f := range t.used {
+		if c := &t.cols[f]; c.live {
 			o.Fields = append(o.Fields, c.field(len(t.time)))
 		}
 	}
 }
 
-// detach gives the buffers of the sealed output table away.
+// detach gives the buffers of t away.
 func (t *table) detach() {
-	t.out, t.row, t.time = new(column.Table), nil, nil
-	for i := range t.cols {
-		if c := &t.cols[i]; c.live {
-			c.words, c.ends, c.data, c.bits = nil, nil, nil, nil
-		}
-	}
-}
-
-// buffers returns the bytes that t holds for rows.
-func (t *table) buffers() int {
-	n := 4*cap(t.row) + 8*cap(t.time)
-	s := &t.out.Series
-	n += cap(s.Keys) + 4*cap(s.Ends) + 8*cap(s.Hash)
-	for i := range t.cols {
-		c := &t.cols[i]
-		n += 8*cap(c.words) + 4*cap(c.ends) + cap(c.data) + 8*cap(c.bits)
-	}
-	return n
-}
-
-// free drops the buffers of t.
-func (t *table) free() {
 	t.out, t.row, t.time = new(column.Table), nil, nil
 	for i := range t.cols {
 		c := &t.cols[i]
 		c.words, c.ends, c.data, c.bits = nil, nil, nil, nil
+	}
+}
+
+// measure brings t.bytes up to date after a body and returns the difference.
+func (t *table) measure() int {
+	before := t.bytes
+	s := &t.out.Series
+	rows := 4*cap(t.row) + 8*cap(t.time) + cap(s.Keys) + 4*cap(s.Ends) + 8*cap(s.Hash)
+	t.bytes += rows - t.rowBytes
+	t.rowBytes = rows
+	for _, f := range t.used {
+		c := &t.cols[f]
+		n := 8*cap(c.words) + 4*cap(c.ends) + cap(c.data) + 8*cap(c.bits)
+		t.bytes += n - c.bytes
+		c.bytes = n
+	}
+	return t.bytes - before
+}
+
+// free drops the buffers of t.
+func (t *table) free() {
+	t.detach()
+	t.bytes, t.rowBytes = 0, 0
+	for i := range t.cols {
+		t.cols[i].bytes = 0
 	}
 }
