@@ -1,0 +1,67 @@
+package encoding
+
+// terms says how residuals become values: r = base + scale·x, or the same of
+// the unzigzagged x, and then running sums of r as often as order says.
+// Arithmetic is modulo 2^64 throughout, so that no value overflows.
+type terms struct {
+	order  int
+	base   uint64
+	scale  uint64
+	zigzag bool
+	acc    uint64 // order 1 and 2: the value before the first residual
+	slope  uint64 // order 2: the difference before the first residual
+}
+
+// apply turns residuals x into values in place and carries the running sums
+// on, so that a column can be worked through in pieces that stay in the cache.
+func (t *terms) apply(x []uint64) {
+	if t.scale != 1 || t.zigzag {
+		base, scale := t.base, t.scale
+		if t.zigzag {
+			for i, w := range x {
+				x[i] = base + unzigzag(w)*scale
+			}
+		} else {
+			for i, w := range x {
+				x[i] = base + w*scale
+			}
+		}
+		t.sum(x, 0)
+		return
+	}
+	if t.order == 0 {
+		base := t.base
+		for i, w := range x {
+			x[i] = base + w
+		}
+		return
+	}
+	t.sum(x, t.base)
+}
+
+// sum replaces residuals, each less base, by their running sums.
+func (t *terms) sum(r []uint64, base uint64) {
+	acc, slope := t.acc, t.slope
+	switch t.order {
+	case 1:
+		for i, w := range r {
+			acc += base + w
+			r[i] = acc
+		}
+	case 2:
+		for i, w := range r {
+			slope += base + w
+			acc += slope
+			r[i] = acc
+		}
+	}
+	t.acc, t.slope = acc, slope
+}
+
+// residual is base + scale·x of one x.
+func (t *terms) residual(x uint64) uint64 {
+	if t.zigzag {
+		x = unzigzag(x)
+	}
+	return t.base + t.scale*x
+}
