@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
@@ -142,7 +143,7 @@ func frameSeed(number uint64) uint32 {
 var (
 	errFrameMagic    = errors.New("no record begins here")
 	errFrameChecksum = errors.New("record header checksum does not match")
-	errFrameLength   = errors.New("record header has impossible lengths")
+	errFrameValues   = errors.New("record header has impossible lengths or sequences")
 	errPayload       = errors.New("record payload checksum does not match")
 	errShort         = errors.New("record is cut off")
 )
@@ -177,8 +178,8 @@ func parseFrame(b []byte, seed uint32) (frame, error) {
 	}
 	compressed := h.flags&flagS2 != 0
 	if h.raw > wlog.MaxPayload || h.stored > maxStored || !compressed && h.raw != h.stored ||
-		h.isSeal() && h.stored != 0 || h.durable > h.seq {
-		return frame{}, errFrameLength
+		h.isSeal() && h.stored != 0 || h.durable > h.seq || h.seq > math.MaxInt64 {
+		return frame{}, errFrameValues
 	}
 	return h, nil
 }

@@ -40,7 +40,8 @@ func parseFileName(name string) (fileID, bool) {
 	}
 	var v [3]uint64
 	for i, p := range parts {
-		n, err := strconv.ParseUint(p, 10, 64)
+		// 63 bits: one more than any sequence is a sequence as well.
+		n, err := strconv.ParseUint(p, 10, 63)
 		if err != nil {
 			return fileID{}, false
 		}
