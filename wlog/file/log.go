@@ -213,11 +213,10 @@ func findEnd(s *scanner) (end uint64, torn *wlog.CorruptError, err error) {
 	broken := false // records from end+1 on are damaged
 	for {
 		h, _, err := s.next(true)
-		var d *damage
-		switch {
-		case errors.Is(err, io.EOF):
+		if errors.Is(err, io.EOF) {
 			return end, torn, nil
-		case errors.As(err, &d):
+		}
+		if d := asDamage(err); d != nil {
 			if !broken {
 				broken = true
 				torn = &wlog.CorruptError{Offset: s.off, Reason: d.Error(), First: end + 1, Last: end}
@@ -226,7 +225,8 @@ func findEnd(s *scanner) (end uint64, torn *wlog.CorruptError, err error) {
 				return 0, nil, err
 			}
 			continue
-		case err != nil:
+		}
+		if err != nil {
 			return 0, nil, err
 		}
 		if h.durable > end+1 {

@@ -148,14 +148,16 @@ func (r *Reader) read() (wlog.Record, bool, error) {
 	for r.scan != nil && r.next <= r.limit {
 		at := r.scan.off
 		h, stored, err := r.scan.next(r.expect >= r.next)
-		var d *damage
-		switch {
-		case errors.Is(err, io.EOF):
-			return wlog.Record{}, false, r.pass(&damage{reason: errors.New("the file ends")}, at)
-		case errors.As(err, &d):
-			return wlog.Record{}, false, r.pass(d, at)
-		case err != nil:
+		if errors.Is(err, io.EOF) {
+			err = &damage{reason: errors.New("the file ends")}
+		}
+		if err != nil {
+			if d := asDamage(err); d != nil {
+				err = r.pass(d, at)
+			}
 			return wlog.Record{}, false, err
+		}
+		switch {
 		case h.isSeal():
 			continue
 		case h.seq != r.expect:

@@ -37,6 +37,15 @@ type damage struct {
 
 func (d *damage) Error() string { return d.reason.Error() }
 
+// asDamage returns the damage that an error stands for, or nil.
+func asDamage(err error) *damage {
+	var d *damage
+	if errors.As(err, &d) {
+		return d
+	}
+	return nil
+}
+
 func newScanner(file vfs.File, id fileID, limit int64) *scanner {
 	return &scanner{file: file, id: id, seed: frameSeed(id.number), limit: limit, off: fileHeaderSize}
 }
@@ -137,7 +146,7 @@ func (s *scanner) resync(d *damage, least uint64) (frame, error) {
 			s.off = off
 			return h, nil
 		}
-		if err != nil && !errors.As(err, new(*damage)) {
+		if err != nil && asDamage(err) == nil {
 			return frame{}, err
 		}
 		off += frameAlign
