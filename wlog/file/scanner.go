@@ -39,6 +39,9 @@ func (d *damage) Error() string { return d.reason.Error() }
 
 // asDamage returns the damage that an error stands for, or nil.
 func asDamage(err error) *damage {
+	if err == nil {
+		return nil // before d goes to the heap
+	}
 	var d *damage
 	if errors.As(err, &d) {
 		return d
