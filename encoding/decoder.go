@@ -207,16 +207,17 @@ func bitWords(dst []uint64, src []byte, t *terms, patches []patch) error {
 	if len(src) != packedSize(len(dst), w) {
 		return corrupt("packed bits of the wrong length")
 	}
-	if patches != nil {
-		return corrupt("outliers of packed bits")
-	}
-	for len(dst) > 0 {
+	for done := 0; len(dst) > 0; done += piece {
 		part := dst[:min(piece, len(dst))]
 		bytes := packedSize(len(part), w)
 		if w == 64 {
 			loadPlain(part, src[:bytes])
 		} else {
 			unpack(part, src[:bytes], w)
+		}
+		for len(patches) > 0 && patches[0].at-done < len(part) {
+			part[patches[0].at-done] = patches[0].x
+			patches = patches[1:]
 		}
 		t.apply(part)
 		dst, src = dst[len(part):], src[bytes:]

@@ -15,16 +15,16 @@ type Encoder struct {
 	huff  *huff0.Scratch
 	zstd  *zstd.Encoder
 
-	res, less, divided []uint64
-	decimals           []uint64
-	bools              []uint64
-	sym                []byte
-	patchAt            []int
-	patchValue         []uint64
-	runLengths         []uint64
-	runValues          []uint64
-	sampleHist         [3][256]uint32
-	hist               [directRange + 1]uint32
+	res, x, divided []uint64
+	decimals        []uint64
+	sym             []byte
+	patchAt         []int
+	patchValue      []uint64
+	runLengths      []uint64
+	runValues       []uint64
+	sampleHist      [3][256]uint32
+	small           [directRange + 1]uint32
+	buckets         [256]uint32
 
 	dict  dictionary
 	clock clock

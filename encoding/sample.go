@@ -23,6 +23,7 @@ type model struct {
 	center  uint64 // the middle of the residuals, taken off before zigzag
 	changes int    // of consecutive values, in thousandths
 	divisor uint64 // of all differences in the sample; 0 if all are 0
+	wide    bool   // many residuals do not fit a byte
 }
 
 // stretches calls f for the bounds of each stretch of the sample of n values.
@@ -105,7 +106,10 @@ func (e *Encoder) look(v []uint64) model {
 	for order := range hist {
 		bits := bucketBits(&hist[order], count, len(v)) / float64(count)
 		if order == 0 && uint64(maxv-minv)/max(m.divisor, 1) < directRange {
-			bits = min(bits, e.directBits(v, most, uint64(minv), div, count))
+			if direct := e.directBits(v, most, uint64(minv), div, count); direct < bits {
+				bits = direct
+			}
+			clear(hist[0][:])
 		}
 		// A lower order decodes faster: a higher one has to earn it.
 		if bits < best*0.98-0.01 {
@@ -113,13 +117,17 @@ func (e *Encoder) look(v []uint64) model {
 		}
 	}
 	m.center = centers[m.order]
+	large := uint32(0)
+	for _, c := range hist[m.order][bucketOf(directRange):] {
+		large += c
+	}
+	m.wide = int(large)*8 > count
 	return m
 }
 
 // directBits is the entropy of the values themselves, in bits a value.
 func (e *Encoder) directBits(v []uint64, most int, minv uint64, div divisor, count int) float64 {
-	hist := &e.sampleHist[0]
-	clear(hist[:])
+	var hist [256]uint32
 	stretches(len(v), most, func(from, to int) {
 		for _, w := range v[from:to] {
 			hist[byte(div.quotient(w-minv))]++
@@ -145,6 +153,39 @@ func entropy(hist []uint32, count int) (total float64, distinct int) {
 	}
 	n := float64(count)
 	return n*math.Log2(n) - sum, distinct
+}
+
+// huffmanBits returns the size of symbols in a Huffman code, in bits, without
+// the table, and how many are distinct. The limit of 11 bits to a code is
+// ignored.
+func huffmanBits(hist []uint32) (size, distinct float64) {
+	var counts, joined [256]uint32
+	n := 0
+	for _, c := range hist {
+		if c != 0 {
+			counts[n] = c
+			n++
+		}
+	}
+	leaves := counts[:n]
+	slices.Sort(leaves)
+	// The joined nodes come out in order of weight, so two queues do.
+	nodes, first, total := 0, 0, 0
+	least := func() uint32 {
+		if len(leaves) > 0 && (first == nodes || leaves[0] <= joined[first]) {
+			c := leaves[0]
+			leaves = leaves[1:]
+			return c
+		}
+		first++
+		return joined[first-1]
+	}
+	for nodes < n-1 {
+		joined[nodes] = least() + least()
+		total += int(joined[nodes])
+		nodes++
+	}
+	return float64(total), float64(n)
 }
 
 // bucketBits is the size in bits of count residuals in bucket packing; they are

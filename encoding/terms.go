@@ -15,28 +15,39 @@ type terms struct {
 // apply turns residuals x into values in place and carries the running sums
 // on, so that a column can be worked through in pieces that stay in the cache.
 func (t *terms) apply(x []uint64) {
-	if t.scale != 1 || t.zigzag {
-		base, scale := t.base, t.scale
-		if t.zigzag {
-			for i, w := range x {
-				x[i] = base + unzigzag(w)*scale
-			}
-		} else {
-			for i, w := range x {
-				x[i] = base + w*scale
-			}
-		}
-		t.sum(x, 0)
-		return
-	}
-	if t.order == 0 {
-		base := t.base
+	base, scale := t.base, t.scale
+	switch {
+	case t.order == 0 && t.zigzag:
 		for i, w := range x {
-			x[i] = base + w
+			x[i] = base + unzigzag(w)*scale
 		}
-		return
+	case t.order == 0:
+		for i, w := range x {
+			x[i] = base + w*scale
+		}
+	case t.order == 1 && t.zigzag:
+		acc := t.acc
+		for i, w := range x {
+			acc += base + unzigzag(w)*scale
+			x[i] = acc
+		}
+		t.acc = acc
+	case t.order == 1:
+		acc := t.acc
+		for i, w := range x {
+			acc += base + w*scale
+			x[i] = acc
+		}
+		t.acc = acc
+	default:
+		for i, w := range x {
+			if t.zigzag {
+				w = unzigzag(w)
+			}
+			x[i] = w * scale
+		}
+		t.sum(x, base)
 	}
-	t.sum(x, t.base)
 }
 
 // sum replaces residuals, each less base, by their running sums.

@@ -29,11 +29,11 @@ func chooseTuple(hist *[directRange + 1]uint32, n int) (best shape, bits float64
 		if n>>log < minHuffman {
 			break
 		}
-		outliers, radix, top := n, 0, uint32(0)
+		outliers, radix, top := n, 2, uint32(0)
 		for x, c := range hist[:limit] {
 			outliers -= int(c)
 			if c != 0 {
-				radix = x + 1
+				radix = max(radix, x+1)
 			}
 			top = max(top, c)
 		}
@@ -43,53 +43,83 @@ func chooseTuple(hist *[directRange + 1]uint32, n int) (best shape, bits float64
 		// Outliers become the residual 0.
 		first := hist[0]
 		hist[0] += uint32(outliers)
-		h, distinct := entropy(hist[:radix], n)
-		top = max(top, hist[0])
-		hist[0] = first
-
-		k := float64(int(1) << log)
-		symbols := float64(n) / k
-		// A Huffman code spends a bit at least on its likeliest symbol.
-		p := math.Pow(float64(top)/float64(n), k)
-		waste := 0.03
-		if p > 0.4 {
-			waste = max(waste, p*(1+math.Log2(p)))
+		var size, distinct, table float64
+		if log == 0 {
+			size, distinct = huffmanBits(hist[:radix])
+			table = distinct
+		} else {
+			size, table = tupleBits(hist[:radix], n, 1<<log, max(top, hist[0]))
 		}
-		// About so many of the possible tuples occur.
-		table := min(math.Pow(float64(distinct), k), 2.5*math.Exp2(k*h/float64(n)), symbols, 256)
-		size := h + waste*symbols + table*tableBits + float64(outliers*outlierBits)
+		hist[0] = first
+		size += table*tableBits + float64(outliers*outlierBits)
 		// Fewer symbols decode faster: a larger tuple may cost a little.
 		if size < bits*1.005 {
-			best, bits = shape{log: uint(log), radix: max(radix, 2)}, size
+			best, bits = shape{log: uint(log), radix: radix}, size
 		}
 	}
 	return best, bits
 }
 
+// tupleBits estimates the size of n residuals in tuples of k, in bits, without
+// the table, and how many distinct tuples there are; top is the number of the
+// most frequent residual.
+func tupleBits(hist []uint32, n, k int, top uint32) (size, table float64) {
+	size, distinct := entropy(hist, n)
+	symbols := float64(n) / float64(k)
+	// A Huffman code spends a bit at least on its likeliest symbol; that apart
+	// it wastes little on a large alphabet.
+	p := math.Pow(float64(top)/float64(n), float64(k))
+	waste := 0.04
+	if p > 0.4 {
+		waste = max(waste, p*(1+math.Log2(p)))
+	}
+	table = min(math.Pow(float64(distinct), float64(k)), 4*math.Exp2(size/symbols), symbols)
+	return size + waste*symbols, table
+}
+
 // tuples appends a column in tuple packing.
 func (e *Encoder) tuples(dst []byte, x []uint64, h header, s shape) []byte {
-	k := 1 << s.log
-	count := (len(x) + k - 1) >> s.log
-	e.sym = resize(e.sym, count+1)
-	sym := e.sym[:count]
-	radix := uint64(s.radix)
-	for i := range sym {
-		group := x[i<<s.log : min((i+1)<<s.log, len(x))]
-		t := uint64(0)
-		for j := len(group) - 1; j >= 0; j-- {
-			w := group[j]
+	e.sym = resize(e.sym, len(x)+1)
+	sym, radix := e.sym, uint64(s.radix)
+	if e.small[directRange] != 0 || s.radix < directRange {
+		for i, w := range x {
 			if w >= radix {
-				w = 0
+				e.patchAt = append(e.patchAt, i)
+				e.patchValue = append(e.patchValue, w)
+				x[i] = 0
 			}
-			t = t*radix + w
 		}
-		sym[i] = byte(t)
 	}
-	for i, w := range x {
-		if w >= radix {
-			e.patchAt = append(e.patchAt, i)
-			e.patchValue = append(e.patchValue, w)
+	whole := x[:len(x)>>s.log<<s.log]
+	sym = sym[:len(whole)>>s.log]
+	switch s.log {
+	case 0:
+		for i := range sym {
+			sym[i] = byte(whole[i])
 		}
+	case 1:
+		for i := range sym {
+			g := whole[2*i : 2*i+2 : 2*i+2]
+			sym[i] = byte(g[0] + radix*g[1])
+		}
+	case 2:
+		for i := range sym {
+			g := whole[4*i : 4*i+4 : 4*i+4]
+			sym[i] = byte(g[0] + radix*(g[1]+radix*(g[2]+radix*g[3])))
+		}
+	case 3:
+		// The radix is 2.
+		for i := range sym {
+			g := whole[8*i : 8*i+8 : 8*i+8]
+			sym[i] = byte(g[0] | g[1]<<1 | g[2]<<2 | g[3]<<3 | g[4]<<4 | g[5]<<5 | g[6]<<6 | g[7]<<7)
+		}
+	}
+	if rest := x[len(whole):]; len(rest) > 0 {
+		t := uint64(0)
+		for j := len(rest) - 1; j >= 0; j-- {
+			t = t*radix + rest[j]
+		}
+		sym = append(sym, byte(t))
 	}
 	dst = e.header(dst, h)
 	dst = append(dst, byte(s.log), byte(s.radix))
@@ -159,23 +189,32 @@ func (t *terms) patch(r []uint64, x uint64) {
 // those that no encoder writes stand for any.
 func (d *Decoder) tupleTable(t *terms, radix, k int) []uint64 {
 	d.table = resize(d.table, 256*8)
+	table := d.table[:256*k]
 	var digits [directRange + 1]uint64
 	for x := range digits[:radix] {
 		digits[x] = t.residual(uint64(x))
 	}
-	table := d.table[:256*k]
-	for s := range 256 {
-		rest, sum := s, uint64(0)
-		entry := table[s*k : s*k+k]
-		for j := range entry {
-			w := digits[rest%radix]
-			rest /= radix
-			sum += w
-			if t.order == 1 {
-				w = sum
+	// The symbols of one more residual are those of one less, as often as the
+	// radix says.
+	keep := uint64(0)
+	if t.order == 1 {
+		keep = ^keep
+	}
+	clear(table)
+	known := 1
+	for j := range k {
+		for x := radix - 1; x >= 0; x-- {
+			for s := range known {
+				from, to := table[s*k:s*k+j], table[(x*known+s)*k:]
+				last := uint64(0)
+				if j > 0 {
+					last = from[j-1] & keep
+				}
+				copy(to, from)
+				to[j] = last + digits[x]
 			}
-			entry[j] = w
 		}
+		known *= radix
 	}
 	return table
 }

@@ -32,11 +32,11 @@ const minEntropy = 64
 
 // entropyGain is the share of the bit-packed size that entropy coding must
 // stay under to be worth its time, by level.
-var entropyGain = [...]float64{LevelBalanced: 0.92, LevelBest: 0.99}
+var entropyGain = [...]float64{LevelBalanced: 0.96, LevelBest: 0.99}
 
 // outlierBits is what one value outside the range of the symbols costs: a gap
-// and a number, most often in two bytes each.
-const outlierBits = 28
+// and a number, most often in one or two bytes each.
+const outlierBits = 20
 
 // words appends a column of numbers. A nested column belongs to another one's
 // structure and does not start a structure of its own.
@@ -190,123 +190,196 @@ func (e *Encoder) residuals(dst []byte, v []uint64, m model, base, scale uint64)
 	h := header{order: m.order, scale: scale}
 	e.res = resize(e.res, len(v)-m.order)
 	r := e.res
-	switch m.order {
-	case 0:
-		copy(r, v)
-	case 1:
-		prev := v[0]
-		for i, w := range v[1:] {
-			r[i] = w - prev
-			prev = w
-		}
-		h.first = base + scale*v[0]
-	case 2:
-		prev, before := v[1], v[1]-v[0]
-		for i, w := range v[2:] {
-			d := w - prev
-			r[i] = d - before
-			prev, before = w, d
-		}
-		h.first, h.slope = base+scale*v[0], scale*(v[1]-v[0])
-	}
+	low, high := differences(r, v, m.order)
 	if m.order > 0 {
+		h.first, h.slope = base+scale*v[0], scale*(v[1]-v[0])
 		base = 0
 	}
-	low, high := bounds(r)
 	if low == high {
-		h.pack, h.base = packSame, base+scale*uint64(low)
+		h.pack, h.base = packSame, base+scale*low
 		return e.header(dst, h)
 	}
-	width := bitLen(uint64(high - low))
-	packed := float64(len(r) * min(width, 64))
+
+	// x holds the residuals as they will be packed: from the least one on if
+	// they are values of a small range, else around the centre.
+	e.x = resize(e.x, len(r))
+	x := e.x
+	center, fold := m.center, ^uint64(0)
+	if h.zigzag = m.order > 0 || high-low >= directRange; !h.zigzag {
+		center, fold = low, 0
+	}
+	h.base = base + scale*center
+	small := !m.wide && e.countSmall(x, r, center, fold)
+	if !small {
+		e.countBuckets(x, r, center, fold)
+	}
+
+	width := bitLen(high - low)
+	packed := float64(len(r) * width)
+	narrow, patched := narrowest(&e.buckets, len(r))
+	if small && narrow >= 8 {
+		patched += float64(e.small[directRange]) * outlierBits
+	}
 	if e.level >= LevelBalanced && len(r) >= minEntropy {
-		most := packed * entropyGain[e.level]
-		if out, ok := e.entropic(dst, r, h, m, base, uint64(low), uint64(high), most); ok {
-			return out
+		limit := min(packed, patched) * entropyGain[e.level]
+		bits := bucketSize(&e.buckets, len(r))
+		if small {
+			if s, size := chooseTuple(&e.small, len(r)); size <= min(limit, bits) {
+				h.pack = packTuple
+				return e.tuples(dst, x, h, s)
+			}
+		}
+		if bits <= limit {
+			h.pack = packBucket
+			return e.appendBuckets(e.header(dst, h), x, small)
 		}
 	}
-	h.base = base + scale*uint64(low)
-	return e.bits(dst, r, h, uint64(low), width)
+	if patched < packed {
+		return e.patchedBits(dst, x, h, narrow)
+	}
+	h.base, h.zigzag = base+scale*low, false
+	return e.bits(dst, r, h, low, width)
 }
 
 // bits appends residuals, each less low, in width bits.
 func (e *Encoder) bits(dst []byte, r []uint64, h header, low uint64, width int) []byte {
-	if width > maxPackedWidth && h.order == 0 && h.scale <= 1 {
-		dst = append(dst, packPlain)
-		return appendPlain(dst, r, 0)
-	}
-	if width == 0 {
+	switch {
+	case width == 0:
 		return e.header(dst, h)
+	case width > maxPackedWidth && h.order == 0 && h.scale <= 1:
+		return appendPlain(append(dst, packPlain), r, 0)
 	}
 	h.pack = packBits
 	dst = e.header(dst, h)
 	if width > maxPackedWidth {
-		dst = append(dst, 64)
-		return appendPlain(dst, r, low)
+		return appendPlain(append(dst, 64), r, low)
 	}
-	dst = append(dst, byte(width))
-	e.less = resize(e.less, len(r))
+	e.x = resize(e.x, len(r))
 	for i, w := range r {
-		e.less[i] = w - low
+		e.x[i] = w - low
 	}
-	return appendPacked(dst, e.less, width)
+	return appendPacked(append(dst, byte(width)), e.x, width)
 }
 
-// entropic appends residuals as entropy-coded symbols if that takes fewer than
-// most bits.
-func (e *Encoder) entropic(dst []byte, r []uint64, h header, m model, base, low, high uint64, most float64) ([]byte, bool) {
-	n := len(r)
-	h.zigzag = true
-	center := m.center
-	if m.order == 0 && high-low < directRange {
-		h.zigzag, center = false, low
+// differences writes the residuals of v of an order to r, which is shorter by
+// as much, and returns the least and the greatest as signed words.
+func differences(r, v []uint64, order int) (low, high uint64) {
+	least, most := int64(math.MaxInt64), int64(math.MinInt64)
+	switch order {
+	case 0:
+		for i, w := range v[:len(r)] {
+			r[i] = w
+			least, most = min(least, int64(w)), max(most, int64(w))
+		}
+	case 1:
+		prev := v[0]
+		for i, w := range v[1 : len(r)+1] {
+			d := w - prev
+			r[i], prev = d, w
+			least, most = min(least, int64(d)), max(most, int64(d))
+		}
+	case 2:
+		prev, before := v[1], v[1]-v[0]
+		for i, w := range v[2 : len(r)+2] {
+			d := w - prev
+			dd := d - before
+			r[i], prev, before = dd, w, d
+			least, most = min(least, int64(dd)), max(most, int64(dd))
+		}
 	}
-	h.base = base + scaleOf(h)*center
+	return uint64(least), uint64(most)
+}
 
-	// x holds the residuals as they will be packed, hist those that fit a byte.
-	e.less = resize(e.less, n)
-	x := e.less
-	if h.zigzag {
-		for i, w := range r {
-			x[i] = zigzag(w - center)
-		}
-	} else {
-		for i, w := range r {
-			x[i] = w - center
-		}
-	}
-	hist := &e.hist
+// countSmall writes r less center, zigzagged if fold is all ones, to x and
+// counts it in e.small, what is too large in the last place. It reports whether
+// most are small; e.buckets then counts these too.
+func (e *Encoder) countSmall(x, r []uint64, center, fold uint64) bool {
+	// Two histograms, because an increment waits for the one before if that
+	// was of the same place.
+	var other [directRange + 1]uint32
+	hist := &e.small
 	clear(hist[:])
-	for _, w := range x {
-		hist[min(w, directRange)]++
+	x = x[:len(r)]
+	i := 0
+	for ; i+1 < len(r); i += 2 {
+		a, b := r[i]-center, r[i+1]-center
+		a = a<<(fold&1) ^ uint64(int64(a)>>63)&fold
+		b = b<<(fold&1) ^ uint64(int64(b)>>63)&fold
+		x[i], x[i+1] = a, b
+		hist[min(a, directRange)]++
+		other[min(b, directRange)]++
 	}
-	outliers := int(hist[directRange])
-	if outliers*16 <= n {
-		tuple, bits := chooseTuple(hist, n)
-		if bits <= most && bits <= bucketBitsOf(hist, n) {
-			h.pack = packTuple
-			return e.tuples(dst, x, h, tuple), true
+	if i < len(r) {
+		a := r[i] - center
+		a = a<<(fold&1) ^ uint64(int64(a)>>63)&fold
+		x[i] = a
+		hist[min(a, directRange)]++
+	}
+	for i, c := range other {
+		hist[i] += c
+	}
+	if int(hist[directRange])*16 > len(r) {
+		return false
+	}
+	clear(e.buckets[:])
+	for i, c := range hist {
+		e.buckets[bucketOf(uint64(i))] += c
+	}
+	return true
+}
+
+// countBuckets is countSmall for residuals of any size: it counts buckets only
+// and leaves those of all x in e.sym.
+func (e *Encoder) countBuckets(x, r []uint64, center, fold uint64) {
+	var other [256]uint32
+	hist := &e.buckets
+	clear(hist[:])
+	e.sym = resize(e.sym, len(r))
+	sym := e.sym
+	x = x[:len(r)]
+	for i := range r {
+		a := r[i] - center
+		a = a<<(fold&1) ^ uint64(int64(a)>>63)&fold
+		b := bucketOf(a)
+		x[i], sym[i] = a, b
+		if i&1 == 0 {
+			hist[b]++
+		} else {
+			other[b]++
 		}
 	}
-	var symbols [256]uint32
-	for _, w := range x {
-		symbols[bucketOf(w)]++
+	for i, c := range other {
+		hist[i] += c
 	}
-	if bucketBits(&symbols, n, n) > most {
-		return dst, false
-	}
-	h.pack = packBucket
-	return e.appendBuckets(e.header(dst, h), x), true
 }
 
-// bucketBitsOf is the size in bucket packing of residuals known by hist only,
-// less the raw bits of the outliers.
-func bucketBitsOf(hist *[directRange + 1]uint32, n int) float64 {
-	var symbols [256]uint32
-	for x, c := range hist {
-		symbols[bucketOf(uint64(x))] += c
+// narrowest returns the width that packs n residuals in the fewest bits, where
+// those that need more are outliers.
+func narrowest(hist *[256]uint32, n int) (width int, bits float64) {
+	width, bits = 64, float64(64*n)
+	outliers, t := 0, bucketCount-1
+	for w := 63; w >= 1; w-- {
+		// The buckets of residuals that need more than w bits: each takes a gap
+		// and a number of seven bits to the byte.
+		for ; t >= 0 && bucketWidth(t) > w; t-- {
+			outliers += int(hist[t]) * (8 + (bucketWidth(t)+6)/7*8)
+		}
+		if size := float64(w*n + outliers); w <= maxPackedWidth && size < bits {
+			width, bits = w, size
+		}
 	}
-	return bucketBits(&symbols, n, n)
+	return width, bits
 }
 
-func scaleOf(h header) uint64 { return max(h.scale, 1) }
+// patchedBits appends residuals in width bits, and those that need more beside.
+func (e *Encoder) patchedBits(dst []byte, x []uint64, h header, width int) []byte {
+	for i, w := range x {
+		if w>>uint(width) != 0 {
+			e.patchAt = append(e.patchAt, i)
+			e.patchValue = append(e.patchValue, w)
+			x[i] = 0
+		}
+	}
+	h.pack = packBits
+	return appendPacked(append(e.header(dst, h), byte(width)), x, width)
+}
