@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"testing/fstest"
 	"time"
 )
+
+var seedFlag = flag.Int64("seed", 0, "seed of the random test, 0 for a new one")
 
 func TestBudgetShares(t *testing.T) {
 	b := New(Config{Limit: 1000 << 20})
@@ -284,8 +287,11 @@ func TestCache(t *testing.T) {
 // TestCacheModel runs random operations and checks what is kept against a
 // map of what was put, and the counts.
 func TestCacheModel(t *testing.T) {
-	seed := rand.Int63()
-	t.Logf("seed %d", seed)
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Int63()
+	}
+	t.Logf("again with -seed %d", seed)
 	rng := rand.New(rand.NewSource(seed))
 	c := NewCache[int, int](1 << 15)
 	s := &c.shards[0]

@@ -2,17 +2,31 @@ package lineproto
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/varvedb/varve/column"
 )
+
+var seedFlag = flag.Int64("seed", 0, "seed of the random tests, 0 for a new one")
+
+// random returns a generator and prints how to get it again.
+func random(t *testing.T) *rand.Rand {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Int63()
+	}
+	t.Logf("again with -seed %d", seed)
+	return rand.New(rand.NewSource(seed))
+}
 
 // bodies are the seeds of the fuzz target and cases for the reference.
 var bodies = []string{
@@ -64,13 +78,11 @@ func TestReference(t *testing.T) {
 // TestRandomReference mutates the bodies and puts lines of random series and
 // fields between them.
 func TestRandomReference(t *testing.T) {
-	seed := rand.Int63()
+	rng := random(t)
 	rounds := 20000
 	if testing.Short() {
 		rounds = 2000
 	}
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewSource(seed))
 	small := testConfig()
 	small.CacheBytes, small.MaxNulls, small.MaxErrorText = 2000, 30, 10
 	small.MaxTags, small.MaxFields, small.MaxLineBytes = 5, 6, 80
@@ -248,9 +260,7 @@ func TestConflicts(t *testing.T) {
 
 // TestNumbers compares every way to write a number with strconv.
 func TestNumbers(t *testing.T) {
-	seed := rand.Int63()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewSource(seed))
+	rng := random(t)
 	rounds := 1000000
 	if testing.Short() {
 		rounds = 100000
@@ -391,6 +401,20 @@ func TestNothingAllocated(t *testing.T) {
 		parse()
 		if n := testing.AllocsPerRun(10, parse); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// TestTimeIsLinear feeds bodies that would take minutes if each line looked
+// at the rest of the body.
+func TestTimeIsLinear(t *testing.T) {
+	p := NewParser(Default())
+	for _, line := range []string{"a\n", "a\\ \\ ", "a\\ \n", "a b=\"\n", "a b=1\"\n", "a b=\"\\\"", "# \"\n", "a b=\"\" \"\n"} {
+		body := []byte(strings.Repeat(line, 8<<20/len(line)))
+		start := time.Now()
+		_, _ = p.Parse(body, Nanosecond, 0)
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("%q: %v for %d bytes", line, d, len(body))
 		}
 	}
 }
