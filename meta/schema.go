@@ -71,11 +71,17 @@ type Measurement struct {
 	columns atomic.Pointer[map[string]Kind] // the map never changes
 }
 
-// Kind returns the kind of a column, 0 if there is none. It takes no lock.
-func (m *Measurement) Kind(name string) Kind { return (*m.columns.Load())[name] }
+// Kind returns the kind of a column, 0 if there is none. It takes no lock. A
+// nil Measurement has no columns.
+func (m *Measurement) Kind(name string) Kind { return m.Columns()[name] }
 
 // Columns returns the kinds by name. The map is not to be changed.
-func (m *Measurement) Columns() map[string]Kind { return *m.columns.Load() }
+func (m *Measurement) Columns() map[string]Kind {
+	if m == nil {
+		return nil
+	}
+	return *m.columns.Load()
+}
 
 // OpenSchema loads the schema. The catalog stays open when it is closed.
 func OpenSchema(ctx context.Context, c catalog.Catalog, cfg SchemaConfig) (*Schema, error) {
@@ -154,11 +160,11 @@ func (s *Schema) missing(bucket uint64, columns []Column) []catalog.Op {
 	for i := range columns {
 		c := &columns[i]
 		m := s.Measurement(bucket, c.Measurement)
-		if m != nil && m.Kind(c.Name) != 0 || seen[name{c.Measurement, c.Name}] {
+		if m.Kind(c.Name) != 0 || seen[name{c.Measurement, c.Name}] {
 			continue
 		}
 		n, ok := count[c.Measurement]
-		if !ok && m != nil {
+		if !ok {
 			n = len(m.Columns())
 		}
 		if n >= s.cfg.MaxColumns {
@@ -304,9 +310,7 @@ func (s *Schema) Apply(changes []catalog.Change) error {
 		d, ok := drafts[key]
 		if !ok {
 			d = map[string]Kind{}
-			if m := s.Measurement(key.bucket, key.name); m != nil {
-				d = maps.Clone(m.Columns())
-			}
+			maps.Copy(d, s.Measurement(key.bucket, key.name).Columns())
 			drafts[key] = d
 		}
 		return d
