@@ -116,3 +116,42 @@ func jitter(seed uint64, v []int64, most int, unit int64) []int64 {
 	}
 	return out
 }
+
+// truckColumns are the fields of the truck fleet: uniform steps, few decimals.
+func truckColumns(seed uint64, n int) map[string][]float64 {
+	r := seeded(seed)
+	uniform := func(from, to float64) float64 { return from + r.Float64()*(to-from) }
+	walk := func(start, step, low, high float64, digits int) []float64 {
+		p := math.Pow(10, float64(digits))
+		v := make([]float64, n)
+		for i := range v {
+			start = min(max(start+uniform(-step, step), low), high)
+			v[i] = math.Round(start*p) / p
+		}
+		return v
+	}
+	fuel, load, status := make([]float64, n), make([]float64, n), make([]float64, n)
+	f, l, s := 1.0, 0.0, 0.0
+	for i := range n {
+		if f -= uniform(0, 0.001); f <= 0 {
+			f = 1
+		}
+		if r.Float64() < 0.05 {
+			l = uniform(0, 5000)
+		}
+		s = min(max(s+r.NormFloat64(), 0), 5)
+		fuel[i], load[i], status[i] = math.Round(f*10)/10, math.Round(l), math.Floor(s)
+	}
+	return map[string][]float64{
+		"latitude":         walk(52, 0.005, -90, 90, 5),
+		"longitude":        walk(13, 0.005, -180, 180, 5),
+		"elevation":        walk(150, 10, 0, 5000, 0),
+		"velocity":         walk(0, 10, 0, 100, 0),
+		"heading":          walk(100, 5, 0, 360, 0),
+		"grade":            walk(0, 5, 0, 100, 0),
+		"fuel_consumption": walk(25, 5, 0, 50, 1),
+		"fuel_state":       fuel,
+		"current_load":     load,
+		"status":           status,
+	}
+}

@@ -27,6 +27,10 @@ const (
 // chosen: shorter runs are smaller as tuples of differences.
 const runsGain = 24
 
+// runsMargin is the share of the size of other packings that run length must
+// stay under, because its estimate is the coarsest.
+const runsMargin = 0.92
+
 // minEntropy is the number of values from which entropy coding is considered.
 const minEntropy = 64
 
@@ -54,7 +58,10 @@ func (e *Encoder) words(dst []byte, v []uint64, nested bool) []byte {
 			return e.runs(dst, v, runs)
 		}
 	}
-	scale, base := uint64(1), uint64(0)
+	whole, scale, base := v, uint64(1), uint64(0)
+	if nested {
+		whole = nil
+	}
 	if m.divisor > 1 {
 		if g := commonDivisor(v, m.divisor); g > 1 {
 			base, scale = v[0], g
@@ -65,7 +72,7 @@ func (e *Encoder) words(dst []byte, v []uint64, nested bool) []byte {
 			m.center = divisorOf(g).quotient(m.center)
 		}
 	}
-	return e.residuals(dst, v, m, base, scale)
+	return e.residuals(dst, v, whole, m, base, scale)
 }
 
 // frame stores words less their least one, in as few bits as that takes.
@@ -185,8 +192,9 @@ func (e *Encoder) header(dst []byte, h header) []byte {
 }
 
 // residuals takes differences of v as the model says, chooses a packing and
-// appends the column. Values are base + scale·v.
-func (e *Encoder) residuals(dst []byte, v []uint64, m model, base, scale uint64) []byte {
+// appends the column. Its values are base + scale·v, and the same as whole,
+// which is nil where run length is not allowed.
+func (e *Encoder) residuals(dst []byte, v, whole []uint64, m model, base, scale uint64) []byte {
 	h := header{order: m.order, scale: scale}
 	e.res = resize(e.res, len(v)-m.order)
 	r := e.res
@@ -220,25 +228,51 @@ func (e *Encoder) residuals(dst []byte, v []uint64, m model, base, scale uint64)
 	if small && narrow >= 8 {
 		patched += float64(e.small[directRange]) * outlierBits
 	}
+	// The candidates in the order of their speed: a later one must be smaller
+	// by a margin.
+	best, size := packBits, min(packed, patched)
+	var tuple shape
 	if e.level >= LevelBalanced && len(r) >= minEntropy {
-		limit := min(packed, patched) * entropyGain[e.level]
-		bits := bucketSize(&e.buckets, len(r))
+		gain := entropyGain[e.level]
 		if small {
-			if s, size := chooseTuple(&e.small, len(r)); size <= min(limit, bits) {
-				h.pack = packTuple
-				return e.tuples(dst, x, h, s)
+			if s, bits := chooseTuple(&e.small, len(r)); bits <= size*gain {
+				best, size, tuple, gain = packTuple, bits, s, 1
 			}
 		}
-		if bits <= limit {
-			h.pack = packBucket
-			return e.appendBuckets(e.header(dst, h), x, small)
+		if bits := bucketSize(&e.buckets, len(r)); bits <= size*gain {
+			best, size = packBucket, bits
 		}
 	}
-	if patched < packed {
+	if whole != nil && m.order == 1 && m.center == 0 && runsSize(&e.buckets, len(r)) < size*runsMargin {
+		return e.runs(dst, whole, countRuns(whole))
+	}
+	switch {
+	case best == packTuple:
+		h.pack = packTuple
+		return e.tuples(dst, x, h, tuple)
+	case best == packBucket:
+		h.pack = packBucket
+		return e.appendBuckets(e.header(dst, h), x, small)
+	case patched < packed:
 		return e.patchedBits(dst, x, h, narrow)
 	}
 	h.base, h.zigzag = base+scale*low, false
 	return e.bits(dst, r, h, low, width)
+}
+
+// runsSize estimates the size in bits of run length for n first differences:
+// which of them are zero, and those that are not.
+func runsSize(hist *[256]uint32, n int) float64 {
+	zeros := float64(hist[0])
+	changes := float64(n) - zeros
+	if changes*2 > zeros {
+		return math.Inf(1)
+	}
+	where, _ := entropy([]uint32{hist[0], uint32(n) - hist[0]}, n)
+	var others [256]uint32
+	copy(others[1:], hist[1:])
+	// The lengths have a table of their own, of about as many symbols.
+	return where + bucketBits(&others, int(changes), int(changes)) + 16*tableBits
 }
 
 // bits appends residuals, each less low, in width bits.
