@@ -94,7 +94,7 @@ func pack(dst, raw []byte) []byte {
 	dst = append(dst, packedS2)
 	start := len(dst)
 	dst = append(dst, make([]byte, s2.MaxEncodedLen(len(raw)))...)
-	n := len(s2.EncodeBest(dst[start:], raw))
+	n := len(s2.EncodeBetter(dst[start:], raw))
 	if n < len(raw) {
 		return dst[:start+n]
 	}

@@ -198,10 +198,10 @@ func encodeStats(enc *encoding.Encoder, typ column.Type, t *spanTable, sums []co
 		b = w.ints(b, false, func(i int, s *column.Summary) int64 { return t.maxTime[i] - s.LastTime })
 	}
 	if form&statsNoMinMax != 0 {
-		b = w.ints(b, false, func(_ int, s *column.Summary) int64 { return flag(!s.HasMinMax) })
+		b = w.ints(b, false, func(_ int, s *column.Summary) int64 { return oneIf(!s.HasMinMax) })
 	}
 	if form&statsOverflow != 0 {
-		b = w.ints(b, false, func(_ int, s *column.Summary) int64 { return flag(s.Overflow) })
+		b = w.ints(b, false, func(_ int, s *column.Summary) int64 { return oneIf(s.Overflow) })
 	}
 	switch {
 	case typ == column.String:
@@ -227,7 +227,7 @@ func encodeStats(enc *encoding.Encoder, typ column.Type, t *spanTable, sums []co
 	return b
 }
 
-func flag(b bool) int64 {
+func oneIf(b bool) int64 {
 	if b {
 		return 1
 	}
@@ -377,6 +377,9 @@ func decodeStats(payload []byte, dec *encoding.Decoder, typ column.Type, t *span
 		}
 		r.count = out.count
 		out.firstTime, out.lastTime = r.ints(), r.ints()
+		if p.err != nil {
+			return nil, 0, p.err
+		}
 		for i := range out.firstTime {
 			out.firstTime[i] += t.minTime[i]
 			out.lastTime[i] = t.maxTime[i] - out.lastTime[i]
