@@ -144,23 +144,14 @@ func (d *Decoder) words(dst []uint64, src []byte, nested bool) error {
 		if len(dst) == 0 {
 			return corrupt("tuples of nothing")
 		}
-		if err := d.tuples(dst, c.b, &t, patches); err != nil {
-			return err
-		}
+		return d.tuples(dst, c.b, &t, patches)
 	case packBucket:
 		if patches != nil {
 			return corrupt("outliers of buckets")
 		}
-		if err := d.buckets(dst, c.b, &t); err != nil {
-			return err
-		}
-	default:
-		return corrupt("unknown packing")
+		return d.buckets(dst, c.b, &t)
 	}
-	if order == 2 {
-		t.sum(dst, 0)
-	}
-	return nil
+	return corrupt("unknown packing")
 }
 
 // patched reads the outliers of n residuals.

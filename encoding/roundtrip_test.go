@@ -144,6 +144,16 @@ func nastyWords() map[string][]uint64 {
 		add("exponential"+name, n, func(int) uint64 { return r.Uint64() >> r.Uint64N(64) })
 		acc := uint64(0)
 		add("walk"+name, n, func(int) uint64 { acc += r.Uint64N(2000) - 1000; return acc })
+		speed := uint64(0)
+		add("drift"+name, n, func(int) uint64 { speed += r.Uint64N(9) - 4; acc += speed; return acc })
+		add("wide drift"+name, n, func(int) uint64 { speed += r.Uint64()>>50 - 1<<13; acc += speed; return acc })
+		add("rare drift"+name, n, func(i int) uint64 {
+			if speed += r.Uint64N(5) - 2; i%90 == 7 {
+				speed += 1 << 30
+			}
+			acc += speed
+			return acc
+		})
 		add("last differs"+name, n, func(i int) uint64 {
 			if i == n-1 {
 				return 1 << 60

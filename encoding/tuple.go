@@ -132,7 +132,7 @@ type patch struct {
 	x  uint64
 }
 
-// tuples decodes len(dst) residuals, and their running sum if the order is 1.
+// tuples decodes len(dst) residuals and makes values of them.
 func (d *Decoder) tuples(dst []uint64, src []byte, t *terms, patches []patch) error {
 	c := cursor{b: src}
 	log, radix := uint(c.byte()), int(c.byte())
@@ -168,6 +168,9 @@ func (d *Decoder) tuples(dst []uint64, src []byte, t *terms, patches []patch) er
 				t.patch(dst[p.at:], p.x)
 			}
 		}
+	}
+	if t.order == 2 {
+		t.sum(dst, 0)
 	}
 	return nil
 }
