@@ -9,100 +9,115 @@ import (
 	"pgregory.net/rapid"
 )
 
-var levels = []Level{LevelNone, LevelFast, LevelBalanced, LevelBest}
+var allLevels = [...]Level{LevelNone, LevelFast, LevelBalanced, LevelBest}
 
-func checkUints(t checker, v []uint64) {
+// codecs are reused, as in the product: what one column leaves in the scratch
+// memory must not show in the next.
+type codecs struct {
+	enc [len(allLevels)]*Encoder
+	dec Decoder
+}
+
+func newCodecs() *codecs {
+	c := new(codecs)
+	for i, level := range allLevels {
+		c.enc[i] = NewEncoder(level)
+	}
+	return c
+}
+
+func (c *codecs) checkUints(t checker, v []uint64) {
 	t.Helper()
-	var d Decoder
-	for _, level := range levels {
-		src := NewEncoder(level).Uints([]byte("head"), v)
+	d := &c.dec
+	for level, e := range c.enc {
+		src := e.Uints([]byte("head"), v)
 		got, err := d.Uints([]uint64{7}, len(v), src[4:])
 		if err != nil {
-			t.Fatalf("%v: decode %d values: %v", level, len(v), err)
+			t.Fatalf("level %d: decode %d values: %v", level, len(v), err)
 		}
 		if got[0] != 7 || !slices.Equal(got[1:], v) {
-			t.Fatalf("%v: %d values do not come back", level, len(v))
+			t.Fatalf("level %d: %d values do not come back", level, len(v))
 		}
 	}
 }
 
-func checkFloats(t checker, v []float64) {
+func (c *codecs) checkFloats(t checker, v []float64) {
 	t.Helper()
-	var d Decoder
-	for _, level := range levels {
-		src := NewEncoder(level).Floats(nil, v)
+	d := &c.dec
+	for level, e := range c.enc {
+		src := e.Floats(nil, v)
 		got, err := d.Floats(nil, len(v), src)
 		if err != nil {
-			t.Fatalf("%v: decode %d floats: %v", level, len(v), err)
+			t.Fatalf("level %d: decode %d floats: %v", level, len(v), err)
 		}
 		if !slices.Equal(floatWords(got), floatWords(v)) {
-			t.Fatalf("%v: %d floats do not come back bit by bit", level, len(v))
+			t.Fatalf("level %d: %d floats do not come back bit by bit", level, len(v))
 		}
 	}
 }
 
-func checkStrings(t checker, ends []uint32, data []byte) {
+func (c *codecs) checkStrings(t checker, ends []uint32, data []byte) {
 	t.Helper()
-	var d Decoder
-	for _, level := range levels {
-		src := NewEncoder(level).Strings(nil, ends, data)
+	d := &c.dec
+	for level, e := range c.enc {
+		src := e.Strings(nil, ends, data)
 		gotEnds, got, err := d.Strings([]uint32{3}, []byte("abc"), len(ends), src)
 		if err != nil {
-			t.Fatalf("%v: decode %d strings: %v", level, len(ends), err)
+			t.Fatalf("level %d: decode %d strings: %v", level, len(ends), err)
 		}
 		if string(got[:3]) != "abc" || !bytes.Equal(got[3:], data) {
-			t.Fatalf("%v: bytes of strings do not come back", level)
+			t.Fatalf("level %d: bytes of strings do not come back", level)
 		}
 		for i, end := range gotEnds[1:] {
 			if end != ends[i]+3 {
-				t.Fatalf("%v: end of string %d is %d, want %d", level, i, end-3, ends[i])
+				t.Fatalf("level %d: end of string %d is %d, want %d", level, i, end-3, ends[i])
 			}
 		}
 	}
 }
 
-func checkBitmap(t checker, words []uint64, n int) {
+func (c *codecs) checkBitmap(t checker, words []uint64, n int) {
 	t.Helper()
 	want := slices.Clone(words[:(n+63)/64])
 	if n%64 != 0 {
 		want[n/64] &= 1<<(n%64) - 1
 	}
-	var d Decoder
-	for _, level := range levels {
-		got, err := d.Bitmap(nil, n, NewEncoder(level).Bitmap(nil, words, n))
+	d := &c.dec
+	for level, e := range c.enc {
+		got, err := d.Bitmap(nil, n, e.Bitmap(nil, words, n))
 		if err != nil {
-			t.Fatalf("%v: decode bitmap of %d: %v", level, n, err)
+			t.Fatalf("level %d: decode bitmap of %d: %v", level, n, err)
 		}
 		if !slices.Equal(got, want) {
-			t.Fatalf("%v: bitmap of %d does not come back", level, n)
+			t.Fatalf("level %d: bitmap of %d does not come back", level, n)
 		}
 	}
 }
 
-func checkTimes(t checker, runs []int32, v []int64) {
+func (c *codecs) checkTimes(t checker, runs []int32, v []int64) {
 	t.Helper()
-	var d Decoder
-	for _, level := range levels {
-		src := NewEncoder(level).Times(nil, runs, v)
+	d := &c.dec
+	for level, e := range c.enc {
+		src := e.Times(nil, runs, v)
 		got, err := d.Times(nil, runs, src)
 		if err != nil {
-			t.Fatalf("%v: decode times: %v", level, err)
+			t.Fatalf("level %d: decode times: %v", level, err)
 		}
 		if !slices.Equal(got, v) {
-			t.Fatalf("%v: times do not come back", level)
+			t.Fatalf("level %d: times do not come back", level)
 		}
 		list, err := d.TimeRuns(nil, runs, src)
 		if err != nil {
-			t.Fatalf("%v: decode runs of times: %v", level, err)
+			t.Fatalf("level %d: decode runs of times: %v", level, err)
 		}
 		at := 0
 		for i, run := range list {
 			if run.Count != runs[i] {
-				t.Fatalf("%v: run %d has %d rows, want %d", level, i, run.Count, runs[i])
+				t.Fatalf("level %d: run %d has %d rows, want %d", level, i, run.Count, runs[i])
 			}
 			for j := range int(run.Count) {
 				if j == 0 && run.First != v[at] || run.Regular && run.At(j) != v[at+j] {
-					t.Fatalf("%v: run %d %+v has not the time of row %d", level, i, run, j)
+					t.Fatalf("level %d: run %d %+v has not the time of row %d", level, i, run, j)
 				}
 			}
 			at += int(run.Count)
@@ -168,12 +183,14 @@ func nastyWords() map[string][]uint64 {
 }
 
 func TestUints(t *testing.T) {
+	c := newCodecs()
 	for name, v := range nastyWords() {
-		t.Run(name, func(t *testing.T) { checkUints(t, v) })
+		t.Run(name, func(t *testing.T) { c.checkUints(t, v) })
 	}
 }
 
 func TestFloats(t *testing.T) {
+	c := newCodecs()
 	nan := math.Float64frombits(0x7ff8dead_beef0001)
 	zero := math.Copysign(0, -1)
 	for _, v := range [][]float64{
@@ -182,26 +199,26 @@ func TestFloats(t *testing.T) {
 		{0.1, 0.2, 0.1 + 0.2}, {1 << 53, 1<<53 + 2, 1 << 62, -1 << 63, 1 << 63, 1 << 64},
 		{123456789012345.6, 0.000001, 1e22, 1e23},
 	} {
-		checkFloats(t, v)
+		c.checkFloats(t, v)
 		long := slices.Repeat(v, 100)
-		checkFloats(t, long)
+		c.checkFloats(t, long)
 		for i := range long {
 			long[i] = float64(i) / 100
 		}
 		for i, f := range v {
 			long[i*7] = f
 		}
-		checkFloats(t, long)
+		c.checkFloats(t, long)
 	}
 	for _, v := range [][]float64{
 		decimals(1, 8192, 0, 0, 3), decimals(2, 8192, 1, 0, 3), decimals(3, 8192, 5, 50, .01), full(4, 8192),
 		decimals(5, 8192, 12, 0, 1), falling(6, 8192),
 	} {
-		checkFloats(t, v)
+		c.checkFloats(t, v)
 		for i := range v {
 			v[i] = float64(float32(v[i]))
 		}
-		checkFloats(t, v)
+		c.checkFloats(t, v)
 	}
 	for name, v := range nastyWords() {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +226,7 @@ func TestFloats(t *testing.T) {
 			for i, w := range v {
 				f[i] = math.Float64frombits(w)
 			}
-			checkFloats(t, f)
+			c.checkFloats(t, f)
 		})
 	}
 }
@@ -231,6 +248,7 @@ func TestBools(t *testing.T) {
 }
 
 func TestBitmaps(t *testing.T) {
+	c := newCodecs()
 	r := seeded(3)
 	for _, n := range []int{0, 1, 7, 8, 63, 64, 65, 1000, 8192, MaxValues} {
 		for _, kind := range []func(i int) bool{
@@ -245,42 +263,44 @@ func TestBitmaps(t *testing.T) {
 					words[i/64] |= 1 << (i % 64)
 				}
 			}
-			checkBitmap(t, words, n)
+			c.checkBitmap(t, words, n)
 		}
 	}
 }
 
 func TestStrings(t *testing.T) {
-	checkStrings(t, nil, nil)
-	checkStrings(t, []uint32{0}, nil)
-	checkStrings(t, []uint32{0, 0, 0, 0}, nil)
-	checkStrings(t, []uint32{3, 6, 9}, []byte("abcabcabc"))
+	c := newCodecs()
+	c.checkStrings(t, nil, nil)
+	c.checkStrings(t, []uint32{0}, nil)
+	c.checkStrings(t, []uint32{0, 0, 0, 0}, nil)
+	c.checkStrings(t, []uint32{3, 6, 9}, []byte("abcabcabc"))
 	for _, n := range []int{1, 10, 1000, 8192} {
 		ends, data := statuses(1, n)
-		checkStrings(t, ends, data)
+		c.checkStrings(t, ends, data)
 		ends, data = ids(2, n)
-		checkStrings(t, ends, data)
+		c.checkStrings(t, ends, data)
 	}
 	long := bytes.Repeat([]byte("0123456789"), 100_000)
-	checkStrings(t, []uint32{uint32(len(long)), uint32(len(long))}, long)
+	c.checkStrings(t, []uint32{uint32(len(long)), uint32(len(long))}, long)
 }
 
 func TestTimes(t *testing.T) {
-	checkTimes(t, nil, nil)
-	checkTimes(t, []int32{0, 0}, nil)
-	checkTimes(t, []int32{1}, []int64{math.MinInt64})
-	checkTimes(t, []int32{0, 2, 0, 1}, []int64{math.MinInt64, math.MaxInt64, 5})
+	c := newCodecs()
+	c.checkTimes(t, nil, nil)
+	c.checkTimes(t, []int32{0, 0}, nil)
+	c.checkTimes(t, []int32{1}, []int64{math.MinInt64})
+	c.checkTimes(t, []int32{0, 2, 0, 1}, []int64{math.MinInt64, math.MaxInt64, 5})
 	for _, rows := range []int{1, 2, 3, 10, 360, 8192} {
 		runs, v := evenTimes(8192, rows, 1451606400e9, 10e9)
-		checkTimes(t, runs, v)
-		checkTimes(t, runs, jitter(1, v, 500, 1e6))
-		checkTimes(t, runs, jitter(2, v, 1e9, 1))
+		c.checkTimes(t, runs, v)
+		c.checkTimes(t, runs, jitter(1, v, 500, 1e6))
+		c.checkTimes(t, runs, jitter(2, v, 1e9, 1))
 		// Every other run repeats the one before.
 		w := jitter(3, v, 500, 1e6)
 		for i := rows; i+rows <= len(w); i += 2 * rows {
 			copy(w[i:i+rows], w[i-rows:i])
 		}
-		checkTimes(t, runs, w)
+		c.checkTimes(t, runs, w)
 	}
 }
 
@@ -302,6 +322,7 @@ func TestSearch(t *testing.T) {
 }
 
 func TestRandom(t *testing.T) {
+	c := newCodecs()
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 700).Draw(t, "n")
 		shift := rapid.Uint64Range(0, 63).Draw(t, "shift")
@@ -326,20 +347,20 @@ func TestRandom(t *testing.T) {
 			}
 			v[i], last = w, w
 		}
-		checkUints(t, v)
+		c.checkUints(t, v)
 		f := make([]float64, n)
 		for i, w := range v {
 			f[i] = float64(int64(w)) / powersOfTen[shift%18]
 		}
-		checkFloats(t, f)
+		c.checkFloats(t, f)
 		if n > 0 {
 			cut := rapid.IntRange(0, n).Draw(t, "cut")
 			i64 := make([]int64, n)
 			for i, w := range v {
 				i64[i] = int64(w)
 			}
-			checkTimes(t, []int32{int32(cut), int32(n - cut)}, i64)
-			checkBitmap(t, v, min(n*64, MaxValues)-cut)
+			c.checkTimes(t, []int32{int32(cut), int32(n - cut)}, i64)
+			c.checkBitmap(t, v, min(n*64, MaxValues)-cut)
 		}
 	})
 }
