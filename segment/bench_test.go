@@ -302,6 +302,26 @@ func BenchmarkOneHour(b *testing.B) {
 	}
 }
 
+// BenchmarkOneHourOpened opens a cursor for each hour, as a query does.
+func BenchmarkOneHourOpened(b *testing.B) {
+	s := hosts(40, 8640).open(b)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		c, err := s.Open([]string{"usage_4"})
+		must(b, err)
+		from := benchStart + int64(i%23)*3600e9 + 600e9
+		must(b, c.Seek(uint32(i*7%s.meta.Series), from, from+3600e9-1))
+		i++
+		rows, err := c.Next()
+		must(b, err)
+		if rows == nil {
+			b.Fatal("no rows")
+		}
+		c.Close()
+	}
+}
+
 func BenchmarkSummaries(b *testing.B) {
 	s := hosts(40, 8640).open(b)
 	for _, fields := range []int{1, 10} {

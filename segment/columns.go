@@ -105,7 +105,7 @@ func decodeValues(v *column.Vector, dec *encoding.Decoder, t column.Type, n int,
 	switch t {
 	case column.Float64:
 		var f []float64
-		f, err = dec.Floats(v.Floats(), n, src)
+		f, err = dec.Floats(floats(v.Words[:cap(v.Words)])[:0], n, src)
 		v.Words = words(f)
 	case column.Int64, column.Uint64:
 		v.Words, err = dec.Uints(v.Words, n, src)

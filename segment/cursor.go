@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -18,7 +19,7 @@ import (
 type Cursor struct {
 	s       *Section
 	x       *blockIndex
-	dec     encoding.Decoder
+	mem     *cursorMemory
 	cols    []cursorColumn
 	order   []int // places in cols, in the order of the chunks in a block
 	bounded []int // places in cols that have bounds
@@ -45,16 +46,28 @@ type Cursor struct {
 
 	// The block whose pieces are in buf, -1 for none.
 	loaded int
-	buf    []byte
 	head   []byte
+	timed  bool // all of times is decoded; otherwise all runs are regular
+
+	out column.Rows
+}
+
+// cursorMemory is what cursors of one reader pass on to each other: most are
+// opened for a few rows, and making it afresh would cost more than reading
+// those.
+type cursorMemory struct {
+	dec    encoding.Decoder
+	buf    []byte
 	starts []uint32
 	counts []int32
 	runs   []encoding.TimeRun
 	times  []int64
-	timed  bool // all of times is decoded; otherwise all runs are regular
+	none   nullRows
+	cols   []columnMemory
+}
 
-	out  column.Rows
-	none nullRows
+type columnMemory struct {
+	vec, spare column.Vector
 }
 
 type cursorColumn struct {
@@ -63,8 +76,6 @@ type cursorColumn struct {
 	x       *fieldIndex
 	raw     []byte // stored piece of the loaded block, nil for none
 	decoded bool
-	vec     column.Vector
-	spare   column.Vector
 	stats   *spanStats
 	group   int // of stats
 	bounded bool
@@ -80,7 +91,7 @@ func (s *Section) Open(fields []string) (*Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cursor{s: s, x: x, cols: make([]cursorColumn, len(fields)), done: true, loaded: -1, spanBlock: -1, tableGroup: -1}
+	c := &Cursor{s: s, x: x, mem: s.r.memory(len(fields)), cols: make([]cursorColumn, len(fields)), done: true, loaded: -1, spanBlock: -1, tableGroup: -1}
 	for i, name := range fields {
 		col := &c.cols[i]
 		col.field, col.group = -1, -1
@@ -122,16 +133,31 @@ func (c *Cursor) SetBounds(col int, min, max uint64) {
 // Stats returns what was read so far.
 func (c *Cursor) Stats() run.Stats { return c.stats }
 
-// Close gives memory back. The cursor has no rows then.
+// Close gives memory back. Rows that the cursor returned are not valid any
+// more, and it has no others.
 func (c *Cursor) Close() {
-	*c = Cursor{s: c.s, x: c.x, cols: make([]cursorColumn, len(c.cols)), stats: c.stats, done: true, loaded: -1, spanBlock: -1, tableGroup: -1,
-		err: fmt.Errorf("read segment %s: cursor is closed", c.s.r.name)}
+	if c.mem == nil {
+		return
+	}
+	c.s.r.memories.Put(c.mem)
+	*c = Cursor{s: c.s, stats: c.stats, done: true, err: errClosed}
+}
+
+var errClosed = errors.New("read segment: cursor is closed")
+
+// memory returns memory for a cursor of some columns.
+func (r *Reader) memory(cols int) *cursorMemory {
+	m := r.memories.Get().(*cursorMemory)
+	for len(m.cols) < cols {
+		m.cols = append(m.cols, columnMemory{})
+	}
+	return m
 }
 
 // Seek goes to the first row of series ord with min <= time <= max.
 func (c *Cursor) Seek(ord uint32, min, max int64) error {
-	if c.cols == nil && c.err != nil {
-		return c.err
+	if c.mem == nil {
+		return errClosed
 	}
 	c.err, c.atSpan, c.spanning, c.spanBlock = nil, false, false, -1
 	if int64(ord) >= int64(c.s.meta.Series) {
@@ -211,7 +237,7 @@ func (c *Cursor) position() (bool, error) {
 			return false, err
 		}
 		i := c.ord - c.x.first[c.block]
-		lo, hi := int(c.starts[i]), int(c.starts[i+1])
+		lo, hi := int(c.mem.starts[i]), int(c.mem.starts[i+1])
 		c.row, c.end = lo+c.search(int(i), c.from), hi
 		if c.max < math.MaxInt64 {
 			if c.end = lo + c.search(int(i), c.max+1); c.end < hi {
@@ -249,10 +275,10 @@ func (c *Cursor) load() error {
 	if int64(room) > c.s.r.size+int64(gapBytes*len(c.order)) {
 		return c.s.r.corrupt(c.x.off[b], "block is larger than the file")
 	}
-	if cap(c.buf) < room {
-		c.buf = make([]byte, room+room/4)
+	if cap(c.mem.buf) < room {
+		c.mem.buf = make([]byte, room+room/4)
 	}
-	free := c.buf
+	free := c.mem.buf
 	start := extent{c.x.off[b], c.x.headLen[b]}
 	end := start.end()
 	first := 0 // place in order of the first chunk of this read
@@ -316,18 +342,18 @@ func (c *Cursor) decodeRuns() error {
 }
 
 func (c *Cursor) decodeHead(payload []byte, runs, rows int) error {
-	c.starts, c.counts = append(c.starts[:0], 0), c.counts[:0]
+	c.mem.starts, c.mem.counts = append(c.mem.starts[:0], 0), c.mem.counts[:0]
 	if runs == 1 {
-		c.starts, c.counts = append(c.starts, uint32(rows)), append(c.counts, int32(rows))
+		c.mem.starts, c.mem.counts = append(c.mem.starts, uint32(rows)), append(c.mem.counts, int32(rows))
 	} else {
-		p := parser{b: payload, dec: &c.dec}
+		p := parser{b: payload, dec: &c.mem.dec}
 		total := int64(0)
 		for _, n := range p.ints(runs) {
 			if n < 1 || n > int64(rows) {
 				return fmt.Errorf("run of %d rows", n)
 			}
 			total += n
-			c.starts, c.counts = append(c.starts, uint32(total)), append(c.counts, int32(n))
+			c.mem.starts, c.mem.counts = append(c.mem.starts, uint32(total)), append(c.mem.counts, int32(n))
 		}
 		if p.err != nil {
 			return p.err
@@ -338,14 +364,14 @@ func (c *Cursor) decodeHead(payload []byte, runs, rows int) error {
 		payload = p.b
 	}
 	var err error
-	if c.runs, err = c.dec.TimeRuns(c.runs[:0], c.counts, payload); err != nil {
+	if c.mem.runs, err = c.mem.dec.TimeRuns(c.mem.runs[:0], c.mem.counts, payload); err != nil {
 		return err
 	}
 	c.timed = false
-	for i := range c.runs {
-		r := &c.runs[i]
+	for i := range c.mem.runs {
+		r := &c.mem.runs[i]
 		if !r.Regular {
-			c.times, err = c.dec.Times(c.times[:0], c.counts, payload)
+			c.mem.times, err = c.mem.dec.Times(c.mem.times[:0], c.mem.counts, payload)
 			c.timed = true
 			return err
 		}
@@ -353,10 +379,10 @@ func (c *Cursor) decodeHead(payload []byte, runs, rows int) error {
 			return fmt.Errorf("times of run %d do not ascend", i)
 		}
 	}
-	if cap(c.times) < rows {
-		c.times = make([]int64, rows)
+	if cap(c.mem.times) < rows {
+		c.mem.times = make([]int64, rows)
 	}
-	c.times = c.times[:rows]
+	c.mem.times = c.mem.times[:rows]
 	return nil
 }
 
@@ -364,9 +390,9 @@ func (c *Cursor) decodeHead(payload []byte, runs, rows int) error {
 // before a time.
 func (c *Cursor) search(i int, at int64) int {
 	if !c.timed {
-		return c.runs[i].Search(at)
+		return c.mem.runs[i].Search(at)
 	}
-	times := c.times[c.starts[i]:c.starts[i+1]]
+	times := c.mem.times[c.mem.starts[i]:c.mem.starts[i+1]]
 	if times[0] >= at {
 		return 0
 	}
@@ -379,19 +405,20 @@ func (c *Cursor) search(i int, at int64) int {
 // at returns the time of a row of run i.
 func (c *Cursor) at(i, row int) int64 {
 	if c.timed {
-		return c.times[row]
+		return c.mem.times[row]
 	}
-	return c.runs[i].At(row - int(c.starts[i]))
+	return c.mem.runs[i].At(row - int(c.mem.starts[i]))
 }
 
 // decode makes the column of the loaded block.
-func (c *Cursor) decode(k *cursorColumn) error {
+func (c *Cursor) decode(i int) error {
+	k, m := &c.cols[i], &c.mem.cols[i]
 	if k.decoded {
 		return nil
 	}
 	payload, err := checkPiece(k.raw)
 	if err == nil {
-		err = decodeChunk(&k.vec, &k.spare, &c.dec, k.typ, int(c.x.rows[c.loaded]), payload)
+		err = decodeChunk(&m.vec, &m.spare, &c.mem.dec, k.typ, int(c.x.rows[c.loaded]), payload)
 	}
 	if err != nil {
 		return c.s.r.corrupt(k.x.chunks[c.loaded].off, "field %q: %v", c.s.meta.Fields[k.field].Name, err)
@@ -445,8 +472,8 @@ func (c *Cursor) spanEnd() (int, error) {
 		return c.end, err
 	}
 	i := c.ord - c.x.first[b]
-	end := int(c.starts[i] + c.table.from[c.span] + c.table.rows[c.span])
-	if c.block != b || end <= c.row || end > int(c.starts[i+1]) {
+	end := int(c.mem.starts[i] + c.table.from[c.span] + c.table.rows[c.span])
+	if c.block != b || end <= c.row || end > int(c.mem.starts[i+1]) {
 		return 0, c.s.r.corrupt(c.x.spans[c.x.group[b]].off, "spans differ from the rows of block %d", b)
 	}
 	return min(end, c.end), nil
@@ -459,21 +486,22 @@ func (c *Cursor) trim(row, end int) (int, int, error) {
 		if k.raw == nil {
 			return end, end, nil
 		}
-		if err := c.decode(k); err != nil {
+		if err := c.decode(i); err != nil {
 			return 0, 0, err
 		}
-		for row < end && !k.within(row) {
+		vec := &c.mem.cols[i].vec
+		for row < end && !k.within(vec, row) {
 			row++
 		}
-		for row < end && !k.within(end-1) {
+		for row < end && !k.within(vec, end-1) {
 			end--
 		}
 	}
 	return row, end, nil
 }
 
-func (k *cursorColumn) within(row int) bool {
-	w := k.vec.Words[row]
+func (k *cursorColumn) within(vec *column.Vector, row int) bool {
+	w := vec.Words[row]
 	switch k.typ {
 	case column.Float64:
 		v := math.Float64frombits(w)
@@ -489,33 +517,33 @@ func (k *cursorColumn) within(row int) bool {
 			return false
 		}
 	}
-	return k.vec.Valid.Get(row)
+	return vec.Valid.Get(row)
 }
 
 // rows returns the view of rows of the loaded block.
 func (c *Cursor) rows(row, end int) (*column.Rows, error) {
 	if !c.timed {
 		i := c.ord - c.x.first[c.loaded]
-		r := &c.runs[i]
-		t := r.At(row - int(c.starts[i]))
+		r := &c.mem.runs[i]
+		t := r.At(row - int(c.mem.starts[i]))
 		for j := row; j < end; j++ {
-			c.times[j] = t
+			c.mem.times[j] = t
 			t += r.Step
 		}
 	}
-	c.out.Time = c.times[row:end]
+	c.out.Time = c.mem.times[row:end]
 	c.out.Cols = c.out.Cols[:0]
 	for i := range c.cols {
 		k := &c.cols[i]
 		if k.field < 0 || k.x.chunks[c.loaded].len == 0 {
-			c.out.Cols = append(c.out.Cols, c.none.vector(k.typ, end-row))
+			c.out.Cols = append(c.out.Cols, c.mem.none.vector(k.typ, end-row))
 			continue
 		}
-		if err := c.decode(k); err != nil {
+		if err := c.decode(i); err != nil {
 			c.err = err
 			return nil, err
 		}
-		c.out.Cols = append(c.out.Cols, k.vec.Slice(row, end))
+		c.out.Cols = append(c.out.Cols, c.mem.cols[i].vec.Slice(row, end))
 	}
 	return &c.out, nil
 }
@@ -643,9 +671,9 @@ func (c *Cursor) ReadSpan() (*column.Rows, error) {
 		return nil, err
 	}
 	i, t, k := int(c.ord-c.x.first[c.block]), c.table, c.span
-	row := int(c.starts[i] + t.from[k])
+	row := int(c.mem.starts[i] + t.from[k])
 	end := row + int(t.rows[k])
-	if end > int(c.starts[i+1]) || c.at(i, row) != t.minTime[k] || c.at(i, end-1) != t.maxTime[k] {
+	if end > int(c.mem.starts[i+1]) || c.at(i, row) != t.minTime[k] || c.at(i, end-1) != t.maxTime[k] {
 		c.err = c.s.r.corrupt(c.x.spans[c.tableGroup].off, "spans differ from the rows of block %d", c.block)
 		return nil, c.err
 	}

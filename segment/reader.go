@@ -19,6 +19,7 @@ type Reader struct {
 	dir      *directory
 	footer   extent
 	decoders sync.Pool // of *encoding.Decoder, for the indexes
+	memories sync.Pool // of *cursorMemory
 	views    map[string]*Section
 }
 
@@ -31,6 +32,7 @@ func Open(b Blob, name string, cache Cache) (*Reader, error) {
 		r.cache = &indexCache{}
 	}
 	r.decoders.New = func() any { return new(encoding.Decoder) }
+	r.memories.New = func() any { return new(cursorMemory) }
 	if err := r.readFooter(); err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}

@@ -73,6 +73,12 @@ func (s *sectionWriter) append(key []byte, rows *column.Rows) error {
 	if len(rows.Cols) != len(s.columns) {
 		return fmt.Errorf("write segment: %d columns for %d fields of %q", len(rows.Cols), len(s.columns), s.entry.measurement)
 	}
+	for i, f := range s.columns {
+		if v := &rows.Cols[i]; v.Type != 0 && (v.Type != f.info.Type || v.Len() != len(rows.Time)) {
+			return fmt.Errorf("write segment: %d values of type %v for %d rows of field %q of %q, a %v",
+				v.Len(), v.Type, len(rows.Time), f.info.Name, s.entry.measurement, f.info.Type)
+		}
+	}
 	if s.series == 0 || !bytes.Equal(key, s.key) {
 		if s.series > 0 && bytes.Compare(key, s.key) < 0 {
 			return fmt.Errorf("write segment: series %q of %q comes after %q", key, s.entry.measurement, s.key)

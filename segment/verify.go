@@ -288,10 +288,10 @@ func (v *verifier) field(i int) {
 			continue
 		}
 		c.block = b
-		if c.load() != nil || c.decode(&c.cols[0]) != nil {
+		if c.load() != nil || c.decode(0) != nil {
 			return
 		}
-		vec := &c.cols[0].vec
+		vec := &c.mem.cols[0].vec
 		n := int(v.x.rows[b])
 		total += int64(vec.Valid.Count(n))
 		if !info.Type.Numeric() {
