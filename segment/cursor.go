@@ -204,10 +204,18 @@ func (c *Cursor) nextBlock() {
 // elsewhere goes on if the index says that the rows wanted are not in the
 // current block.
 func (c *Cursor) elsewhere() bool {
+	x, b := c.x, c.block
+	first, last := x.minTime[b], x.maxTime[b]
+	if x.first[b] == c.ord {
+		first = x.firstTime[b]
+	}
+	if x.last[b] == c.ord {
+		last = x.lastTime[b]
+	}
 	switch {
-	case c.x.minTime[c.block] > c.max:
+	case first > c.max:
 		c.done = true
-	case c.x.maxTime[c.block] < c.from:
+	case last < c.from:
 		c.nextBlock()
 	default:
 		return false

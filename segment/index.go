@@ -15,11 +15,15 @@ type blockIndex struct {
 	first, last      []uint32 // ordinals; consecutive blocks cover all of them
 	rows             []uint32
 	minTime, maxTime []int64
-	off              []int64  // of the head, which comes first in a block
-	headLen          []uint32 // times and run table
-	group            []uint32 // the group of each block
-	groupFirst       []uint32 // first block of each group, and the number of blocks
-	spans            []extent // span table of each group, zero for none
+	// Times of the very first and last row: they bound the run of the first
+	// and of the last series, which may have further rows in other blocks.
+	firstTime, lastTime []int64
+
+	off        []int64  // of the head, which comes first in a block
+	headLen    []uint32 // times and run table
+	group      []uint32 // the group of each block
+	groupFirst []uint32 // first block of each group, and the number of blocks
+	spans      []extent // span table of each group, zero for none
 }
 
 func (x *blockIndex) blocks() int { return len(x.first) }
@@ -51,6 +55,8 @@ func (x *blockIndex) encode(enc *encoding.Encoder, start int64) []byte {
 	put(func(i int) int64 { return int64(x.rows[i]) })
 	put(func(i int) int64 { return x.minTime[i] })
 	put(func(i int) int64 { return x.maxTime[i] - x.minTime[i] })
+	put(func(i int) int64 { return x.firstTime[i] - x.minTime[i] })
+	put(func(i int) int64 { return x.maxTime[i] - x.lastTime[i] })
 	put(func(i int) int64 {
 		if i == 0 {
 			return x.off[0] - start
@@ -84,10 +90,10 @@ func decodeBlockIndex(payload []byte, dec *encoding.Decoder, d *sectionEntry) (*
 	if p.err == nil && (n == 0 || g == 0) {
 		p.fail("no blocks")
 	}
-	var cols [10][]int64
+	var cols [12][]int64
 	for i := range cols {
 		k := n
-		if i >= 7 {
+		if i >= 9 {
 			k = g
 		}
 		cols[i] = p.ints(k)
@@ -97,7 +103,7 @@ func decodeBlockIndex(payload []byte, dec *encoding.Decoder, d *sectionEntry) (*
 	}
 	x := &blockIndex{
 		first: make([]uint32, n), last: make([]uint32, n), rows: make([]uint32, n),
-		minTime: cols[3], maxTime: cols[4], off: cols[5],
+		minTime: cols[3], maxTime: cols[4], firstTime: cols[5], lastTime: cols[6], off: cols[7],
 		headLen: make([]uint32, n), group: make([]uint32, n),
 		groupFirst: make([]uint32, g+1), spans: make([]extent, g),
 	}
@@ -111,42 +117,48 @@ func decodeBlockIndex(payload []byte, dec *encoding.Decoder, d *sectionEntry) (*
 		}
 		x.first[i], x.last[i], x.rows[i] = uint32(first), uint32(last), uint32(cols[2][i])
 		rows += cols[2][i]
+		width := uint64(x.maxTime[i])
 		x.maxTime[i] += x.minTime[i]
+		if uint64(cols[5][i]) > width || uint64(cols[6][i]) > width {
+			return nil, 0, fmt.Errorf("first and last row of block %d are outside its times", i)
+		}
+		x.firstTime[i] += x.minTime[i]
+		x.lastTime[i] = x.maxTime[i] - x.lastTime[i]
 		if x.maxTime[i] < x.minTime[i] || x.minTime[i] < d.meta.MinTime || x.maxTime[i] > d.meta.MaxTime {
 			return nil, 0, fmt.Errorf("times of block %d are outside the section's", i)
 		}
-		if x.off[i] < 0 || cols[6][i] < crcSize || x.off[i] > d.end-end || cols[6][i] > d.end-end-x.off[i] {
+		if x.off[i] < 0 || cols[8][i] < crcSize || x.off[i] > d.end-end || cols[8][i] > d.end-end-x.off[i] {
 			return nil, 0, fmt.Errorf("block %d lies outside the section", i)
 		}
 		end += x.off[i]
-		x.off[i], x.headLen[i] = end, uint32(cols[6][i])
+		x.off[i], x.headLen[i] = end, uint32(cols[8][i])
 	}
 	if last != int64(d.meta.Series)-1 || rows != d.meta.Rows {
 		return nil, 0, fmt.Errorf("blocks hold %d series and %d rows instead of %d and %d", last+1, rows, d.meta.Series, d.meta.Rows)
 	}
 	b := 0
 	for i := range g {
-		if cols[7][i] < 1 || cols[7][i] > int64(n-b) {
-			return nil, 0, fmt.Errorf("group %d has %d blocks", i, cols[7][i])
+		if cols[9][i] < 1 || cols[9][i] > int64(n-b) {
+			return nil, 0, fmt.Errorf("group %d has %d blocks", i, cols[9][i])
 		}
 		first := b
-		for range cols[7][i] {
+		for range cols[9][i] {
 			x.group[b] = uint32(i)
 			b++
 		}
 		x.groupFirst[i+1] = uint32(b)
-		if cols[9][i] == 0 {
+		if cols[11][i] == 0 {
 			continue
 		}
-		x.spans[i] = extent{x.off[first] + cols[8][i], uint32(cols[9][i])}
-		if cols[8][i] < 0 || cols[9][i] < crcSize || cols[9][i] > maxUnpacked || x.spans[i].end() > d.end {
+		x.spans[i] = extent{x.off[first] + cols[10][i], uint32(cols[11][i])}
+		if cols[10][i] < 0 || cols[11][i] < crcSize || cols[11][i] > maxUnpacked || x.spans[i].end() > d.end {
 			return nil, 0, fmt.Errorf("span table %d lies outside the section", i)
 		}
 	}
 	if b != n {
 		return nil, 0, fmt.Errorf("groups have %d of %d blocks", b, n)
 	}
-	return x, int64(n*44 + g*20), nil
+	return x, int64(n*60 + g*20), nil
 }
 
 // fieldIndex says where the chunks and the statistics of one field lie, and

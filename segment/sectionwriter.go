@@ -147,6 +147,7 @@ func (s *sectionWriter) closeBlock() error {
 	x.last = append(x.last, s.first+uint32(runs)-1)
 	x.rows = append(x.rows, uint32(n))
 	x.minTime, x.maxTime = append(x.minTime, minTime), append(x.maxTime, maxTime)
+	x.firstTime, x.lastTime = append(x.firstTime, s.times[0]), append(x.lastTime, s.times[n-1])
 	x.group = append(x.group, uint32(len(x.spans)))
 
 	s.starts = append(s.starts, n)

@@ -177,7 +177,8 @@ func (v *verifier) rows(f *column.FieldInfo) {
 		return
 	}
 	defer c.Close()
-	blocks := verifiedBlocks{lo: make([]int64, v.x.blocks()), hi: make([]int64, v.x.blocks()), rows: make([]uint32, v.x.blocks())}
+	n := v.x.blocks()
+	blocks := verifiedBlocks{lo: make([]int64, n), hi: make([]int64, n), first: make([]int64, n), last: make([]int64, n), rows: make([]uint32, n)}
 	for i := range blocks.lo {
 		blocks.lo[i], blocks.hi[i] = math.MaxInt64, math.MinInt64
 	}
@@ -192,7 +193,8 @@ func (v *verifier) rows(f *column.FieldInfo) {
 		return
 	}
 	for b, n := range blocks.rows {
-		if n != v.x.rows[b] || blocks.lo[b] != v.x.minTime[b] || blocks.hi[b] != v.x.maxTime[b] {
+		if n != v.x.rows[b] || blocks.lo[b] != v.x.minTime[b] || blocks.hi[b] != v.x.maxTime[b] ||
+			blocks.first[b] != v.x.firstTime[b] || blocks.last[b] != v.x.lastTime[b] {
 			v.failf(v.x.off[b], "block %d has %d rows from %d to %d, its index says %d from %d to %d", b,
 				n, blocks.lo[b], blocks.hi[b], v.x.rows[b], v.x.minTime[b], v.x.maxTime[b])
 		}
@@ -200,8 +202,9 @@ func (v *verifier) rows(f *column.FieldInfo) {
 }
 
 type verifiedBlocks struct {
-	lo, hi []int64
-	rows   []uint32
+	lo, hi      []int64
+	first, last []int64 // of the first and of the last row
+	rows        []uint32
 }
 
 // series reads one series by spans and rows.
@@ -242,6 +245,10 @@ func (v *verifier) series(c *Cursor, ord uint32, blocks *verifiedBlocks) error {
 			}
 			last, any = at, true
 		}
+		if blocks.rows[b] == 0 {
+			blocks.first[b] = rows.Time[0]
+		}
+		blocks.last[b] = last
 		blocks.rows[b] += uint32(rows.Len())
 		blocks.lo[b], blocks.hi[b] = min(blocks.lo[b], rows.Time[0]), max(blocks.hi[b], last)
 		if ok && len(c.cols) > 0 {
