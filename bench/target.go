@@ -23,7 +23,8 @@ type Target struct {
 	// URL is the server's root, such as http://127.0.0.1:8086.
 	URL string
 	API WriteAPI
-	// Org and Bucket go to a V2 server, Database to a V1 server.
+	// Org and Bucket go to a V2 server unless empty, which is how Varve is
+	// told to take the token's; Database goes to a V1 server.
 	Org, Bucket, Database string
 	// Token is sent as "Authorization: Token" unless it is empty.
 	Token string
@@ -44,8 +45,6 @@ func (t Target) Validate() error {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return fmt.Errorf("target: %q is not like http://127.0.0.1:8086", t.URL)
-	case t.API == V2 && t.Bucket == "":
-		return errors.New("target: the v2 write API needs a bucket")
 	case t.API == V1 && t.Database == "":
 		return errors.New("target: the v1 write API needs a database")
 	case t.API != V1 && t.API != V2:
@@ -70,7 +69,9 @@ func (t Target) path() string {
 		q.Set("db", t.Database)
 		return path + "/write?" + q.Encode()
 	}
-	q.Set("bucket", t.Bucket)
+	if t.Bucket != "" {
+		q.Set("bucket", t.Bucket)
+	}
 	if t.Org != "" {
 		q.Set("org", t.Org)
 	}

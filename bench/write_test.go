@@ -306,7 +306,6 @@ func TestWriteValidates(t *testing.T) {
 	good := Target{URL: "http://127.0.0.1:1", API: V2, Bucket: "b"}
 	for want, change := range map[string]func(*WriteConfig){
 		"no server":       func(c *WriteConfig) { c.Targets = nil },
-		"needs a bucket":  func(c *WriteConfig) { c.Targets[0].Bucket = "" },
 		"database":        func(c *WriteConfig) { c.Targets[0].API = V1 },
 		"neither v1":      func(c *WriteConfig) { c.Targets[0].API = "v3" },
 		"is not like":     func(c *WriteConfig) { c.Targets[0].URL = "127.0.0.1" },
