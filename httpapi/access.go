@@ -1,0 +1,154 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Access knows who may do what: package meta.
+type Access interface {
+	// Identify returns who carries a token; false if nobody does.
+	Identify(token string) (Principal, bool)
+	// Org finds an organisation by its id or name.
+	Org(ref string) (id uint64, ok bool)
+	// Bucket finds a bucket of an organisation by its id or name. The empty
+	// reference finds nothing.
+	Bucket(org uint64, ref string) (id uint64, ok bool)
+}
+
+// Principal is who makes a request.
+type Principal struct {
+	Org           uint64
+	DefaultBucket uint64 // 0 for none
+	Rights        Rights
+}
+
+// Rights says what a principal may do.
+type Rights interface {
+	MayRead(bucket uint64) bool
+	MayWrite(bucket uint64) bool
+	// MayOperate reports whether the principal may maintain the store as a
+	// whole.
+	MayOperate() bool
+}
+
+// credentials says where a request may carry its token.
+type credentials int
+
+const (
+	headerOnly   credentials = iota // Token or Bearer
+	compatible1x                    // u and p, Token, Basic
+)
+
+// principal returns who makes a request.
+func (a *API) principal(r *http.Request, from credentials) (Principal, error) {
+	var token string
+	if from == compatible1x {
+		token = token1x(r)
+	} else {
+		token = headerToken(r)
+	}
+	if token == "" {
+		return Principal{}, errUnauthorized()
+	}
+	p, ok := a.access.Identify(token)
+	if !ok {
+		return Principal{}, errUnauthorized()
+	}
+	return p, nil
+}
+
+// servicePrincipal returns who makes a request to the service port.
+func (a *API) servicePrincipal(r *http.Request) (Principal, error) {
+	if a.config.OpenService {
+		return a.config.Anonymous, nil
+	}
+	return a.principal(r, headerOnly)
+}
+
+// headerToken returns the token of an Authorization header of the schemes
+// Token and Bearer.
+func headerToken(r *http.Request) string {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Token") && !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// token1x looks where InfluxDB 1.x clients put a password: the parameter p,
+// `Token user:token` or `Token token`, then Basic. The user is of no
+// importance.
+func token1x(r *http.Request) string {
+	if p := r.URL.Query().Get("p"); p != "" {
+		return p
+	}
+	if _, password, ok := r.BasicAuth(); ok {
+		return password
+	}
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Token") {
+		return ""
+	}
+	token = strings.TrimSpace(token)
+	if _, password, ok := strings.Cut(token, ":"); ok {
+		return password
+	}
+	return token
+}
+
+// target is the bucket that a request goes to.
+type target struct {
+	org, bucket uint64
+}
+
+// target finds the bucket that a v2 request names. An organisation or a
+// bucket that the principal cannot see does not exist for them.
+func (a *API) target(r *http.Request, p Principal) (target, error) {
+	q := r.URL.Query()
+	t := target{org: p.Org}
+	ref := q.Get("orgID")
+	if ref == "" {
+		ref = q.Get("org")
+	}
+	if ref != "" {
+		id, ok := a.access.Org(ref)
+		if !ok {
+			return t, &Error{Code: NotFound, Message: "organization name \"" + ref + "\" not found"}
+		}
+		t.org = id
+	}
+	ref = q.Get("bucketID")
+	if ref == "" {
+		ref = q.Get("bucket")
+	}
+	return a.bucket(t, ref, p)
+}
+
+// bucket completes t with the bucket that ref names, or with the default.
+func (a *API) bucket(t target, ref string, p Principal) (target, error) {
+	if ref == "" {
+		if p.DefaultBucket == 0 || t.org != p.Org {
+			return t, &Error{Code: NotFound, Message: "bucket not found"}
+		}
+		t.bucket = p.DefaultBucket
+		return t, nil
+	}
+	id, ok := a.access.Bucket(t.org, ref)
+	if !ok || !p.Rights.MayRead(id) && !p.Rights.MayWrite(id) {
+		return t, &Error{Code: NotFound, Message: "bucket \"" + ref + "\" not found"}
+	}
+	t.bucket = id
+	return t, nil
+}
+
+// mayWrite checks that p may change the data of t.
+func mayWrite(p Principal, t target, what string) error {
+	switch {
+	case p.Rights.MayWrite(t.bucket):
+		return nil
+	case p.Rights.MayRead(t.bucket):
+		return &Error{Code: Forbidden, Message: "insufficient permissions " + what}
+	}
+	return &Error{Code: NotFound, Message: "bucket not found"}
+}

@@ -1,0 +1,148 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/varvedb/varve/column"
+)
+
+// sendAt is how much of an answer is gathered before it is sent. Until then
+// an error can still be answered with its own status.
+const sendAt = 64 << 10
+
+// answer writes the JSON of a query as its pieces come. Rows are appended by
+// hand: what is the same for all rows of a piece is rendered once.
+type answer struct {
+	w     http.ResponseWriter
+	limit int64 // values; 0: no limit
+	buf   []byte
+	count int64
+
+	middles [][]byte // for each column of the present piece, what comes between time and value
+	tail    []byte   // what comes behind the value
+}
+
+func newAnswer(w http.ResponseWriter, limit int64) *answer {
+	return &answer{w: w, limit: limit, buf: append(make([]byte, 0, sendAt+4<<10), `{"status":"success","data":[`...)}
+}
+
+// add appends a piece. It returns errEnough when the limit is reached.
+func (a *answer) add(p *Piece) error {
+	a.render(p)
+	for i, at := range p.Rows.Time {
+		for c := range p.Rows.Cols {
+			v := &p.Rows.Cols[c]
+			if v.Type == 0 || !v.Valid.Get(i) {
+				continue
+			}
+			if a.count > 0 {
+				a.buf = append(a.buf, ',')
+			}
+			a.count++
+			a.buf = append(a.buf, `{"time":"`...)
+			a.buf = time.Unix(0, at).UTC().AppendFormat(a.buf, time.RFC3339Nano)
+			a.buf = append(a.buf, a.middles[c]...)
+			a.buf = appendValue(a.buf, v, i)
+			a.buf = append(a.buf, a.tail...)
+			if a.count == a.limit {
+				return errEnough
+			}
+			if len(a.buf) >= sendAt {
+				if err := a.send(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// render makes the parts that all rows of p have in common.
+func (a *answer) render(p *Piece) {
+	for len(a.middles) < len(p.Fields) {
+		a.middles = append(a.middles, nil)
+	}
+	for c, field := range p.Fields {
+		m := append(a.middles[c][:0], `","measurement":`...)
+		m = appendText(m, []byte(p.Measurement))
+		m = append(m, `,"field":`...)
+		m = appendText(m, []byte(field))
+		a.middles[c] = append(m, `,"value":`...)
+	}
+	a.tail = append(a.tail[:0], `,"tags":{`...)
+	first := true
+	for k, t := range column.Tags(p.Tags) {
+		if !first {
+			a.tail = append(a.tail, ',')
+		}
+		first = false
+		a.tail = appendText(a.tail, k)
+		a.tail = append(a.tail, ':')
+		a.tail = appendText(a.tail, t)
+	}
+	a.tail = append(a.tail, '}', '}')
+}
+
+// end writes what comes behind the rows; explain may be empty.
+func (a *answer) end(explain string) error {
+	a.buf = append(a.buf, `],"count":`...)
+	a.buf = strconv.AppendInt(a.buf, a.count, 10)
+	if explain != "" {
+		a.buf = append(a.buf, `,"explain":`...)
+		a.buf = appendText(a.buf, []byte(explain))
+	}
+	a.buf = append(a.buf, '}', '\n')
+	return a.send()
+}
+
+func (a *answer) send() error {
+	// Later sends find it set already, without effect.
+	a.w.Header().Set("Content-Type", contentJSON)
+	_, err := a.w.Write(a.buf)
+	a.buf = a.buf[:0]
+	return err
+}
+
+func appendValue(dst []byte, v *column.Vector, i int) []byte {
+	switch v.Type {
+	case column.Int64:
+		return strconv.AppendInt(dst, int64(v.Words[i]), 10)
+	case column.Uint64:
+		return strconv.AppendUint(dst, v.Words[i], 10)
+	case column.Bool:
+		return strconv.AppendBool(dst, v.Words[i] != 0)
+	case column.String:
+		return appendText(dst, v.Str(i))
+	}
+	f := math.Float64frombits(v.Words[i])
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(dst, "null"...) // JSON has no word for them
+	}
+	// As encoding/json: an exponent only where plain digits would be many.
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		return strconv.AppendFloat(dst, f, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(dst, f, 'f', -1, 64)
+}
+
+// appendText appends a JSON string; bytes that are no UTF-8 become the
+// replacement character.
+func appendText(dst, s []byte) []byte {
+	for _, c := range s {
+		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf || c == '<' || c == '>' || c == '&' {
+			b, err := json.Marshal(string(s))
+			if err != nil {
+				panic("BUG: a string has no JSON: " + err.Error())
+			}
+			return append(dst, b...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}

@@ -1,0 +1,325 @@
+// Package httpapi answers HTTP: the InfluxDB 2 API for writers (and the write
+// call of version 1), the service API for questions, and what operators ask
+// on both ports. It checks tokens and limits, decodes, hands over to what
+// stands below, and words the answer.
+//
+// A write goes: token → bucket → body into a pooled buffer, decompressed on
+// the way, paid for from a budget → a decoder from a fixed set, after which the
+// body is given back → the Writer, which returns when the batch is durable and
+// visible → 204. The batch lies in the decoder's memory, so the decoder is held
+// until then.
+//
+// Everything here is safe for concurrent use. Server owns the listeners; this
+// package starts no goroutine.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/tombstone"
+)
+
+// influxVersion is the release whose HTTP API is answered; clients adapt to
+// what X-Influxdb-Version says.
+const influxVersion = "v2.9.1"
+
+// Config holds the limits of the API.
+type Config struct {
+	// MaxBodyBytes is the largest body of a write, after decompression.
+	MaxBodyBytes int64
+	// BodyWait is how long a write waits for memory or a decoder before it is
+	// told to come back.
+	BodyWait time.Duration
+	// Decoders is how many bodies are decoded and stored at a time. Each
+	// decoder keeps the series that it has seen.
+	Decoders int
+	// QueryTimeout ends a query of the service port.
+	QueryTimeout time.Duration
+	// OpenService lets the service port be used without a token, as the
+	// principal Anonymous.
+	OpenService bool
+	Anonymous   Principal
+	// Version and Commit are of this program.
+	Version, Commit string
+}
+
+// Default returns the limits that a server starts with, for so many
+// processors.
+func Default(procs int) Config {
+	return Config{
+		// What InfluxDB's hosted service takes, and far above what any agent
+		// sends unasked.
+		MaxBodyBytes: 50 << 20,
+		// Shorter than the timeout of Telegraf (5 s): an answer that tells it
+		// to wait is better than none.
+		BodyWait: 4 * time.Second,
+		// One that decodes and some that wait for the disk on every
+		// processor: writers share an fsync only if they are under way
+		// together. More would hold memory for the series that each keeps.
+		Decoders:     4 * procs,
+		QueryTimeout: 5 * time.Minute,
+	}
+}
+
+// Validate reports the first setting that makes no sense.
+func (c *Config) Validate() error {
+	switch {
+	case c.MaxBodyBytes < 1:
+		return fmt.Errorf("largest body is %d bytes, want at least 1", c.MaxBodyBytes)
+	case c.BodyWait <= 0:
+		return fmt.Errorf("wait for memory is %s, want more than 0", c.BodyWait)
+	case c.Decoders < 1:
+		return fmt.Errorf("number of decoders is %d, want at least 1", c.Decoders)
+	case c.QueryTimeout <= 0:
+		return fmt.Errorf("query timeout is %s, want more than 0", c.QueryTimeout)
+	case c.OpenService && c.Anonymous.Rights == nil:
+		return errors.New("service without tokens needs a principal")
+	}
+	return nil
+}
+
+// Decoder turns line protocol into rows: package protocol/lineproto. It
+// belongs to one request at a time.
+type Decoder interface {
+	// Parse returns a batch that is valid until the next Parse and shares no
+	// memory with body.
+	Parse(body []byte, precision lineproto.Precision, now int64) (*column.Batch, error)
+	// Conflicts returns what the last Parse left out of its batch because it
+	// contradicts other rows of the body.
+	Conflicts() []lineproto.Conflict
+}
+
+// Refused is the part of a write that was not stored although the rest was.
+type Refused struct {
+	Points int
+	Reason string
+}
+
+// Writer stores batches: package ingest.
+type Writer interface {
+	// Write returns when what can be stored of b is durable and visible. left
+	// is what the decoder left out; it counts as refused.
+	Write(ctx context.Context, bucket uint64, b *column.Batch, left []lineproto.Conflict) (Refused, error)
+}
+
+// Deleter hides rows: package shard.
+type Deleter interface {
+	// Delete returns when t is durable and in force.
+	Delete(ctx context.Context, t *tombstone.Tombstone) error
+}
+
+// Upkeep is what operators can ask of the store.
+type Upkeep interface {
+	// Settle flushes and compacts until nothing is left to do.
+	Settle(ctx context.Context) error
+	// Check walks a pinned snapshot of the store and reports what is wrong.
+	Check(ctx context.Context, report func(Problem)) error
+}
+
+// Problem is one finding of a check.
+type Problem struct {
+	File    string `json:"file,omitempty"`
+	Offset  int64  `json:"offset,omitempty"`
+	Message string `json:"message"`
+}
+
+// Parts is what the API stands on.
+type Parts struct {
+	Access     Access
+	NewDecoder func() Decoder
+	Writer     Writer
+	Deleter    Deleter
+	Querier    Querier
+	Upkeep     Upkeep
+	Budget     Budget
+	// Ailments returns a sentence for each thing that keeps the server from
+	// serving; none if it is well.
+	Ailments func() []string
+	Registry *prometheus.Registry
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// API answers requests.
+type API struct {
+	config     Config
+	access     Access
+	newDecoder func() Decoder
+	decoders   chan Decoder
+	bodies     *bodies
+	writer     Writer
+	deleter    Deleter
+	querier    Querier
+	upkeep     Upkeep
+	ailments   func() []string
+	scrape     http.Handler
+	metrics    *metrics
+	log        *slog.Logger
+	now        func() time.Time
+	started    time.Time
+}
+
+// New returns an API. It registers its metrics with the registry.
+func New(c Config, p Parts) (*API, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("http api: %w", err)
+	}
+	a := &API{
+		config:     c,
+		access:     p.Access,
+		newDecoder: p.NewDecoder,
+		decoders:   make(chan Decoder, c.Decoders),
+		bodies:     &bodies{max: c.MaxBodyBytes, budget: p.Budget},
+		writer:     p.Writer,
+		deleter:    p.Deleter,
+		querier:    p.Querier,
+		upkeep:     p.Upkeep,
+		ailments:   p.Ailments,
+		scrape:     scrapeHandler(p.Registry),
+		metrics:    newMetrics(p.Registry),
+		log:        p.Log,
+		now:        p.Now,
+		started:    p.Now(),
+	}
+	for range c.Decoders {
+		a.decoders <- p.NewDecoder()
+	}
+	return a, nil
+}
+
+// Points returns the handler of the port that InfluxDB clients use.
+func (a *API) Points() http.Handler {
+	return a.router(answerInflux, []route{
+		{http.MethodPost, "/api/v2/write", a.write2},
+		{http.MethodPost, "/write", a.write1},
+		{http.MethodPost, "/api/v2/delete", a.delete},
+		{http.MethodGet, "/ping", a.ping},
+		{http.MethodGet, "/health", a.influxHealth},
+		{http.MethodGet, "/ready", a.ready},
+		{http.MethodGet, "/metrics", a.serveMetrics},
+	})
+}
+
+// Service returns the handler of the service port.
+func (a *API) Service() http.Handler {
+	return a.router(answerDetail, []route{
+		{http.MethodPost, "/query", a.query},
+		{http.MethodGet, "/measurements", a.list(plan.List{What: plan.Measurements})},
+		{http.MethodGet, "/measurements/{name}/tags", a.list(plan.List{What: plan.TagKeys})},
+		{http.MethodGet, "/measurements/{name}/fields", a.list(plan.List{What: plan.Fields})},
+		{http.MethodGet, "/tags/{name}/values", a.list(plan.List{What: plan.TagValues})},
+		{http.MethodGet, "/health", a.serviceHealth},
+		{http.MethodPost, "/api/v1/settle", a.settle},
+		{http.MethodPost, "/api/v1/check", a.check},
+	})
+}
+
+// handler answers a request, or returns the error to answer with. If it has
+// begun to answer by then, the connection is closed instead, so that the
+// client sees the end missing and does not take half for the whole.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+type route struct {
+	method, path string
+	serve        handler
+}
+
+type counted struct {
+	serve handler
+	count *routeMetrics
+}
+
+// router finds the handler of a request. It stands on http.ServeMux, whose own
+// answers to unknown paths and methods are replaced by the API's.
+func (a *API) router(answer func(http.ResponseWriter, *Error), routes []route) http.Handler {
+	mux := http.NewServeMux()
+	methods := make(map[string][]string)
+	for _, r := range routes {
+		h := counted{r.serve, a.metrics.route(r.method, r.path)}
+		mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, h, answer) })
+		methods[r.path] = append(methods[r.path], r.method)
+		if r.method == http.MethodGet {
+			methods[r.path] = append(methods[r.path], http.MethodHead) // which the mux takes for GET too
+		}
+	}
+	other := a.metrics.route("any", "other")
+	for path, allowed := range methods {
+		h := counted{func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			return &Error{Code: MethodNotAllowed, Message: "allow: " + strings.Join(allowed, ", ")}
+		}, other}
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, h, answer) })
+	}
+	lost := counted{func(http.ResponseWriter, *http.Request) error {
+		return &Error{Code: NotFound, Message: "path not found"}
+	}, other}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, lost, answer) })
+	return mux
+}
+
+func (a *API) serve(w http.ResponseWriter, r *http.Request, h counted, answer func(http.ResponseWriter, *Error)) {
+	start := time.Now()
+	w.Header().Set("X-Influxdb-Version", influxVersion)
+	w.Header().Set("X-Influxdb-Build", "OSS")
+	cw := &cautiousWriter{ResponseWriter: w}
+	err := a.guard(cw, r, h.serve)
+	if err == nil {
+		h.count.observe(cw.status, time.Since(start))
+		return
+	}
+	e, expected := describe(err)
+	h.count.observe(e.Code.Status(), time.Since(start))
+	left := r.Context().Err() != nil
+	if !expected || cw.status != 0 && !left {
+		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if cw.status != 0 {
+		panic(http.ErrAbortHandler) // how net/http is told to close the connection
+	}
+	answer(w, e)
+}
+
+// guard calls h and makes an error of a panic, so that one request cannot end
+// the server.
+func (a *API) guard(w http.ResponseWriter, r *http.Request, h handler) (err error) {
+	defer func() {
+		if failed := recover(); failed != nil {
+			a.metrics.panics.Inc()
+			err = fmt.Errorf("panic: %v\n%s", failed, debug.Stack())
+		}
+	}()
+	return h(w, r)
+}
+
+// cautiousWriter knows whether the answer has begun.
+type cautiousWriter struct {
+	http.ResponseWriter
+	status int // 0 before that
+}
+
+func (w *cautiousWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *cautiousWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *cautiousWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

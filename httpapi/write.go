@@ -1,0 +1,186 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/varvedb/varve/protocol/lineproto"
+)
+
+// write2 is POST /api/v2/write.
+func (a *API) write2(w http.ResponseWriter, r *http.Request) error {
+	p, err := a.principal(r, headerOnly)
+	if err != nil {
+		return err
+	}
+	precision, err := precision2(r.URL.Query().Get("precision"))
+	if err != nil {
+		return err
+	}
+	t, err := a.target(r, p)
+	if err != nil {
+		return err
+	}
+	if err := mayWrite(p, t, "for write"); err != nil {
+		return err
+	}
+	return a.store(w, r, t, precision)
+}
+
+// write1 is POST /write. The organisation is the token's, and database and
+// retention policy name a bucket as InfluxDB 2 maps them: "db/rp", or "db"
+// for the policy autogen or none.
+func (a *API) write1(w http.ResponseWriter, r *http.Request) error {
+	p, err := a.principal(r, compatible1x)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	precision, err := precision1(q.Get("precision"))
+	if err != nil {
+		return err
+	}
+	db, rp := q.Get("db"), q.Get("rp")
+	if db == "" {
+		return &Error{Code: Invalid, Message: "missing db"}
+	}
+	t, err := a.mapped(p, db, rp)
+	if err != nil {
+		return err
+	}
+	if err := mayWrite(p, t, "for write"); err != nil {
+		return err
+	}
+	return a.store(w, r, t, precision)
+}
+
+func (a *API) mapped(p Principal, db, rp string) (target, error) {
+	t := target{org: p.Org}
+	names := []string{db}
+	switch rp {
+	case "":
+		names = append(names, db+"/autogen")
+	case "autogen":
+		names = []string{db + "/autogen", db}
+	default:
+		names = []string{db + "/" + rp}
+	}
+	for _, name := range names {
+		if found, err := a.bucket(t, name, p); err == nil {
+			return found, nil
+		}
+	}
+	return t, &Error{Code: NotFound, Message: "no dbrp mapping found"}
+}
+
+func precision2(s string) (lineproto.Precision, error) {
+	switch s {
+	case "", "ns":
+		return lineproto.Nanosecond, nil
+	case "us":
+		return lineproto.Microsecond, nil
+	case "ms":
+		return lineproto.Millisecond, nil
+	case "s":
+		return lineproto.Second, nil
+	}
+	return 0, &Error{Code: Invalid, Message: "invalid precision; valid precision units are ns, us, ms, and s"}
+}
+
+// precision1 takes the units of 1.x as well. InfluxDB 2 stores nanoseconds
+// when it is given one of those, which ruins the data of a 1.x client.
+func precision1(s string) (lineproto.Precision, error) {
+	switch s {
+	case "", "n", "ns":
+		return lineproto.Nanosecond, nil
+	case "u", "us", "µ":
+		return lineproto.Microsecond, nil
+	case "ms":
+		return lineproto.Millisecond, nil
+	case "s":
+		return lineproto.Second, nil
+	case "m":
+		return lineproto.Minute, nil
+	case "h":
+		return lineproto.Hour, nil
+	}
+	return 0, &Error{Code: Invalid, Message: "invalid precision; valid precision units are ns, us, ms, s, m, and h"}
+}
+
+// store reads, decodes and stores the body of a write.
+func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision lineproto.Precision) error {
+	refused, err := a.decodeAndWrite(r, t, precision)
+	if err != nil {
+		return err
+	}
+	if refused.Points > 0 {
+		a.metrics.refused.Add(float64(refused.Points))
+		return &Error{Code: Unprocessable, Message: "failure writing points to database: partial write: " +
+			refused.Reason + " dropped=" + strconv.Itoa(refused.Points)}
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) decodeAndWrite(r *http.Request, t target, precision lineproto.Precision) (Refused, error) {
+	text, err := a.bodies.read(r, a.config.BodyWait)
+	if err != nil {
+		return Refused{}, err
+	}
+	defer text.close()
+	a.metrics.bodyBytes.Add(float64(len(text.Bytes)))
+	if len(text.Bytes) == 0 {
+		return Refused{}, &Error{Code: Invalid, Message: "writing requires points"}
+	}
+	d, err := a.decoder(r.Context())
+	if err != nil {
+		return Refused{}, err
+	}
+	sound := false
+	defer func() {
+		if !sound {
+			d = a.newDecoder() // one that panicked may be in any state
+		}
+		a.decoders <- d
+	}()
+	b, err := d.Parse(text.Bytes, precision, a.now().UnixNano())
+	sound = true
+	if err != nil {
+		return Refused{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
+	}
+	text.close() // the batch does not need it, and the wait for the disk is long
+	points, conflicts := b.Rows(), d.Conflicts()
+	if points == 0 && len(conflicts) == 0 {
+		return Refused{}, nil // comments and empty lines only
+	}
+	refused, err := a.writer.Write(r.Context(), t.bucket, b, conflicts)
+	if err != nil {
+		return Refused{}, err
+	}
+	for i := range conflicts {
+		points += conflicts[i].Rows
+	}
+	a.metrics.points.Add(float64(points - refused.Points))
+	return refused, nil
+}
+
+// decoder waits for a decoder.
+func (a *API) decoder(ctx context.Context) (Decoder, error) {
+	select {
+	case d := <-a.decoders:
+		return d, nil
+	default:
+	}
+	timeout := time.NewTimer(a.config.BodyWait)
+	defer timeout.Stop()
+	select {
+	case d := <-a.decoders:
+		return d, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timeout.C:
+		return nil, &Error{Code: Unavailable, Message: "too many writes at once"}
+	}
+}
