@@ -65,7 +65,7 @@ type Segment struct {
 	Rows     int64  `json:"rows"`
 	Values   int64  `json:"values"`
 	Size     int64  `json:"size"`
-	Checksum uint32 `json:"checksum"` // of the whole file
+	Checksum uint64 `json:"checksum"` // of the whole file
 	Kind     string `json:"kind"`     // KindRaw
 	Encoding int    `json:"encoding"` // version of the segment format
 }

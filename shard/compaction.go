@@ -1,0 +1,336 @@
+package shard
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/varvedb/varve/compact"
+	"github.com/varvedb/varve/manifest"
+	"github.com/varvedb/varve/merge"
+	"github.com/varvedb/varve/tombstone"
+)
+
+// compactEvery is how often the compactor looks for work that no flush
+// announces: partitions that fell idle, rows that grew too old.
+const compactEvery = 5 * time.Second
+
+// compactLoop merges segments until the shard closes.
+func (s *Shard) compactLoop() {
+	defer s.wg.Done()
+	tick := time.NewTicker(compactEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.wakeCompact:
+		case <-tick.C:
+		}
+		for s.ctx.Err() == nil {
+			more, err := s.compactOnce()
+			if err != nil && s.ctx.Err() == nil {
+				s.stats.compactionFailures.Add(1)
+				s.cfg.Logger.Error("compaction failed; it will be tried again", "shard", s.cfg.ID, "error", err)
+			}
+			if err != nil || !more {
+				break
+			}
+		}
+	}
+}
+
+// task is a merge that was decided on.
+type task struct {
+	compact.Range
+	part     manifest.Partition
+	segments []*segmentFile // of the range
+}
+
+// compactOnce drops what retention or a deleted bucket lets go, or does the
+// most urgent merge. more reports whether it did something.
+func (s *Shard) compactOnce() (more bool, err error) {
+	if err := s.dropExpired(); err != nil {
+		return false, err
+	}
+	snap, err := s.snapshot()
+	if err != nil {
+		return false, err
+	}
+	defer snap.Close()
+	t, ok := s.nextTask(snap.v)
+	s.stats.backlog.Store(int64(len(t.segments)))
+	if !ok {
+		return false, nil
+	}
+	if err := s.compact(snap.v, t); err != nil {
+		return false, fmt.Errorf("compact %d segments of bucket %016x (%s): %w", len(t.segments), t.part.Bucket, t.Reason, err)
+	}
+	return true, nil
+}
+
+// nextTask looks through all partitions, those with most segments first.
+func (s *Shard) nextTask(v *version) (task, bool) {
+	parts := slices.Clone(v.manifest.Partitions)
+	files := byPartition(v)
+	slices.SortStableFunc(parts, func(a, b manifest.Partition) int {
+		return cmp.Compare(len(files[b]), len(files[a]))
+	})
+	settle := s.settling.Load() > 0
+	rules := []func(p manifest.Partition, entries []manifest.Segment) compact.Range{
+		func(_ manifest.Partition, entries []manifest.Segment) compact.Range {
+			return s.cfg.Compaction.Pick(entries)
+		},
+		func(_ manifest.Partition, entries []manifest.Segment) compact.Range {
+			return s.cfg.Compaction.PickDeleted(entries, v.tombstones)
+		},
+		func(p manifest.Partition, entries []manifest.Segment) compact.Range {
+			if !settle && !s.idle(p) {
+				return compact.Range{}
+			}
+			return s.cfg.Compaction.PickIdle(entries)
+		},
+	}
+	for _, pick := range rules {
+		for _, p := range parts {
+			entries := make([]manifest.Segment, len(files[p]))
+			readable := true
+			for i, f := range files[p] {
+				entries[i] = f.entry
+				readable = readable && f.err == nil
+			}
+			// Merging around a file that cannot be read would give its
+			// neighbours a range of sequences that contains its own.
+			if !readable {
+				continue
+			}
+			if r := pick(p, entries); !r.Empty() {
+				return task{r, p, files[p][r.Lo:r.Hi]}, true
+			}
+		}
+	}
+	return task{}, false
+}
+
+func byPartition(v *version) map[manifest.Partition][]*segmentFile {
+	out := map[manifest.Partition][]*segmentFile{}
+	for _, f := range v.segments {
+		p := f.entry.Partition()
+		out[p] = append(out[p], f)
+	}
+	return out
+}
+
+// idle reports whether no flush has touched a partition for a while.
+func (s *Shard) idle(p manifest.Partition) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, ok := s.lastNew[p]
+	return !ok || s.cfg.Now().Sub(last) >= s.cfg.IdleAfter
+}
+
+// compact merges the segments of t into one and commits it in their place.
+func (s *Shard) compact(v *version, t task) error {
+	b, ok := s.cfg.Bucket(t.part.Bucket)
+	if !ok {
+		return nil // dropExpired removes it
+	}
+	began := s.cfg.Now()
+	template := manifest.Segment{Bucket: t.part.Bucket, MinSeq: math.MaxUint64, Applied: lastTombstone(v)}
+	var in int64
+	for _, f := range t.segments {
+		template.MinSeq = min(template.MinSeq, f.entry.MinSeq)
+		template.MaxSeq = max(template.MaxSeq, f.entry.MaxSeq)
+		in += f.entry.Size
+	}
+	job, err := s.compactJob(v, t, b)
+	if err != nil {
+		return err
+	}
+	files, err := s.runJob(job, template, b)
+	if err != nil {
+		s.discard(files)
+		return err
+	}
+	if err := s.replace(t.segments, files); err != nil {
+		s.discard(files)
+		return err
+	}
+	s.stats.compactions.Add(1)
+	s.stats.compactedRows.Add(uint64(job.Rows))
+	s.stats.compactionTime.Add(int64(s.cfg.Now().Sub(began)))
+	var out int64
+	for _, f := range files {
+		out += f.entry.Size
+	}
+	s.stats.compactedBytes.Add(uint64(out))
+	s.cfg.Logger.Debug("compacted", "shard", s.cfg.ID, "reason", t.Reason, "segments", len(t.segments), "bytes_in", in, "bytes_out", out,
+		"rows", job.Rows, "duration", s.cfg.Now().Sub(began).String())
+	return nil
+}
+
+// compactJob describes the merge of all measurements of t's segments.
+func (s *Shard) compactJob(v *version, t task, b Bucket) (*compact.Job, error) {
+	job := &compact.Job{Horizon: s.horizon(b), Pause: s.pacer()}
+	var names []string
+	for _, f := range t.segments {
+		names = append(names, f.reader.Measurements()...)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		sec := compact.Section{Measurement: name}
+		for _, f := range t.segments {
+			r, ok := f.reader.Section(name)
+			if !ok {
+				continue
+			}
+			hidden, err := tombstone.Select(v.tombstones, f.entry.Bucket, name, f.entry.MinTime, f.entry.MaxTime,
+				max(f.entry.MaxSeq, f.entry.Applied))
+			if err != nil {
+				return nil, err
+			}
+			sec.Inputs = append(sec.Inputs, merge.Input{Run: r, Hidden: hidden})
+		}
+		job.Sections = append(job.Sections, sec)
+	}
+	job.Open = func(int64) (*compact.Output, error) {
+		return &compact.Output{Min: t.part.Min, Max: t.part.Max}, nil
+	}
+	return job, nil
+}
+
+// pacer returns a function that lets others go first: compaction rests for
+// part of the time that it works while writes or queries are under way, and
+// not at all while nobody else wants the processor or someone waits for it.
+func (s *Shard) pacer() func(ctx context.Context) error {
+	last := time.Now()
+	return func(ctx context.Context) error {
+		if s.busy.Load() > 0 && s.settling.Load() == 0 {
+			worked := time.Since(last)
+			time.Sleep(min(worked/restShare, maxRest))
+		}
+		last = time.Now()
+		return ctx.Err()
+	}
+}
+
+const (
+	// restShare is the part of its working time that compaction rests: a
+	// fifth, so that it still keeps up with ingest at full rate.
+	restShare = 4
+	// maxRest bounds a rest that a slow disk, not work, has made long.
+	maxRest = 5 * time.Millisecond
+)
+
+// replace commits files in the place of old.
+func (s *Shard) replace(old, files []*segmentFile) error {
+	gone := map[uint64]bool{}
+	for _, f := range old {
+		gone[f.entry.ID] = true
+	}
+	return s.commit(func(cur *version, m *manifest.Manifest) draft {
+		m.Segments = slices.DeleteFunc(m.Segments, func(e manifest.Segment) bool { return gone[e.ID] })
+		keep := slices.DeleteFunc(slices.Clone(cur.segments), func(f *segmentFile) bool { return gone[f.entry.ID] })
+		for _, f := range files {
+			m.Segments = append(m.Segments, f.entry)
+		}
+		return newDraft(m, append(keep, files...), 0)
+	})
+}
+
+// dropExpired removes segments whose rows are all older than retention or
+// whose bucket was deleted. Segments that are partly too old lose those rows
+// when they are next merged; queries do not see them in any case.
+func (s *Shard) dropExpired() error {
+	s.mu.Lock()
+	v := s.current
+	v.refs.Add(1)
+	s.mu.Unlock()
+	defer s.release(v)
+	var old []*segmentFile
+	for _, f := range v.segments {
+		if b, ok := s.cfg.Bucket(f.entry.Bucket); !ok || f.entry.MaxTime < s.horizon(b) {
+			old = append(old, f)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	if err := s.replace(old, nil); err != nil {
+		return fmt.Errorf("drop expired segments: %w", err)
+	}
+	s.stats.expired.Add(uint64(len(old)))
+	s.cfg.Logger.Info("dropped segments that retention lets go", "shard", s.cfg.ID, "segments", len(old))
+	return nil
+}
+
+// Flush seals the memtable and returns when all that was sealed is in
+// segments.
+func (s *Shard) Flush(ctx context.Context) error {
+	s.sealActive()
+	for {
+		s.mu.Lock()
+		n, done, closed := len(s.current.sealed), s.flushed, s.closed
+		s.mu.Unlock()
+		if closed {
+			return ErrClosed
+		}
+		if n == 0 {
+			return nil
+		}
+		wake(s.wakeFlush)
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ctx.Done():
+			return ErrClosed
+		}
+		s.mu.Lock()
+		err := s.flushErr
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// settlePoll is how often Settle looks whether the compactor has found its
+// end.
+const settlePoll = 10 * time.Millisecond
+
+// Settle flushes and merges until there is nothing left to do, as it would be
+// after a time without writes.
+func (s *Shard) Settle(ctx context.Context) error {
+	if err := s.Flush(ctx); err != nil {
+		return err
+	}
+	s.settling.Add(1)
+	defer s.settling.Add(-1)
+	for {
+		snap, err := s.snapshot()
+		if err != nil {
+			return err
+		}
+		_, more := s.nextTask(snap.v)
+		snap.Close()
+		if !more {
+			return nil
+		}
+		failed := s.stats.failures()
+		wake(s.wakeCompact)
+		select {
+		case <-time.After(settlePoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ctx.Done():
+			return ErrClosed
+		}
+		if s.stats.failures() > failed {
+			return fmt.Errorf("settle: compaction failed; the log of the server says why")
+		}
+	}
+}
