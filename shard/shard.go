@@ -231,7 +231,7 @@ func (s *Shard) open(ctx context.Context) error {
 	if start.Epoch == 0 {
 		start.Epoch = 1
 	}
-	if s.log, err = s.cfg.OpenLog(filepath.Join(s.cfg.Dir, logDir), start); err != nil {
+	if s.log, err = s.cfg.OpenLog(LogDir(s.cfg.Dir), start); err != nil {
 		s.current.closeFiles()
 		return err
 	}

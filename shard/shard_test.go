@@ -1,4 +1,4 @@
-package shard
+package shard_test
 
 import (
 	"context"
@@ -15,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/varvedb/varve/check"
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/encoding"
 	"github.com/varvedb/varve/merge"
 	"github.com/varvedb/varve/predicate"
+	"github.com/varvedb/varve/shard"
 	"github.com/varvedb/varve/tombstone"
 	"github.com/varvedb/varve/vfs"
 	"github.com/varvedb/varve/wlog"
@@ -87,8 +89,8 @@ func (m model) diff(want model) string {
 }
 
 // testConfig is a shard on fs that flushes and merges all the time.
-func testConfig(fs vfs.FS, t testing.TB) Config {
-	c := Default()
+func testConfig(fs vfs.FS, t testing.TB) shard.Config {
+	c := shard.Default()
 	c.FS, c.Dir = fs, "data/0"
 	c.OpenLog = func(dir string, start wlog.Position) (wlog.Log, error) {
 		lc := file.Default(fs, dir)
@@ -100,8 +102,8 @@ func testConfig(fs vfs.FS, t testing.TB) Config {
 		}
 		return l, nil
 	}
-	c.Bucket = func(uint64) (Bucket, bool) {
-		return Bucket{Partition: 1000, Level: encoding.LevelBalanced}, true
+	c.Bucket = func(uint64) (shard.Bucket, bool) {
+		return shard.Bucket{Partition: 1000, Level: encoding.LevelBalanced}, true
 	}
 	c.MemtableBytes, c.MaxMemtableBytes = 24<<10, 96<<10
 	c.WriteWait = 20 * time.Second
@@ -125,7 +127,7 @@ func render(v *column.Vector, i int) string {
 }
 
 // dump reads all that a snapshot holds.
-func dump(n *Snapshot, buckets ...uint64) (model, error) {
+func dump(n *shard.Snapshot, buckets ...uint64) (model, error) {
 	m := model{}
 	for _, b := range buckets {
 		names, err := n.Measurements(b, column.MinTime, column.MaxTime)
@@ -145,7 +147,7 @@ func dump(n *Snapshot, buckets ...uint64) (model, error) {
 	return m, nil
 }
 
-func dumpRuns(m model, bucket uint64, name string, runs []Input) error {
+func dumpRuns(m model, bucket uint64, name string, runs []shard.Input) error {
 	var inputs []merge.Input
 	for _, r := range runs {
 		inputs = append(inputs, merge.Input{Run: r.Run, Hidden: r.Hidden})
@@ -247,7 +249,17 @@ func randomDelete(rng *rand.Rand, bucket uint64, m model) *tombstone.Tombstone {
 	return d
 }
 
-func mustDump(t *testing.T, s *Shard, buckets ...uint64) model {
+// mustCheck walks the store of a closed shard and expects no problem.
+func mustCheck(t *testing.T, cfg shard.Config) {
+	t.Helper()
+	_, err := check.Folder(context.Background(), check.Config{FS: cfg.FS, OpenLog: cfg.OpenLog,
+		Report: func(p check.Problem) { t.Errorf("check: %s", p) }}, cfg.Dir)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func mustDump(t *testing.T, s *shard.Shard, buckets ...uint64) model {
 	t.Helper()
 	n, err := s.Snapshot()
 	if err != nil {
@@ -270,14 +282,19 @@ func TestRandomOperations(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			fs := vfs.NewMem(time.Now)
 			cfg := testConfig(fs, t)
-			s, err := Open(ctx, cfg)
+			s, err := shard.Open(ctx, cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = s.Close() }()
+			defer func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				mustCheck(t, cfg)
+			}()
 			m := model{}
 			type pinned struct {
-				snap *Snapshot
+				snap *shard.Snapshot
 				want model
 			}
 			var pins []pinned
@@ -298,7 +315,7 @@ func TestRandomOperations(t *testing.T) {
 					}
 					pins = nil
 					if err = s.Close(); err == nil {
-						s, err = Open(ctx, cfg)
+						s, err = shard.Open(ctx, cfg)
 					}
 				case n < 92:
 					var p pinned
@@ -378,14 +395,14 @@ func crashOnce(t *testing.T, seed uint64, k int) (done bool) {
 	maybe := acked
 	cfg := testConfig(fault, t)
 	cfg.WriteWait = 50 * time.Millisecond // what a crash costs a waiting writer
-	s, err := Open(ctx, cfg)
+	s, err := shard.Open(ctx, cfg)
 	for op := 0; err == nil && op < 60; op++ {
 		maybe = acked.clone()
 		switch n := rng.IntN(100); {
 		case n < 85:
 			b := randomBatch(rng, 1, 1+rng.IntN(40), maybe)
 			err = s.Write(ctx, 1, b)
-			for e := new(UnavailableError); errors.As(err, &e) && !fault.Crashed(); {
+			for e := new(shard.UnavailableError); errors.As(err, &e) && !fault.Crashed(); {
 				err = s.Write(ctx, 1, b)
 			}
 		case n < 95:
@@ -406,11 +423,16 @@ func crashOnce(t *testing.T, seed uint64, k int) (done bool) {
 		_ = s.Close()
 	}
 	after := mem.CrashClone(rand.New(rand.NewPCG(seed, uint64(k))))
-	s, err = Open(ctx, testConfig(after, t))
+	s, err = shard.Open(ctx, testConfig(after, t))
 	if err != nil {
 		t.Fatalf("seed %d, crash at %d: reopen: %v", seed, k, err)
 	}
-	defer func() { _ = s.Close() }()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		mustCheck(t, testConfig(after, t))
+	}()
 	got := mustDump(t, s, 1)
 	if d := got.diff(acked); d != "" && got.diff(maybe) != "" {
 		t.Fatalf("seed %d, crash at %d: %s\n(against what was being written: %s)", seed, k, d, got.diff(maybe))
@@ -439,7 +461,7 @@ func TestDiskFull(t *testing.T) {
 	fs := vfs.NewMem(time.Now)
 	cfg := testConfig(fs, t)
 	cfg.WriteWait = 50 * time.Millisecond
-	s, err := Open(ctx, cfg)
+	s, err := shard.Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,7 +473,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	fs.SetQuota(fs.Used() + 10<<10)
-	var refused *UnavailableError
+	var refused *shard.UnavailableError
 	for i := 0; ; i++ {
 		next := acked.clone()
 		err := s.Write(ctx, 1, randomBatch(rng, 1, 40, next))
@@ -504,7 +526,7 @@ func TestFaultySync(t *testing.T) {
 		fault := vfs.NewFault(mem, nil)
 		cfg := testConfig(fault, t)
 		cfg.WriteWait = 20 * time.Millisecond
-		s, err := Open(ctx, cfg)
+		s, err := shard.Open(ctx, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -542,7 +564,7 @@ func TestFaultySync(t *testing.T) {
 		}
 		fault.Crash()
 		_ = s.Close()
-		s, err = Open(ctx, testConfig(mem.CrashClone(nil), t))
+		s, err = shard.Open(ctx, testConfig(mem.CrashClone(nil), t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,6 +46,21 @@ func (n *Snapshot) Seq() uint64 { return n.seq }
 // Manifest is the state of the segments. It is not changed by anyone.
 func (n *Snapshot) Manifest() *manifest.Manifest { return n.v.manifest }
 
+// File is a segment that a snapshot pins.
+type File struct {
+	Name  string
+	Entry manifest.Segment
+}
+
+// Files returns the segments, in the order of the manifest.
+func (n *Snapshot) Files() []File {
+	out := make([]File, len(n.v.segments))
+	for i, f := range n.v.segments {
+		out[i] = File{f.name, f.entry}
+	}
+	return out
+}
+
 // Input is a sorted run, where its rows lie, and the tombstones that hide
 // some of them.
 type Input struct {

@@ -101,9 +101,15 @@ func (v *version) memtableBytes() int64 {
 	return n
 }
 
-func (s *Shard) segmentName(id uint64) string {
-	return filepath.Join(s.cfg.Dir, segmentDir, fmt.Sprintf("%016x.seg", id))
+// SegmentName returns the path of a segment of the shard in dir.
+func SegmentName(dir string, id uint64) string {
+	return filepath.Join(dir, segmentDir, fmt.Sprintf("%016x.seg", id))
 }
+
+// LogDir returns the folder of the log of the shard in dir.
+func LogDir(dir string) string { return filepath.Join(dir, logDir) }
+
+func (s *Shard) segmentName(id uint64) string { return SegmentName(s.cfg.Dir, id) }
 
 // openSegment opens the file of an entry. A file that cannot be read is kept
 // as such: queries that need it fail and say why, the others are served.
