@@ -104,7 +104,8 @@ func (g *Grid) guess(t int64) int64 {
 			back = saturate(back, mulSaturated(31*24*int64(time.Hour), g.period.Months))
 		}
 		every := g.w.Every.Nanos
-		return floorDiv(at, every) - floorDiv(back, every) - 2
+		// Room for Earliest to step back from windows of a nanosecond.
+		return max(saturate(floorDiv(at, every), -floorDiv(back, every)-2), math.MinInt64+4)
 	}
 	back := g.period.Months + g.period.Nanos/(28*24*int64(time.Hour)) + 1
 	return floorDiv(monthOf(t)-monthOf(g.zero)-back, g.w.Every.Months)
