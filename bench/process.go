@@ -94,6 +94,9 @@ func parseStatus(text []byte) (memory, error) {
 	return m, nil
 }
 
+// statBlock is the unit of st_blocks, whatever the filesystem's own may be.
+const statBlock = 512
+
 // ownCPU is the CPU time that this process has used.
 func ownCPU() (time.Duration, error) {
 	var u syscall.Rusage
@@ -103,7 +106,8 @@ func ownCPU() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
-// folderSize is the sum of the sizes of all files below dir. Files that a
+// folderSize is what all files below dir occupy on disk: a file with holes,
+// as InfluxDB makes them, counts its blocks and not its length. Files that a
 // server removes meanwhile count nothing.
 func folderSize(dir string) (int64, error) {
 	var sum int64
@@ -123,7 +127,11 @@ func folderSize(dir string) (int64, error) {
 		} else if err != nil {
 			return err
 		}
-		sum += info.Size()
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			sum += stat.Blocks * statBlock
+		} else {
+			sum += info.Size()
+		}
 		return nil
 	})
 	if err != nil {

@@ -6,10 +6,11 @@
 # take turns round by round, so that a slow minute of the machine does not hit
 # one of them alone; medians over the rounds are printed.
 #
-#   scripts/bench-peers.sh [-n ROUNDS] [-v VALUES] [-f "host truck"] [-e "varve victoria influx"] [-k]
+#   scripts/bench-peers.sh [-n ROUNDS] [-v VALUES] [-f "host truck"] [-e "varve victoria influx"] [-d DEVICES] [-k]
 #
 # -n  rounds (3)             -v  field values per load, in millions (60)
 # -f  fleets to send         -e  engines to run
+# -d  devices of a fleet (4000)
 # -k  keep the reports and logs, and say where they are
 #
 # What "settled" means: Varve answered POST /api/v1/settle, which flushes and
@@ -20,19 +21,20 @@
 # is on disk, InfluxDB and Varve after fsync.
 set -euo pipefail
 
-rounds=3 values=60 fleets="host truck" engines="varve victoria influx" keep=0
-usage() { sed -n '9,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-while getopts n:v:f:e:kh opt; do
+rounds=3 values=60 devices=4000 fleets="host truck" engines="varve victoria influx" keep=0
+usage() { sed -n '9,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+while getopts n:v:f:e:d:kh opt; do
     case $opt in
         n) rounds=$OPTARG ;;
         v) values=$OPTARG ;;
         f) fleets=$OPTARG ;;
         e) engines=$OPTARG ;;
+        d) devices=$OPTARG ;;
         k) keep=1 ;;
         *) usage ;;
     esac
 done
-[[ $rounds =~ ^[1-9][0-9]*$ && $values =~ ^[1-9][0-9]*$ ]] || usage
+[[ $rounds =~ ^[1-9][0-9]*$ && $values =~ ^[1-9][0-9]*$ && $devices =~ ^[1-9][0-9]*$ ]] || usage
 for f in $fleets; do [[ $f == host || $f == truck ]] || usage; done
 for e in $engines; do [[ $e == varve || $e == victoria || $e == influx ]] || usage; done
 
@@ -105,7 +107,7 @@ get() { curl -sf --max-time 10 "$@"; }
 settled_size() {
     local end=$((SECONDS + settle_limit)) last=-1 now since=$SECONDS
     while [[ $SECONDS -lt $end ]]; do
-        now=$(du -sb --apparent-size "$1" 2>/dev/null | cut -f1) || true
+        now=$(du -s --block-size=1 "$1" 2>/dev/null | cut -f1) || true
         [[ $now == "$last" ]] || since=$SECONDS
         [[ $((SECONDS - since)) -lt 10 ]] || return 0
         last=$now
@@ -201,12 +203,13 @@ measure() { # ROUND FLEET ENGINE
     "start_$3" "$data" "$log" || die "$3 did not start: $(tail -n 3 "$log")"
     begun=$(cpu_of "$server")
     VARVE_TOKEN=$token timeout "$load_limit" "$varve" bench write --url "http://127.0.0.1:$port" "${api[@]}" \
-        --fleet "$2" --rows "$rows" --workers 2 --body-lines 10000 --pool 4GiB \
+        --fleet "$2" --devices "$devices" --rows "$rows" --workers 2 --body-lines 10000 --pool 4GiB \
         --server-pid "$server" --json >"$report" || die "the load on $3 failed: $(tail -n 3 "$log")"
     loaded=$(cpu_of "$server")
     "settle_$3" "$data"
     settled=$(cpu_of "$server")
-    disk=$(du -sb --apparent-size "$data" | cut -f1)
+    sync -f "$data" # else blocks may not be counted that are yet to be allocated
+    disk=$(du -s --block-size=1 "$data" | cut -f1)
     stop_server
     rm -rf "$data"
     awk -v OFS=' ' -v fleet="$2" -v engine="$3" \
@@ -238,7 +241,7 @@ if [[ -z ${VARVE:-} ]]; then
 fi
 [[ -x $varve ]] || die "$varve is not there"
 
-say "$rounds rounds, $values M values a load, $(nproc) CPUs, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
+say "$rounds rounds, $values M values of $devices devices a load, $(nproc) CPUs, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
 for round in $(seq "$rounds"); do
     say "round $round"
     for f in $fleets; do
@@ -266,4 +269,4 @@ for f in $fleets; do
     fi
 done
 printf '\nrows/CPU-s: rows by seconds of server CPU during the load; settled/CPU-s: settling included.\n'
-printf 'peak MiB: most resident memory, mapped files included; anon MiB: without them. bytes/value: whole data folder, settled.\n'
+printf 'peak MiB: most resident memory, mapped files included; anon MiB: without them. bytes/value: blocks of the whole data folder, settled.\n'
