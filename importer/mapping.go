@@ -190,6 +190,9 @@ func (l *layout) check() error {
 		names = append(names, string(t.Key))
 	}
 	for _, f := range l.fields {
+		if err := checkFieldName(f.name); err != nil {
+			return err
+		}
 		names = append(names, f.name)
 	}
 	for _, name := range names {

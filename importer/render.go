@@ -13,8 +13,8 @@ import (
 // AppendLines appends the rows of b as line protocol with times in
 // nanoseconds. Rows without a value are left out. What line protocol cannot
 // carry is an error: NaN and infinities, a newline in a name or tag, a name or
-// tag value that ends in a backslash, a measurement that begins like a
-// comment.
+// tag value that ends in a backslash, a measurement or field name that begins
+// like a comment or with white space.
 func AppendLines(dst []byte, b *column.Batch) ([]byte, error) {
 	var r renderer
 	for _, t := range b.Tables {
@@ -93,7 +93,7 @@ func (r *renderer) prepare(t *column.Table) error {
 		r.ends = append(r.ends, len(r.keys))
 	}
 	for i := range t.Fields {
-		if err := checkName("field name", t.Fields[i].Name); err != nil {
+		if err := checkFieldName(t.Fields[i].Name); err != nil {
 			return err
 		}
 		r.fields = append(r.fields, string(appendEscaped(nil, t.Fields[i].Name, ", ="))+"=")
@@ -145,8 +145,24 @@ func CheckMeasurement(name string) error {
 	if err := checkName("measurement", name); err != nil {
 		return err
 	}
-	if c := name[0]; c == '#' || c == '\t' || c == '\r' || c == 0 || c == '\v' || c == '\f' {
-		return fmt.Errorf("measurement %q begins with %q, which line protocol skips or takes for a comment", name, c)
+	if name[0] == '#' {
+		return fmt.Errorf("measurement %q begins like a comment of line protocol", name)
+	}
+	return checkStart("measurement", name)
+}
+
+func checkFieldName(name string) error {
+	if err := checkName("field name", name); err != nil {
+		return err
+	}
+	return checkStart("field name", name)
+}
+
+// checkStart reports a name that begins with what line protocol skips between
+// its parts, and has no escape for.
+func checkStart(what, name string) error {
+	if strings.IndexByte("\x00\t\r", name[0]) >= 0 {
+		return fmt.Errorf("%s %q begins with %q, which line protocol skips", what, name, name[0])
 	}
 	return nil
 }
