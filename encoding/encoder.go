@@ -13,7 +13,7 @@ import (
 type Encoder struct {
 	level Level
 	huff  *huff0.Scratch
-	zstd  *zstd.Encoder
+	zstd  [zstd.SpeedBestCompression + 1]*zstd.Encoder // made when first used
 
 	res, x, divided []uint64
 	decimals        []uint64

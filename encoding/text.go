@@ -133,7 +133,18 @@ func (e *Encoder) bytes(dst, data []byte) []byte {
 			all, _ := grow(dst, s2.MaxEncodedLen(len(data)))
 			dst = all[:len(dst)+len(s2.Encode(all[len(dst):], data))]
 		case e.level > LevelFast:
-			dst = e.zstdEncoder().EncodeAll(data, append(dst, bytesZstd))
+			dst = e.zstdEncoder(zstd.SpeedFastest).EncodeAll(data, append(dst, bytesZstd))
+			if e.level == LevelBest {
+				// Random identifiers are smaller without the matches that a
+				// slower search finds, texts with them.
+				fast := len(dst)
+				dst = e.zstdEncoder(zstd.SpeedBetterCompression).EncodeAll(data, append(dst, bytesZstd))
+				if len(dst)-fast < fast-at {
+					dst = append(dst[:at], dst[fast:]...)
+				} else {
+					dst = dst[:fast]
+				}
+			}
 		}
 		if n := len(dst) - at; n > 0 && n < len(data)-len(data)/8 {
 			return dst
@@ -142,22 +153,20 @@ func (e *Encoder) bytes(dst, data []byte) []byte {
 	return append(append(dst[:at], bytesRaw), data...)
 }
 
-func (e *Encoder) zstdEncoder() *zstd.Encoder {
-	if e.zstd == nil {
-		speed := zstd.SpeedFastest
-		if e.level == LevelBest {
-			speed = zstd.SpeedBetterCompression
-		}
+func (e *Encoder) zstdEncoder(speed zstd.EncoderLevel) *zstd.Encoder {
+	w := e.zstd[speed]
+	if w == nil {
 		// The block around the column has a checksum, and a column is seldom
 		// larger than this window.
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1),
+		var err error
+		w, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1),
 			zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 		if err != nil {
 			panic("BUG: zstd refuses its options: " + err.Error())
 		}
-		e.zstd = w
+		e.zstd[speed] = w
 	}
-	return e.zstd
+	return w
 }
 
 // Strings decodes a column of strings: value i is data[ends[i-1]:ends[i]] of
@@ -223,15 +232,25 @@ func (d *Decoder) lookUp(ends []uint32, data []byte) ([]uint32, []byte, error) {
 	if total > MaxStringBytes || total > math.MaxUint32-len(data) {
 		return ends, data, corrupt("strings of too many bytes")
 	}
+	// Most values of a dictionary are short: eight bytes are copied whatever
+	// the length is, and what is too many is overwritten by the next.
+	const word = 8
+	d.dict = append(d.dict, make([]byte, word)...)
 	allEnds, tail := grow(ends, len(d.codes))
-	allData, _ := grow(data, total)
-	out := allData[:len(data)]
+	allData, out := grow(data, total+word)
+	at := 0
 	for i, code := range d.codes {
 		from, to := size(code)
-		out = append(out, d.dict[from:to]...)
-		tail[i] = uint32(len(out))
+		length := int(to - from)
+		if length <= word {
+			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(d.dict[from:]))
+		} else {
+			copy(out[at:], d.dict[from:to])
+		}
+		at += length
+		tail[i] = uint32(len(data) + at)
 	}
-	return allEnds, out, nil
+	return allEnds, allData[:len(data)+total], nil
 }
 
 // texts reads what Encoder.texts wrote.
