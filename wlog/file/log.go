@@ -71,8 +71,9 @@ type Log struct {
 	last   uint64     // sequence of the newest durable record
 	grown  chan struct{}
 	queue  []*entry
-	closed bool // no more appends
-	ended  bool // no more reads
+	rolls  []chan struct{} // Trim waits for a new file; closed when it was tried
+	closed bool            // no more appends
+	ended  bool            // no more reads
 	stats  wlog.Stats
 
 	wake      chan struct{} // the queue has something, or closed is set
@@ -283,11 +284,38 @@ func (l *Log) Read(ctx context.Context, from wlog.Position, o wlog.ReadOptions) 
 	return r, nil
 }
 
+// rollShare is the part of FileBytes from which on the newest file, once
+// nothing in it is needed any more, gives way to an empty one.
+const rollShare = 16
+
 // Trim implements wlog.Log: it removes the files that hold nothing after
-// upTo, but never the newest, whose name carries the next sequence.
+// upTo, but never the newest, whose name carries the next sequence. If that
+// one is of some size and not needed either, a new one is begun in its place.
 func (l *Log) Trim(upTo wlog.Position) error {
 	l.trimMu.Lock()
 	defer l.trimMu.Unlock()
+	if err := l.removeUpTo(upTo); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	n := len(l.files)
+	if l.closed || n == 0 || upTo.Compare(l.lastLocked()) < 0 || l.files[n-1].size < l.cfg.FileBytes/rollShare {
+		l.mu.Unlock()
+		return nil
+	}
+	rolled := make(chan struct{})
+	l.rolls = append(l.rolls, rolled)
+	l.mu.Unlock()
+	l.signal()
+	<-rolled
+	err := l.removeUpTo(upTo)
+	if errors.Is(err, wlog.ErrClosed) {
+		return nil // closed since: what could be trimmed was
+	}
+	return err
+}
+
+func (l *Log) removeUpTo(upTo wlog.Position) error {
 	for {
 		l.mu.Lock()
 		if l.closed {

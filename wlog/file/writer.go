@@ -35,7 +35,13 @@ func (w *writer) run() {
 	l := w.log
 	defer close(l.delivery)
 	for {
-		group, bytes, closed := w.take()
+		group, bytes, rolls, closed := w.take()
+		if len(rolls) > 0 {
+			w.roll()
+			for _, rolled := range rolls {
+				close(rolled)
+			}
+		}
 		if len(group) == 0 {
 			if closed {
 				w.closeErr = w.seal()
@@ -57,8 +63,17 @@ func (w *writer) run() {
 	}
 }
 
-// take removes a group from the queue.
-func (w *writer) take() (group []*entry, weight int64, closed bool) {
+// roll begins a new file in the place of one that nothing in is needed of. If
+// that fails, the next append tries again.
+func (w *writer) roll() {
+	if w.file != nil {
+		w.leave()
+	}
+	_ = w.create()
+}
+
+// take removes a group from the queue, and the requests for a new file.
+func (w *writer) take() (group []*entry, weight int64, rolls []chan struct{}, closed bool) {
 	l := w.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +85,8 @@ func (w *writer) take() (group []*entry, weight int64, closed bool) {
 	}
 	group = l.queue[:n:n]
 	l.queue = l.queue[n:]
-	return group, weight, l.closed
+	rolls, l.rolls = l.rolls, nil
+	return group, weight, rolls, l.closed
 }
 
 // commit makes a group durable, in the present file or, where that fails, in
