@@ -9,9 +9,9 @@ import (
 // Bucket packing splits a residual into a symbol, which is entropy coded, and
 // bits below, which are stored raw. A symbol names the position of the highest
 // bit and the two bits below it, so that buckets grow with the residual and
-// the density inside one is nearly flat: what the raw bits lose is under 0.02
-// bits a value for a normal distribution. Residuals below 8 have a bucket
-// each.
+// the density inside one is nearly flat and the raw bits lose little: a walk
+// with normal steps of 500 units takes 1.385 bytes a value, its entropy is
+// 1.377. Residuals below 8 have a bucket each.
 //
 //	symbol t < 4   residual t
 //	symbol t ≥ 4   (4 | t&3) << r | raw, of r = t>>2 - 1 raw bits

@@ -14,8 +14,8 @@ const (
 	symbolsHuff4 = 3
 )
 
-// fourStreams is the number of symbols from which four interleaved streams,
-// which decode more than twice as fast, are worth their 10 bytes.
+// fourStreams is the number of symbols from which four streams are written:
+// they decode side by side, and cost the jump table and a few bits of padding.
 const fourStreams = 512
 
 // minHuffman is the number of symbols below which the table costs more than

@@ -232,25 +232,15 @@ func (d *Decoder) lookUp(ends []uint32, data []byte) ([]uint32, []byte, error) {
 	if total > MaxStringBytes || total > math.MaxUint32-len(data) {
 		return ends, data, corrupt("strings of too many bytes")
 	}
-	// Most values of a dictionary are short: eight bytes are copied whatever
-	// the length is, and what is too many is overwritten by the next.
-	const word = 8
-	d.dict = append(d.dict, make([]byte, word)...)
 	allEnds, tail := grow(ends, len(d.codes))
-	allData, out := grow(data, total+word)
-	at := 0
+	out, _ := grow(data, total)
+	out = out[:len(data)]
 	for i, code := range d.codes {
 		from, to := size(code)
-		length := int(to - from)
-		if length <= word {
-			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(d.dict[from:]))
-		} else {
-			copy(out[at:], d.dict[from:to])
-		}
-		at += length
-		tail[i] = uint32(len(data) + at)
+		out = append(out, d.dict[from:to]...)
+		tail[i] = uint32(len(out))
 	}
-	return allEnds, allData[:len(data)+total], nil
+	return allEnds, out, nil
 }
 
 // texts reads what Encoder.texts wrote.
