@@ -18,7 +18,9 @@ import (
 // conn posts bodies over one connection that is kept alive and opened anew
 // when it broke. net/http's client copies every body and hands each request
 // from goroutine to goroutine; a loader that shares two cores with the server
-// it measures cannot afford that. Not safe for concurrent use.
+// it measures cannot afford that. What is left is the kernel's copy (96 % of
+// the loader's CPU time); sendfile from a memory file took 2.6 times as long,
+// and a send buffer of any size no less. Not safe for concurrent use.
 type conn struct {
 	dial    func(ctx context.Context) (net.Conn, error)
 	timeout time.Duration // of a request
