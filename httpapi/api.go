@@ -42,9 +42,11 @@ type Config struct {
 	// BodyWait is how long a write waits for memory or a decoder before it is
 	// told to come back.
 	BodyWait time.Duration
-	// Decoders is how many bodies are decoded and stored at a time. Each
-	// decoder keeps the series that it has seen.
+	// Decoders is how many bodies are decoded and stored at a time.
 	Decoders int
+	// KeepDecoderBytes is how much memory decoders that wait for the next body
+	// may hold together, of known series and buffers.
+	KeepDecoderBytes int
 	// QueryTimeout ends a query of the service port.
 	QueryTimeout time.Duration
 	// OpenService lets the service port be used without a token, as the
@@ -65,11 +67,13 @@ func Default(procs int) Config {
 		// Shorter than the timeout of Telegraf (5 s): an answer that tells it
 		// to wait is better than none.
 		BodyWait: 4 * time.Second,
-		// One that decodes and some that wait for the disk on every
-		// processor: writers share an fsync only if they are under way
-		// together. More would hold memory for the series that each keeps.
-		Decoders:     4 * procs,
-		QueryTimeout: 5 * time.Minute,
+		// Most of them wait for the disk: writers share an fsync only if they
+		// are under way together.
+		Decoders: 16 * procs,
+		// A decoder holds about 3 MiB after ten thousand lines of some
+		// thousand hosts, and 20 MiB with a hundred thousand series.
+		KeepDecoderBytes: 64 << 20,
+		QueryTimeout:     5 * time.Minute,
 	}
 }
 
@@ -80,8 +84,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("largest body is %d bytes, want at least 1", c.MaxBodyBytes)
 	case c.BodyWait <= 0:
 		return fmt.Errorf("wait for memory is %s, want more than 0", c.BodyWait)
-	case c.Decoders < 1:
-		return fmt.Errorf("number of decoders is %d, want at least 1", c.Decoders)
+	case c.Decoders < 1 || c.KeepDecoderBytes < 0:
+		return fmt.Errorf("%d decoders that keep %d bytes: want at least 1 and 0", c.Decoders, c.KeepDecoderBytes)
 	case c.QueryTimeout <= 0:
 		return fmt.Errorf("query timeout is %s, want more than 0", c.QueryTimeout)
 	case c.OpenService && c.Anonymous.Rights == nil:
@@ -99,6 +103,8 @@ type Decoder interface {
 	// Conflicts returns what the last Parse left out of its batch because it
 	// contradicts other rows of the body.
 	Conflicts() []lineproto.Conflict
+	// MemoryBytes is what it holds between two bodies.
+	MemoryBytes() int
 }
 
 // Refused is the part of a write that was not stored although the rest was.
@@ -154,21 +160,20 @@ type Parts struct {
 
 // API answers requests.
 type API struct {
-	config     Config
-	access     Access
-	newDecoder func() Decoder
-	decoders   chan Decoder
-	bodies     *bodies
-	writer     Writer
-	deleter    Deleter
-	querier    Querier
-	upkeep     Upkeep
-	ailments   func() []string
-	scrape     http.Handler
-	metrics    *metrics
-	log        *slog.Logger
-	now        func() time.Time
-	started    time.Time
+	config   Config
+	access   Access
+	decoders *decoders
+	bodies   *bodies
+	writer   Writer
+	deleter  Deleter
+	querier  Querier
+	upkeep   Upkeep
+	ailments func() []string
+	scrape   http.Handler
+	metrics  *metrics
+	log      *slog.Logger
+	now      func() time.Time
+	started  time.Time
 }
 
 // New returns an API. It registers its metrics with the registry.
@@ -177,24 +182,20 @@ func New(c Config, p Parts) (*API, error) {
 		return nil, fmt.Errorf("http api: %w", err)
 	}
 	a := &API{
-		config:     c,
-		access:     p.Access,
-		newDecoder: p.NewDecoder,
-		decoders:   make(chan Decoder, c.Decoders),
-		bodies:     &bodies{max: c.MaxBodyBytes, budget: p.Budget},
-		writer:     p.Writer,
-		deleter:    p.Deleter,
-		querier:    p.Querier,
-		upkeep:     p.Upkeep,
-		ailments:   p.Ailments,
-		scrape:     scrapeHandler(p.Registry),
-		metrics:    newMetrics(p.Registry),
-		log:        p.Log,
-		now:        p.Now,
-		started:    p.Now(),
-	}
-	for range c.Decoders {
-		a.decoders <- p.NewDecoder()
+		config:   c,
+		access:   p.Access,
+		decoders: &decoders{make: p.NewDecoder, keep: c.KeepDecoderBytes, wait: c.BodyWait, places: make(chan struct{}, c.Decoders)},
+		bodies:   &bodies{max: c.MaxBodyBytes, budget: p.Budget},
+		writer:   p.Writer,
+		deleter:  p.Deleter,
+		querier:  p.Querier,
+		upkeep:   p.Upkeep,
+		ailments: p.Ailments,
+		scrape:   scrapeHandler(p.Registry),
+		metrics:  newMetrics(p.Registry),
+		log:      p.Log,
+		now:      p.Now,
+		started:  p.Now(),
 	}
 	return a, nil
 }

@@ -143,16 +143,20 @@ func (b *body) take(ctx context.Context, n int64) error {
 	return nil
 }
 
-// close gives the body's memory back; a second call has no effect.
-func (b *body) close() {
-	if b.from == nil {
-		return
-	}
-	b.from.budget.Release(b.taken)
-	if cap(*b.buffer) <= keepBody {
+// recycle gives the buffer back before the body is closed. The share of the
+// budget stays: it stands for the batch now, which is about as large.
+func (b *body) recycle() {
+	if b.buffer != nil && cap(*b.buffer) <= keepBody {
 		b.from.kept(int64(cap(*b.buffer))).Put(b.buffer)
 	}
-	*b = body{}
+	b.buffer, b.Bytes = nil, nil
+}
+
+// close gives the body's memory back.
+func (b *body) close() {
+	b.recycle()
+	b.from.budget.Release(b.taken)
+	b.taken = 0
 }
 
 // kept returns the pool of buffers for bodies of a size.

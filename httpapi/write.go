@@ -1,10 +1,8 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/varvedb/varve/protocol/lineproto"
 )
@@ -134,23 +132,18 @@ func (a *API) decodeAndWrite(r *http.Request, t target, precision lineproto.Prec
 	if len(text.Bytes) == 0 {
 		return Refused{}, &Error{Code: Invalid, Message: "writing requires points"}
 	}
-	d, err := a.decoder(r.Context())
+	d, err := a.decoders.take(r.Context())
 	if err != nil {
 		return Refused{}, err
 	}
 	sound := false
-	defer func() {
-		if !sound {
-			d = a.newDecoder() // one that panicked may be in any state
-		}
-		a.decoders <- d
-	}()
+	defer func() { a.decoders.give(d, sound) }()
 	b, err := d.Parse(text.Bytes, precision, a.now().UnixNano())
 	sound = true
 	if err != nil {
 		return Refused{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
 	}
-	text.close() // the batch does not need it, and the wait for the disk is long
+	text.recycle()
 	points, conflicts := b.Rows(), d.Conflicts()
 	if points == 0 && len(conflicts) == 0 {
 		return Refused{}, nil // comments and empty lines only
@@ -164,23 +157,4 @@ func (a *API) decodeAndWrite(r *http.Request, t target, precision lineproto.Prec
 	}
 	a.metrics.points.Add(float64(points - refused.Points))
 	return refused, nil
-}
-
-// decoder waits for a decoder.
-func (a *API) decoder(ctx context.Context) (Decoder, error) {
-	select {
-	case d := <-a.decoders:
-		return d, nil
-	default:
-	}
-	timeout := time.NewTimer(a.config.BodyWait)
-	defer timeout.Stop()
-	select {
-	case d := <-a.decoders:
-		return d, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-timeout.C:
-		return nil, &Error{Code: Unavailable, Message: "too many writes at once"}
-	}
 }

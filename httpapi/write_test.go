@@ -227,7 +227,7 @@ func TestWaitForDecoderEnds(t *testing.T) {
 	go func() {
 		done <- call(b.api.Points(), http.MethodPost, "/api/v2/write", "first", asAdmin).Code
 	}()
-	for len(b.api.decoders) > 0 {
+	for len(b.api.decoders.places) == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if w := call(b.api.Points(), http.MethodPost, "/api/v2/write", "second", asAdmin); w.Code != 503 {

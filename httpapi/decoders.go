@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// decoders bounds how many bodies are decoded and stored at a time, and keeps
+// decoders for the next ones. The one that was used last is taken first, so
+// that few writers warm up few decoders and the others are never made.
+type decoders struct {
+	make func() Decoder
+	keep int           // bytes that idle decoders may hold together
+	wait time.Duration // for a place
+
+	places chan struct{} // one is in it for each decoder in use
+
+	mu   sync.Mutex // guards what follows
+	idle []Decoder
+	kept int // bytes that idle holds
+}
+
+// take returns a decoder when there is a place for one.
+func (ds *decoders) take(ctx context.Context) (Decoder, error) {
+	select {
+	case ds.places <- struct{}{}:
+	default:
+		if err := ds.queue(ctx); err != nil {
+			return nil, err
+		}
+	}
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if n := len(ds.idle); n > 0 {
+		d := ds.idle[n-1]
+		ds.idle = ds.idle[:n-1]
+		ds.kept -= d.MemoryBytes()
+		return d, nil
+	}
+	return ds.make(), nil
+}
+
+// queue waits for a place.
+func (ds *decoders) queue(ctx context.Context) error {
+	timeout := time.NewTimer(ds.wait)
+	defer timeout.Stop()
+	select {
+	case ds.places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timeout.C:
+		return &Error{Code: Unavailable, Message: "too many writes at once"}
+	}
+}
+
+// give returns a decoder. One that panicked, which may be in any state, is not
+// kept, nor one for which there is no room.
+func (ds *decoders) give(d Decoder, sound bool) {
+	ds.mu.Lock()
+	if n := d.MemoryBytes(); sound && ds.kept+n <= ds.keep {
+		ds.idle = append(ds.idle, d)
+		ds.kept += n
+	}
+	ds.mu.Unlock()
+	<-ds.places
+}
