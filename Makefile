@@ -1,0 +1,51 @@
+# What people and machines do with this repository. Everything is built into
+# bin/, which git does not see.
+
+GO ?= go
+
+# Packages in which goroutines meet: these run under the race detector.
+RACE = ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
+       ./shard/... ./scan/... ./exec/... ./ingest/... ./httpapi/... ./server/...
+
+.PHONY: build test check soak demo bench-smoke bench-peers clean
+
+build:
+	$(GO) build -o bin/varve ./cmd/varve
+
+# Every package, the real binary over its real ports included.
+test:
+	$(GO) test -timeout 8m ./...
+
+# What a reviewer would look for first. Leaves the tree as it was.
+check:
+	@before=$$(git status --porcelain); \
+	set -e; \
+	echo "gofmt"; test -z "$$(gofmt -l . | tee /dev/stderr)"; \
+	echo "go vet"; $(GO) vet ./...; \
+	echo "staticcheck"; $(GO) tool staticcheck ./...; \
+	echo "rules of the house"; $(GO) test ./internal/lint; \
+	echo "build without cgo"; CGO_ENABLED=0 $(GO) build -o bin/varve-nocgo ./cmd/varve; \
+	echo "build with cgo"; CGO_ENABLED=1 $(GO) build -o bin/varve ./cmd/varve; \
+	echo "race detector"; CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(RACE); \
+	echo "tree"; test "$$before" = "$$(git status --porcelain)" || { echo "the checks changed the tree:"; git status --porcelain; exit 1; }
+
+# Hours instead of minutes: the long forms of the crash and kill tests.
+soak:
+	$(GO) test -timeout 2h -count 1 ./apptest -run TestKill -kills 200 -v
+
+# A server, this host's own metrics, a simulated fleet, and what the server
+# makes of them. Ctrl-C ends it, and so do DEMO_SECONDS.
+demo: build
+	./bin/varve demo --data-dir demo-data --seconds $(or $(DEMO_SECONDS),0) $(DEMO_ARGS)
+
+# A short load on a server of its own: the benchmark works, and so does the
+# server under it.
+bench-smoke:
+	$(GO) test -count 1 ./apptest -run TestBenchCommand -v
+
+# The same load on Debian's VictoriaMetrics and InfluxDB and on Varve, in turn.
+bench-peers: build
+	./scripts/bench-peers.sh
+
+clean:
+	rm -rf bin demo-data
