@@ -30,10 +30,12 @@ type Encoder struct {
 	used  []uint32 // series of the record → series of the table
 	rows  []uint64
 	text  []int // fields of type String
+	free  [][]byte
 }
 
 // Encode calls emit with payloads of roughly at most limit bytes (a single row
-// may be larger) that together hold b, in order. emit owns the payload.
+// may be larger) that together hold b, in order. emit owns the payload, and may
+// give it back with Recycle.
 func (e *Encoder) Encode(b *Batch, limit int, emit func(payload []byte)) {
 	var buf []byte
 	tables := 0
@@ -49,7 +51,7 @@ func (e *Encoder) Encode(b *Batch, limit int, emit func(payload []byte)) {
 	for _, t := range b.Tables {
 		for lo := 0; lo < len(t.Time); {
 			if buf == nil {
-				buf = append(make([]byte, 0, limit+limit/8), wireVersion, 0)
+				buf = append(e.buffer(limit), wireVersion, 0)
 			}
 			hi := e.fit(t, lo, limit-len(buf))
 			if hi == lo {
@@ -70,6 +72,26 @@ func (e *Encoder) Encode(b *Batch, limit int, emit func(payload []byte)) {
 		}
 	}
 	flush()
+}
+
+// buffer returns an empty buffer for a payload of about limit bytes.
+func (e *Encoder) buffer(limit int) []byte {
+	if n := len(e.free); n > 0 {
+		buf := e.free[n-1]
+		e.free = e.free[:n-1]
+		return buf[:0]
+	}
+	return make([]byte, 0, limit+limit/8)
+}
+
+// maxFree is how many payloads an encoder keeps: those of a large request.
+const maxFree = 16
+
+// Recycle takes a payload back that nobody reads any more.
+func (e *Encoder) Recycle(payload []byte) {
+	if len(e.free) < maxFree {
+		e.free = append(e.free, payload)
+	}
 }
 
 // fit returns how far rows from lo on go into room bytes, taking every value

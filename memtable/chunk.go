@@ -20,10 +20,63 @@ const (
 // are wide vectors; full, they are narrow.
 type chunk struct {
 	series []uint32
-	prev   []uint32 // row of the same series before this one, plus 1; 0 for none
-	time   []int64
-	wide   []column.Vector // by field number; short or missing: nulls
-	narrow []narrowColumn
+	prev   []uint32        // row of the same series before this one, plus 1; 0 for none
+	time   []int64         // while open
+	wide   []column.Vector // while open; by field number; short or missing: nulls
+	times  narrowTimes     // once full
+	narrow []narrowColumn  // once full, then not nil
+}
+
+// at returns the time of row i.
+func (c *chunk) at(i uint32) int64 {
+	if c.narrow == nil {
+		return c.time[i]
+	}
+	return c.times.at(i)
+}
+
+// narrowTimes is an immutable column of times in as few bytes each as they
+// need once the unit of the clock that made them is taken out.
+type narrowTimes struct {
+	base, unit int64
+	narrowColumn
+}
+
+// units are what clocks count in, the coarsest first. Taking out no more than
+// a minute keeps the search short; one of these fits nearly all devices.
+func units() [5]int64 { return [5]int64{60e9, 1e9, 1e6, 1e3, 1} }
+
+func narrowedTimes(t []int64, words []uint64) narrowTimes {
+	n := narrowTimes{base: t[0]}
+	for _, unit := range units() {
+		n.unit = unit
+		if dividesAll(t, n.base, unit) {
+			break
+		}
+	}
+	words = words[:0]
+	for _, at := range t {
+		words = append(words, uint64((at-n.base)/n.unit))
+	}
+	n.narrowColumn = narrowedWords(words, true)
+	return n
+}
+
+// dividesAll reports whether unit divides the distance of every time to base
+// and no distance overflows.
+func dividesAll(t []int64, base, unit int64) bool {
+	for _, at := range t {
+		if d := at - base; d%unit != 0 || (d < 0) != (at < base) {
+			// Distances that overflow come back right by the same overflow
+			// if nothing is divided.
+			return unit == 1
+		}
+	}
+	return true
+}
+
+func (n *narrowTimes) at(i uint32) int64 {
+	return n.base + int64(n.word(int(i)))*n.unit
 }
 
 // narrowColumn is an immutable column in as few bytes a value as it needs:
@@ -39,51 +92,56 @@ type narrowColumn struct {
 
 // freeze narrows the columns of c and returns the wide ones for use in the
 // next chunk. After it c is immutable.
-func (c *chunk) freeze() []column.Vector {
-	wide := c.wide
+func (c *chunk) freeze() (times []int64, wide []column.Vector) {
+	times, wide = c.time, c.wide
+	c.times = narrowedTimes(times, make([]uint64, 0, len(times)))
 	c.narrow = make([]narrowColumn, len(wide))
 	for i := range wide {
 		v := &wide[i]
 		if v.Len() == 0 {
 			continue
 		}
-		v.AppendNulls(len(c.time) - v.Len())
+		v.AppendNulls(len(times) - v.Len())
 		c.narrow[i] = narrowed(v)
 	}
-	c.wide = nil
-	return wide
+	c.time, c.wide = nil, nil
+	return times, wide
 }
 
 func narrowed(v *column.Vector) narrowColumn {
-	n := narrowColumn{kind: v.Type, valid: v.Valid}
 	if v.Type == column.String {
+		n := narrowColumn{kind: v.Type}
 		n.text.Type = v.Type
 		n.text.Append(v)
 		n.valid = n.text.Valid
 		return n
 	}
-	n.width = 8
-	if v.Type != column.Float64 {
-		base, width := column.Narrow(v.Words, v.Type == column.Int64)
-		n.base, n.width = base, uint8(width)
-	}
-	n.data = make([]byte, len(v.Words)*int(n.width))
+	n := narrowedWords(v.Words, v.Type == column.Int64)
+	n.kind, n.valid = v.Type, v.Valid
+	return n
+}
+
+func narrowedWords(words []uint64, signed bool) narrowColumn {
+	var n narrowColumn
+	base, width := column.Narrow(words, signed)
+	n.base, n.width = base, uint8(width)
+	n.data = make([]byte, len(words)*width)
 	switch n.width {
 	case 1:
-		for i, w := range v.Words {
-			n.data[i] = byte(w - n.base)
+		for i, w := range words {
+			n.data[i] = byte(w - base)
 		}
 	case 2:
-		for i, w := range v.Words {
-			binary.LittleEndian.PutUint16(n.data[2*i:], uint16(w-n.base))
+		for i, w := range words {
+			binary.LittleEndian.PutUint16(n.data[2*i:], uint16(w-base))
 		}
 	case 4:
-		for i, w := range v.Words {
-			binary.LittleEndian.PutUint32(n.data[4*i:], uint32(w-n.base))
+		for i, w := range words {
+			binary.LittleEndian.PutUint32(n.data[4*i:], uint32(w-base))
 		}
 	case 8:
-		for i, w := range v.Words {
-			binary.LittleEndian.PutUint64(n.data[8*i:], w-n.base)
+		for i, w := range words {
+			binary.LittleEndian.PutUint64(n.data[8*i:], w-base)
 		}
 	}
 	return n
@@ -105,7 +163,7 @@ func (c *chunk) gather(dst *column.Vector, f int, rows []uint32) {
 		return
 	}
 	v := &c.wide[f]
-	if v.Type != column.String && v.Valid.All() && v.Len() == len(c.time) && dst.Valid.All() {
+	if v.Type != column.String && v.Valid.All() && v.Len() == len(c.series) && dst.Valid.All() {
 		for _, r := range rows {
 			dst.Words = append(dst.Words, v.Words[r&(chunkRows-1)])
 		}
@@ -169,7 +227,7 @@ func (n *narrowColumn) word(i int) uint64 {
 
 // bytes estimates the memory of c.
 func (c *chunk) bytes() int64 {
-	n := int64(cap(c.series)+cap(c.prev))*4 + int64(cap(c.time))*8
+	n := int64(cap(c.series)+cap(c.prev))*4 + int64(cap(c.time))*8 + int64(cap(c.times.data))
 	for i := range c.wide {
 		n += vectorBytes(&c.wide[i])
 	}

@@ -60,7 +60,7 @@ func (c *cursor) Seek(ord uint32, lo, hi int64) error {
 		ch := t.chunks[(row-1)>>chunkShift]
 		i := (row - 1) & (chunkRows - 1)
 		if row <= c.v.limit.rows {
-			at := ch.time[i]
+			at := ch.at(i)
 			if at >= lo && at <= hi {
 				c.ids = append(c.ids, row-1)
 				c.times = append(c.times, at)

@@ -172,6 +172,8 @@ func TestAgainstModel(t *testing.T) {
 			}
 			copies[seq] = c
 		}
+		all := mt.View(7, "m", 11)
+		check(t, all.Bulk(), m, nil, 0, 1<<40)
 		for seq, c := range copies {
 			v := mt.View(7, "m", seq)
 			check(t, v, c, nil, 0, 1<<40)
@@ -320,6 +322,11 @@ func BenchmarkReadAll(b *testing.B) {
 	mt := New()
 	mt.Apply(1, &column.Batch{Tables: []*column.Table{t}}, 1, 1)
 	v := mt.View(1, "cpu", 1)
+	b.Run("view", func(b *testing.B) { benchReadAll(b, v) })
+	b.Run("bulk", func(b *testing.B) { benchReadAll(b, v.Bulk()) })
+}
+
+func benchReadAll(b *testing.B, v run.Run) {
 	var names []string
 	for _, f := range v.Meta().Fields {
 		names = append(names, f.Name)

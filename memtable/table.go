@@ -26,6 +26,7 @@ type table struct {
 	chunks []*chunk
 	rows   int
 	spare  []column.Vector // wide columns of the chunk frozen last
+	times  []int64         // its times, to be used again likewise
 
 	minTime, maxTime int64
 	marks            []mark
@@ -66,14 +67,14 @@ func (t *table) apply(b *column.Table, seq uint64) int64 {
 	}
 	for lo := 0; lo < len(b.Time); {
 		c, fresh := t.open()
-		hi := min(len(b.Time), lo+chunkRows-len(c.time))
+		hi := min(len(b.Time), lo+chunkRows-len(c.series))
 		var before int64
 		if !fresh {
 			before = c.bytes()
 		}
 		t.appendRows(c, b, ords, nums, lo, hi)
-		if len(c.time) == chunkRows {
-			t.spare = c.freeze()
+		if len(c.series) == chunkRows {
+			t.times, t.spare = c.freeze()
 		}
 		grown += c.bytes() - before
 		lo = hi
@@ -98,11 +99,11 @@ func (t *table) field(name string, kind column.Type) int {
 
 // open returns the chunk that takes the next row, and whether it is new.
 func (t *table) open() (c *chunk, fresh bool) {
-	if n := len(t.chunks); n > 0 && len(t.chunks[n-1].time) < chunkRows {
+	if n := len(t.chunks); n > 0 && len(t.chunks[n-1].series) < chunkRows {
 		return t.chunks[n-1], false
 	}
-	c = &chunk{wide: t.spare}
-	t.spare = nil
+	c = &chunk{wide: t.spare, time: t.times[:0]}
+	t.spare, t.times = nil, nil
 	for i := range c.wide {
 		v := &c.wide[i]
 		// The bitmap went to the narrow column of the chunk before.
@@ -112,7 +113,6 @@ func (t *table) open() (c *chunk, fresh bool) {
 		// A table that filled one chunk will likely fill another.
 		c.series = make([]uint32, 0, chunkRows)
 		c.prev = make([]uint32, 0, chunkRows)
-		c.time = make([]int64, 0, chunkRows)
 	}
 	t.chunks = append(t.chunks, c)
 	return c, true

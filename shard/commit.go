@@ -31,8 +31,10 @@ func (s *Shard) Write(ctx context.Context, bucket uint64, b *column.Batch) error
 		return err
 	}
 	now := s.cfg.Now().UnixNano()
+	e := s.stats.encoders.Get().(*column.Encoder)
+	defer s.stats.encoders.Put(e)
 	var recs []wlog.Record
-	s.encode(b, func(payload []byte) {
+	e.Encode(b, recordBytes, func(payload []byte) {
 		recs = append(recs, wlog.Record{Kind: wlog.KindWrite, Shard: s.cfg.ID, Bucket: bucket, CommitTime: now, Payload: payload})
 	})
 	if len(recs) == 0 {
@@ -41,13 +43,10 @@ func (s *Shard) Write(ctx context.Context, bucket uint64, b *column.Batch) error
 	err := s.log.Append(ctx, recs, func(first, last wlog.Position) {
 		s.apply(bucket, b, first, last)
 	})
+	for i := range recs {
+		e.Recycle(recs[i].Payload) // the log is done with it
+	}
 	return s.appendError(err)
-}
-
-func (s *Shard) encode(b *column.Batch, emit func([]byte)) {
-	e := s.stats.encoders.Get().(*column.Encoder)
-	e.Encode(b, recordBytes, emit)
-	s.stats.encoders.Put(e)
 }
 
 func checkTimes(b *column.Batch) error {

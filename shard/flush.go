@@ -157,7 +157,7 @@ func (s *Shard) flushJob(v *version, table *memtable.Memtable, bucket uint64, b 
 		if err != nil {
 			return nil, err
 		}
-		job.Sections = append(job.Sections, compact.Section{Measurement: name, Inputs: []merge.Input{{Run: view, Hidden: hidden}}})
+		job.Sections = append(job.Sections, compact.Section{Measurement: name, Inputs: []merge.Input{{Run: view.Bulk(), Hidden: hidden}}})
 	}
 	plan := newPartitioner(v.manifest.Partitions, bucket, b.Partition)
 	job.Open = func(t int64) (*compact.Output, error) {

@@ -113,8 +113,8 @@ func Default() Config {
 		// Narrow columns make this about two million rows of ten small
 		// integers: few flushes, and together with the one being flushed
 		// still below what the smallest peer takes.
-		MemtableBytes:    64 << 20,
-		MaxMemtableBytes: 160 << 20,
+		MemtableBytes:    48 << 20,
+		MaxMemtableBytes: 120 << 20,
 		// Longer than a flush on a busy machine takes, shorter than the
 		// timeout of any client library known.
 		WriteWait:    8 * time.Second,
