@@ -33,6 +33,7 @@ var order = [][]string{
 	{"manifest"},
 	{"memtable"},
 	{"segment"},
+	{"run/*"},
 	{"run", "tombstone"},
 	{"encoding"},
 	{"encoding/*"},
