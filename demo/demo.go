@@ -243,10 +243,10 @@ func (d *demo) report(ctx context.Context) {
 		}
 		points, bytes, now := d.points.Load(), d.bytes.Load(), time.Now()
 		seconds := now.Sub(at).Seconds()
-		if gone {
+		gone = false
+		if d.link.returned() {
 			fmt.Fprintf(d.out, "%s  the server is back\n", now.Format(time.TimeOnly))
 			d.count(ctx)
-			gone = false
 		} else {
 			fmt.Fprintf(d.out, "%s  %11s points/s  %6.1f MB/s of line protocol  %14s points acknowledged\n", now.Format(time.TimeOnly),
 				grouped(int64(float64(points-before)/seconds)), float64(bytes-beforeBytes)/seconds/1e6, grouped(points))

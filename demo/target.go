@@ -31,6 +31,7 @@ type link struct {
 	target Target
 	known  bool
 	lost   time.Time // since when the server does not answer; zero if it does
+	back   bool      // it answered again since the last call of returned
 }
 
 // write sends a body until it is acknowledged. Repeating one that was stored
@@ -118,6 +119,7 @@ func (l *link) do(ctx context.Context, url func(Target) string, body []byte) (*h
 	defer l.mu.Unlock()
 	switch {
 	case err == nil:
+		l.back = l.back || !l.lost.IsZero()
 		l.lost = time.Time{}
 	case ctx.Err() == nil:
 		l.known = false
@@ -148,4 +150,13 @@ func (l *link) away() (since time.Time, gone bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lost, !l.lost.IsZero()
+}
+
+// returned reports whether the server came back since the last call.
+func (l *link) returned() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	back := l.back
+	l.back = false
+	return back
 }
