@@ -156,7 +156,7 @@ func (s *Shard) compact(v *version, t task) error {
 		return err
 	}
 	if err := s.replace(t.segments, files); err != nil {
-		s.discard(files)
+		s.discardUncommitted(files, err)
 		return err
 	}
 	s.stats.compactions.Add(1)

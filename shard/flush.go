@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -95,7 +96,7 @@ func (s *Shard) flushOldest() (more bool, err error) {
 		return newDraft(m, append(slices.Clone(cur.segments), files...), 1)
 	})
 	if err != nil {
-		s.discard(files)
+		s.discardUncommitted(files, err)
 		return false, fmt.Errorf("flush: %w", err)
 	}
 	s.flushCommitted(full, files, began)
@@ -157,7 +158,7 @@ func (s *Shard) flushJob(v *version, table *memtable.Memtable, bucket uint64, b 
 		if err != nil {
 			return nil, err
 		}
-		job.Sections = append(job.Sections, compact.Section{Measurement: name, Inputs: []merge.Input{{Run: view.Bulk(), Hidden: hidden}}})
+		job.Sections = append(job.Sections, compact.Section{Measurement: name, Inputs: []merge.Input{{Run: view, Hidden: hidden}}})
 	}
 	plan := newPartitioner(v.manifest.Partitions, bucket, b.Partition)
 	job.Open = func(t int64) (*compact.Output, error) {
@@ -246,6 +247,19 @@ func (s *Shard) discard(files []*segmentFile) {
 	}
 }
 
+// discardUncommitted removes files whose commit failed with err. If nobody
+// knows whether it did, they stay: the manifest may name them. Should it not,
+// the next start finds them as orphans.
+func (s *Shard) discardUncommitted(files []*segmentFile, err error) {
+	if !errors.Is(err, errInDoubt) {
+		s.discard(files)
+		return
+	}
+	for _, f := range files {
+		_ = f.file.Close() // opened for reading: there is nothing to lose
+	}
+}
+
 // nextSegmentID returns an id that no segment ever had. It counts on from the
 // manifest, which records it with the next commit.
 func (s *Shard) nextSegmentID() uint64 {
@@ -324,30 +338,42 @@ func newDraft(m *manifest.Manifest, files []*segmentFile, flushed int) draft {
 	return d
 }
 
+// errInDoubt says that a commit may or may not have taken place.
+var errInDoubt = errors.New("it is not known whether the commit took place")
+
 // commitDurably commits m. When the store cannot say whether the commit took
 // place, it finds out, and goes on trying to make it durable: until then
-// neither the old state nor the new one may be built upon.
+// neither the old state nor the new one may be built upon. An error that is
+// not errInDoubt means that the old state stands.
 func (s *Shard) commitDurably(m *manifest.Manifest) error {
 	err := s.store.Commit(m)
+	doubted := false
 	for err != nil {
 		there, lerr := s.store.Load()
 		switch {
+		case errors.Is(err, manifest.ErrFenced):
+			return err // before anything was written
 		case lerr == nil && there.Number < m.Number:
 			return err // the old state stands
 		case lerr == nil && there.Number == m.Number && there.Epoch == m.Epoch:
 			lerr = vfs.SyncDir(s.cfg.FS, s.cfg.Dir)
 			if lerr == nil {
+				if doubted {
+					s.tellFlush(nil) // what was said below is no longer so
+				}
 				return nil
 			}
 		case lerr == nil:
-			return err // fenced
+			// A newer owner, whose state may have been built upon this one.
+			return fmt.Errorf("%w: %w", errInDoubt, err)
 		}
 		s.cfg.Logger.Error("a commit is in doubt; it will be tried again", "shard", s.cfg.ID, "error", err, "then", lerr)
 		s.stats.doubts.Add(1)
 		s.tellFlush(err)
+		doubted = true
 		select {
 		case <-s.ctx.Done():
-			return err
+			return fmt.Errorf("%w: %w", errInDoubt, err)
 		case <-time.After(s.cfg.RetryAfter):
 		}
 	}
