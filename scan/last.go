@@ -1,0 +1,234 @@
+package scan
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"slices"
+)
+
+// lastWorker finds the last values of its units' series. It goes back in time
+// by layers: inputs that overlap each other, newest first. In each it reads
+// only the series that lack a value so far, and of those only as much of the
+// end as it must.
+type lastWorker struct {
+	*aggregateWorker
+	layers [][]int // inputs of each
+	states *meters // a slot for each series
+	list   []lastSeries
+	fresh  []lastSeries // that the present layer found first
+	spare  []lastSeries
+	keys   []byte
+}
+
+// lastSeries is one series that was found, in the order of keys.
+type lastSeries struct {
+	key  []byte
+	slot int
+	done bool // every call has its value
+}
+
+func newLastWorker(w *aggregateWorker) *lastWorker {
+	return &lastWorker{
+		aggregateWorker: w, layers: layers(w.r.job.src.inputs),
+		states: newMeters(w.shape.aggregate, w.shape.calls, w.shape.columns, false),
+	}
+}
+
+// layers divides inputs so that no two of different layers overlap in time,
+// the newest first.
+func layers(inputs []input) [][]int {
+	order := make([]int, len(inputs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		switch x, y := inputs[a].max, inputs[b].max; {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		}
+		return a - b
+	})
+	var out [][]int
+	low := int64(math.MaxInt64)
+	for _, i := range order {
+		if len(out) == 0 || inputs[i].max < low {
+			out = append(out, nil)
+		}
+		low = min(low, inputs[i].min)
+		out[len(out)-1] = append(out[len(out)-1], i)
+	}
+	for _, l := range out {
+		slices.Sort(l)
+	}
+	return out
+}
+
+func (w *lastWorker) do(ctx context.Context, unit int, emit func(*Batch) error) error {
+	if w.err != nil {
+		return w.err
+	}
+	w.begin(unit)
+	w.states.reset()
+	w.list = w.list[:0]
+	for _, layer := range w.layers {
+		if err := w.layer(ctx, unit, layer); err != nil {
+			return err
+		}
+	}
+	w.windows.begin()
+	w.windows.earliest(0)
+	w.windows.slot()
+	slot := make([]int, 1)
+	for _, s := range w.list {
+		if w.groups == nil {
+			slot[0] = s.slot
+			if err := w.out.add(s.key, w.windows.slots, slot, w.states, emit); err != nil {
+				return err
+			}
+			continue
+		}
+		w.series.reset()
+		w.series.grow(1)
+		w.series.merge(0, w.states, s.slot, nil)
+		if err := w.groups.add(s.key, w.windows.slots, w.series); err != nil {
+			return err
+		}
+	}
+	return w.out.flush(emit)
+}
+
+// layer walks the series of some inputs and, side by side, the list of those
+// that newer layers had.
+func (w *lastWorker) layer(ctx context.Context, unit int, inputs []int) error {
+	if err := w.r.walker.begin(w.r.job, unit, inputs); err != nil {
+		return err
+	}
+	w.fresh = w.fresh[:0]
+	at := 0
+	for {
+		ok, err := w.r.next(ctx)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		key := w.r.walker.key
+		c := 1
+		for at < len(w.list) {
+			if c = bytes.Compare(w.list[at].key, key); c >= 0 {
+				break
+			}
+			at++
+		}
+		if at < len(w.list) && c == 0 {
+			if s := &w.list[at]; !s.done {
+				if err := w.find(ctx, s); err != nil {
+					return err
+				}
+			}
+			at++
+			continue
+		}
+		s := lastSeries{slot: -1}
+		if err := w.find(ctx, &s); err != nil {
+			return err
+		}
+		if s.slot >= 0 {
+			w.fresh = append(w.fresh, s)
+		}
+	}
+	w.join()
+	w.extra = w.states.bytes() + int64(cap(w.list)+cap(w.spare)+cap(w.fresh))*48
+	return w.hold()
+}
+
+// join brings the series that the last layer found first into the list.
+func (w *lastWorker) join() {
+	if len(w.fresh) == 0 {
+		return
+	}
+	if len(w.list) == 0 {
+		w.list, w.fresh = w.fresh, w.list
+		return
+	}
+	out, list := w.spare[:0], w.list
+	for _, s := range w.fresh {
+		for len(list) > 0 && bytes.Compare(list[0].key, s.key) < 0 {
+			out, list = append(out, list[0]), list[1:]
+		}
+		out = append(out, s)
+	}
+	out = append(out, list...)
+	w.list, w.spare = out, w.list
+}
+
+// find reads the end of the present series and adds what it finds to s.
+func (w *lastWorker) find(ctx context.Context, s *lastSeries) error {
+	if err := w.r.series(); err != nil {
+		return err
+	}
+	w.windows.begin()
+	w.series.reset()
+	lo, hi, rows := w.r.extent()
+	// Going through summaries is fast, and a step that cuts a span in two has
+	// to read it.
+	if w.r.stream.summarized() {
+		rows /= summarySteps
+	}
+	steps := newBackward(lo, hi, rows)
+	for {
+		lo, hi, ok := steps.next()
+		if !ok {
+			break
+		}
+		if err := w.read(ctx, lo, hi); err != nil {
+			return err
+		}
+		if w.complete() {
+			break
+		}
+		steps.found(0)
+	}
+	if w.series.n == 0 || !w.series.found(0) {
+		return nil
+	}
+	if s.slot < 0 {
+		s.slot = w.states.n
+		w.states.grow(s.slot + 1)
+		s.key = w.keep(w.r.walker.key)
+	}
+	w.states.merge(s.slot, w.series, 0, nil)
+	s.done = true
+	for _, m := range w.states.list {
+		s.done = s.done && m.found(s.slot)
+	}
+	return nil
+}
+
+// summarySteps is how many times more rows a step covers where summaries
+// answer: a hundred spans take about as long as one block.
+const summarySteps = 128
+
+// keep copies a key into memory that stays where it is.
+func (w *lastWorker) keep(key []byte) []byte {
+	if len(w.keys)+len(key) > cap(w.keys) {
+		w.keys = make([]byte, 0, max(1<<16, len(key)))
+	}
+	at := len(w.keys)
+	w.keys = append(w.keys, key...)
+	return w.keys[at:len(w.keys):len(w.keys)]
+}
+
+// summarized reports whether all feeders of the series know summaries.
+func (s *stream) summarized() bool {
+	for i := range s.n {
+		if s.feeders[i].spans == nil {
+			return false
+		}
+	}
+	return true
+}
