@@ -242,7 +242,7 @@ func (q *fakeQuerier) Query(_ context.Context, p *plan.Plan, emit func(*Piece) e
 	q.plan = p
 	for _, piece := range q.pieces {
 		if err := emit(piece); err != nil {
-			return "", err
+			return "stopped", err
 		}
 	}
 	return "read 1 block", q.err

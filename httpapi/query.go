@@ -22,8 +22,9 @@ type Piece struct {
 // Querier answers plans: packages scan and exec.
 type Querier interface {
 	// Query calls emit with each piece of the answer, in order, and returns
-	// an account of what was pruned and read. A piece is valid until emit
-	// returns; an error of emit ends the query and is returned.
+	// an account of what was pruned and read, with an error too. A piece is
+	// valid until emit returns; an error of emit ends the query and is
+	// returned.
 	Query(ctx context.Context, p *plan.Plan, emit func(*Piece) error) (explain string, err error)
 	// List returns the names that a plan with a List asks for, ascending.
 	List(ctx context.Context, p *plan.Plan) ([]string, error)

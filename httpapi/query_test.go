@@ -138,15 +138,16 @@ func TestAnswerLimit(t *testing.T) {
 	b := newRig(t, nil)
 	p := &Piece{Measurement: "m", Fields: []string{"a", "b"}, Rows: column.Rows{Time: []int64{1, 2}, Cols: []column.Vector{floats(1, 2), floats(3, 4)}}}
 	b.querier.pieces = []*Piece{p, p}
-	w := call(b.api.Service(), http.MethodPost, "/query", `{"measurement":"m","start":0,"limit":3}`, asAdmin)
+	w := call(b.api.Service(), http.MethodPost, "/query", `{"measurement":"m","start":0,"limit":3,"explain":true}`, asAdmin)
 	var a struct {
-		Data  []struct{ Value float64 }
-		Count int
+		Data    []struct{ Value float64 }
+		Count   int
+		Explain string
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
 		t.Fatal(err)
 	}
-	if a.Count != 3 || len(a.Data) != 3 || a.Data[2].Value != 2 {
+	if a.Count != 3 || len(a.Data) != 3 || a.Data[2].Value != 2 || a.Explain != "stopped" {
 		t.Errorf("answer %+v", a)
 	}
 }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/varvedb/varve/importer"
+)
+
+func TestParseBytes(t *testing.T) {
+	for text, want := range map[string]int64{
+		"0": 0, "17": 17, "17B": 17, "64KiB": 64 << 10, "1.5MiB": 3 << 19, "2GiB": 2 << 30, "1TiB": 1 << 40,
+		"512MB": 512e6, "3k": 3 << 10, "4 GiB": 4 << 30,
+	} {
+		if got, err := parseBytes(text); err != nil || got != want {
+			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "x", "-1", "1XiB", "1e30", "MiB"} {
+		if got, err := parseBytes(text); err == nil {
+			t.Errorf("%q: %d", text, got)
+		}
+	}
+	for _, n := range []int64{0, 1, 1000, 64 << 10, 50 << 20, 3 << 30} {
+		if got, err := parseBytes(byteSize(n)); err != nil || got != n {
+			t.Errorf("%d is rendered %q, which is %d, %v", n, byteSize(n), got, err)
+		}
+	}
+}
+
+func TestParseSpan(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0": 0, "90s": 90 * time.Second, "72h": 72 * time.Hour, "30d": 720 * time.Hour, "52w": 52 * 168 * time.Hour} {
+		if got, err := parseSpan(text); err != nil || got != want {
+			t.Errorf("%q: %s, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1h", "d", "1.5d", "300000w", "soon"} {
+		if got, err := parseSpan(text); err == nil {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}
+
+func TestCompleteMapping(t *testing.T) {
+	var m importer.Mapping
+	err := completeMapping(&m, "Europe/Kyiv", `\t`, "#", []string{"a", "b:bee"}, []string{"site=n=1"}, []string{"x", "y:why", "z::int", "u:v:float"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := importer.Mapping{
+		Comma: '\t', Comment: '#', Zone: m.Zone,
+		Tags:      []importer.TagColumn{{Column: "a"}, {Column: "b", Key: "bee"}},
+		FixedTags: map[string]string{"site": "n=1"},
+		Fields: []importer.FieldColumn{{Column: "x"}, {Column: "y", Name: "why"},
+			{Column: "z", Type: importer.Int}, {Column: "u", Name: "v", Type: importer.Float}},
+	}
+	if diff := cmp.Diff(want, m, cmp.Comparer(func(a, b *time.Location) bool { return a == b })); diff != "" || m.Zone.String() != "Europe/Kyiv" {
+		t.Error(diff)
+	}
+	for _, c := range [][3]string{{"Mars", ",", ""}, {"", ",,", ""}, {"", ",", "//"}} {
+		if err := completeMapping(&m, c[0], c[1], c[2], nil, nil, nil); err == nil {
+			t.Errorf("%q: no error", c)
+		}
+	}
+}
+
+func TestDrawAnswer(t *testing.T) {
+	var out bytes.Buffer
+	err := drawAnswer(&out, strings.NewReader(`{"status":"success","data":[
+		{"time":"2026-01-01T00:00:00Z","measurement":"m","field":"v","value":1.50,"tags":{"h":"ä"}},
+		{"time":"2026-01-01T00:00:00.5Z","measurement":"m","field":"long","value":"a\u001b[31m","tags":{"g":"x"}},
+		{"time":"2026-01-01T00:00:01Z","measurement":"m","field":"n","value":null,"tags":{}}],"count":3,"explain":"read 1 block\n"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `time                    g  h  field  value
+2026-01-01T00:00:00Z       ä  v      1.50
+2026-01-01T00:00:00.5Z  x     long   "a\x1b[31m"
+2026-01-01T00:00:01Z          n      
+3 values
+
+read 1 block
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	for _, text := range []string{``, `[]`, `{"status":"success","data":[`, `{"status":"success","data":[]}`} {
+		if err := drawAnswer(&out, strings.NewReader(text)); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
+// More rows than are looked at for the widths come out as well.
+func TestDrawLongAnswer(t *testing.T) {
+	var in strings.Builder
+	in.WriteString(`{"data":[`)
+	for i := range 3 * peek {
+		if i > 0 {
+			in.WriteByte(',')
+		}
+		in.WriteString(`{"time":"t","field":"f","value":1,"tags":{}}`)
+	}
+	in.WriteString(`],"count":1500}`)
+	var out bytes.Buffer
+	if err := drawAnswer(&out, strings.NewReader(in.String())); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "\n"); n != 3*peek+2 {
+		t.Errorf("%d lines, want %d", n, 3*peek+2)
+	}
+}
+
+// Every command has help with an example or commands below it.
+func TestHelp(t *testing.T) {
+	for _, c := range root().Commands() {
+		if c.Short == "" || c.Example == "" && !c.HasSubCommands() && c.Name() != "version" {
+			t.Errorf("command %s lacks help", c.Name())
+		}
+		for _, sub := range c.Commands() {
+			if sub.Short == "" || sub.Example == "" {
+				t.Errorf("command %s %s lacks help", c.Name(), sub.Name())
+			}
+		}
+	}
+}

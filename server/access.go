@@ -1,0 +1,46 @@
+package server
+
+import (
+	"github.com/varvedb/varve/httpapi"
+	"github.com/varvedb/varve/meta"
+)
+
+// access answers the API's questions about tokens from package meta.
+type access struct{ meta *meta.Store }
+
+func (a access) Identify(secret string) (httpapi.Principal, bool) {
+	t, ok := a.meta.Authenticate(secret)
+	if !ok {
+		return httpapi.Principal{}, false
+	}
+	return a.principal(t), true
+}
+
+func (a access) principal(t meta.Token) httpapi.Principal {
+	return httpapi.Principal{Org: uint64(t.OrgID), DefaultBucket: uint64(t.DefaultBucket), Rights: &rights{a.meta, t}}
+}
+
+func (a access) Org(ref string) (uint64, bool) {
+	o, ok := a.meta.FindOrg(ref)
+	return uint64(o.ID), ok
+}
+
+func (a access) Bucket(org uint64, ref string) (uint64, bool) {
+	b, ok := a.meta.FindBucket(meta.ID(org), ref)
+	return uint64(b.ID), ok
+}
+
+// rights are those of one token.
+type rights struct {
+	meta  *meta.Store
+	token meta.Token
+}
+
+func (r *rights) MayRead(bucket uint64) bool  { return r.may(meta.Read, bucket) }
+func (r *rights) MayWrite(bucket uint64) bool { return r.may(meta.Write, bucket) }
+func (r *rights) MayOperate() bool            { return r.token.All }
+
+func (r *rights) may(action meta.Action, bucket uint64) bool {
+	b, ok := r.meta.Bucket(meta.ID(bucket))
+	return ok && r.token.Allows(action, &b)
+}

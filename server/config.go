@@ -1,0 +1,134 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+)
+
+// Config is what an operator can set.
+type Config struct {
+	// DataDir holds everything that outlives the process.
+	DataDir string
+	// HTTPAddr is where InfluxDB clients write, ServiceAddr where questions
+	// are asked, each host:port. Port 0 takes any; addresses.json in the data
+	// folder tells which.
+	HTTPAddr    string
+	ServiceAddr string
+	// InitOrg, InitBucket and InitRetention name what the first start makes;
+	// they have no effect later. A retention of 0 keeps data for ever.
+	InitOrg       string
+	InitBucket    string
+	InitRetention time.Duration
+	// AdminToken is taken instead of a random one at the first start.
+	AdminToken string
+	// ServiceAuth is "token", or "none" for a service port that asks for
+	// none; none is possible on loopback only.
+	ServiceAuth string
+	// Memory is the target for the whole process, in bytes; 0 takes half of
+	// what the machine has.
+	Memory int64
+	// Shards is how many logs and memtables a new store has; it stays as it
+	// was made.
+	Shards int
+	// MaxBody is the largest body of a write in bytes, after decompression.
+	MaxBody int64
+	// StopTimeout is how long requests under way may take to end when the
+	// server is told to stop.
+	StopTimeout time.Duration
+	// LogLevel is debug, info, warn or error; LogFormat is text or json.
+	LogLevel  string
+	LogFormat string
+	// Version and Commit of the program, for answers and logs.
+	Version string
+	Commit  string
+}
+
+// Default returns the configuration of a server on a laptop.
+func Default() Config {
+	return Config{
+		DataDir:     "data",
+		HTTPAddr:    "127.0.0.1:8086",
+		ServiceAddr: "127.0.0.1:8000",
+		InitOrg:     "main",
+		InitBucket:  "default",
+		ServiceAuth: "token",
+		Shards:      1,
+		MaxBody:     50 << 20,
+		StopTimeout: 10 * time.Second, // what service managers grant before they kill
+		LogLevel:    "info",
+		LogFormat:   "text",
+	}
+}
+
+// Validate reports the first setting that makes no sense.
+func (c *Config) Validate() error {
+	if c.DataDir == "" {
+		return errors.New("no data folder is given")
+	}
+	for name, addr := range map[string]string{"http": c.HTTPAddr, "service": c.ServiceAddr} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("%s address %q: want host:port, such as 127.0.0.1:8086", name, addr)
+		}
+	}
+	switch {
+	case c.InitOrg == "" || c.InitBucket == "":
+		return errors.New("the first organisation and bucket need names")
+	case c.InitRetention < 0:
+		return fmt.Errorf("retention %s is negative; 0 keeps data for ever", c.InitRetention)
+	case c.Memory < 0:
+		return fmt.Errorf("memory limit %d is negative", c.Memory)
+	case c.Memory > 0 && c.Memory < minMemory:
+		return fmt.Errorf("memory limit is %d MiB, want at least %d MiB", c.Memory>>20, minMemory>>20)
+	case c.Shards < 1 || c.Shards > maxShards:
+		return fmt.Errorf("number of shards is %d, want 1 to %d", c.Shards, maxShards)
+	case c.MaxBody < 1 || c.MaxBody > maxMaxBody:
+		return fmt.Errorf("largest body is %d bytes, want 1 to %d", c.MaxBody, maxMaxBody)
+	case c.StopTimeout < 0:
+		return fmt.Errorf("stop timeout %s is negative", c.StopTimeout)
+	}
+	if c.ServiceAuth != "token" && c.ServiceAuth != "none" {
+		return fmt.Errorf("service authentication is %q, want token or none", c.ServiceAuth)
+	}
+	if c.ServiceAuth == "none" && !loopback(c.ServiceAddr) {
+		return fmt.Errorf("a service port without tokens must be on loopback, not on %s", c.ServiceAddr)
+	}
+	if _, err := c.level(); err != nil {
+		return err
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("log format is %q, want text or json", c.LogFormat)
+	}
+	return nil
+}
+
+const (
+	// minMemory is where a memtable of a useful size, a decoder for each
+	// processor and the program itself just fit.
+	minMemory = 64 << 20
+	// maxShards is far above the processors of one machine: each shard has a
+	// log, a memtable and files of its own.
+	maxShards = 256
+	// maxMaxBody is the longest body that the line protocol decoder takes.
+	maxMaxBody = 1 << 30
+)
+
+func (c *Config) level() (slog.Level, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil || strings.ContainsAny(c.LogLevel, "+-") {
+		return 0, fmt.Errorf("log level is %q, want debug, info, warn or error", c.LogLevel)
+	}
+	return l, nil
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

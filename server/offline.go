@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/meta"
+)
+
+// Offline is a data folder that is worked on without a server.
+type Offline struct{ s *server }
+
+// OpenOffline opens a data folder for this process alone. It is made if it is
+// not there, with the names of c.
+func OpenOffline(ctx context.Context, c Config, out, logs io.Writer) (*Offline, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	s := newServer(c, out, logs)
+	if err := s.open(ctx); err != nil {
+		// What is open is closed; the first error is the one to tell.
+		_ = s.close()
+		return nil, err
+	}
+	return &Offline{s}, nil
+}
+
+// Close gives the folder back. What was written is durable.
+func (o *Offline) Close() error { return o.s.close() }
+
+// Settle flushes and compacts until nothing is left to do.
+func (o *Offline) Settle(ctx context.Context) error { return o.s.store.Settle(ctx) }
+
+// Bucket returns what writes to a bucket of the first organisation, by name
+// or id; the empty name is the bucket that the first start made.
+func (o *Offline) Bucket(ref string) (*OfflineBucket, error) {
+	if ref == "" {
+		ref = o.s.init.Bucket.String()
+	}
+	b, ok := o.s.meta.FindBucket(o.s.init.Org, ref)
+	if !ok {
+		return nil, fmt.Errorf("there is no bucket %q", ref)
+	}
+	return &OfflineBucket{o.s, b}, nil
+}
+
+// OfflineBucket is a bucket of an Offline. It implements the destination of
+// package importer.
+type OfflineBucket struct {
+	s      *server
+	bucket meta.Bucket
+}
+
+// Write stores a batch and returns when it is durable.
+func (b *OfflineBucket) Write(ctx context.Context, batch *column.Batch) error {
+	return b.s.ingest.Write(ctx, b.bucket, batch)
+}

@@ -1,0 +1,226 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/encoding"
+	"github.com/varvedb/varve/httpapi"
+	"github.com/varvedb/varve/ingest"
+	"github.com/varvedb/varve/memory"
+	"github.com/varvedb/varve/meta"
+	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/scan"
+	"github.com/varvedb/varve/segment"
+	"github.com/varvedb/varve/shard"
+	"github.com/varvedb/varve/tombstone"
+	"github.com/varvedb/varve/vfs"
+	"github.com/varvedb/varve/wlog"
+	"github.com/varvedb/varve/wlog/file"
+)
+
+// store is the shards of this machine.
+type store struct {
+	shards []*shard.Shard
+}
+
+// storeConfig is what opening the shards takes.
+type storeConfig struct {
+	disk          vfs.FS
+	dir           string
+	shards        int
+	buckets       *meta.Store
+	memtableBytes int64 // of all shards together
+	cache         segment.Cache
+	observeSync   func(time.Duration)
+	log           *slog.Logger
+}
+
+// openStore opens all shards, at once: each replays its own log.
+func openStore(ctx context.Context, c storeConfig) (*store, error) {
+	s := &store{shards: make([]*shard.Shard, c.shards)}
+	opening, ctx := errgroup.WithContext(ctx)
+	for i := range s.shards {
+		opening.Go(func() (err error) {
+			s.shards[i], err = shard.Open(ctx, c.shard(i))
+			return err
+		})
+	}
+	if err := opening.Wait(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// memtablesPerLimit is how many memtables of full size fit into what writers
+// may fill before they wait: one that fills, one that is flushed, and half of
+// one for what arrives while a flush is late.
+const memtablesPerLimit = 2.5
+
+func (c *storeConfig) shard(i int) shard.Config {
+	sc := shard.Default()
+	sc.FS, sc.Dir, sc.ID = c.disk, filepath.Join(c.dir, shardFolder(i)), uint32(i)
+	sc.Now, sc.Logger = time.Now, c.log
+	sc.Cache = c.cache
+	sc.MaxMemtableBytes = min(sc.MaxMemtableBytes, c.memtableBytes/int64(c.shards))
+	sc.MemtableBytes = min(sc.MemtableBytes, int64(float64(sc.MaxMemtableBytes)/memtablesPerLimit))
+	sc.OpenLog = func(dir string, start wlog.Position) (wlog.Log, error) {
+		fc := file.Default(c.disk, dir)
+		fc.Start, fc.Now, fc.ObserveSync = start, time.Now, c.observeSync
+		l, err := file.Open(fc)
+		if err != nil {
+			return nil, err // not l, which would be an interface that is not nil
+		}
+		return l, nil
+	}
+	sc.Bucket = func(id uint64) (shard.Bucket, bool) {
+		b, ok := c.buckets.Bucket(meta.ID(id))
+		if !ok {
+			return shard.Bucket{}, false
+		}
+		return shard.Bucket{Retention: b.Retention, Partition: b.Partition(), Level: level(b.Level)}, true
+	}
+	return sc
+}
+
+func level(l meta.Level) encoding.Level {
+	switch l {
+	case meta.LevelNone:
+		return encoding.LevelNone
+	case meta.LevelFast:
+		return encoding.LevelFast
+	case meta.LevelBest:
+		return encoding.LevelBest
+	}
+	return encoding.LevelBalanced
+}
+
+func (s *store) close() error {
+	var all []error
+	for _, sh := range s.shards {
+		if sh != nil {
+			all = append(all, sh.Close())
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Shards implements ingest.Sink.
+func (s *store) Shards() int { return len(s.shards) }
+
+// Write implements ingest.Sink.
+func (s *store) Write(ctx context.Context, i int, bucket uint64, b *column.Batch) error {
+	return s.shards[i].Write(ctx, bucket, b)
+}
+
+// Delete implements httpapi.Deleter: every shard has rows of every bucket.
+// If it fails for one of them the client repeats the whole, which does no
+// harm.
+func (s *store) Delete(ctx context.Context, t *tombstone.Tombstone) error {
+	for _, sh := range s.shards {
+		own := *t // the shard sets the sequence
+		if err := sh.Delete(ctx, &own); err != nil {
+			return passing(err)
+		}
+	}
+	return nil
+}
+
+// Settle flushes and compacts until nothing is left to do.
+func (s *store) Settle(ctx context.Context) error {
+	for _, sh := range s.shards {
+		if err := sh.Settle(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshots pins the present state of every shard until release is called.
+func (s *store) snapshots() (all []scan.Snapshot, release func(), err error) {
+	var pinned []*shard.Snapshot
+	release = func() {
+		for _, n := range pinned {
+			n.Close()
+		}
+	}
+	for _, sh := range s.shards {
+		n, err := sh.Snapshot()
+		if err != nil {
+			release()
+			return nil, nil, err
+		}
+		pinned = append(pinned, n)
+		all = append(all, n)
+	}
+	return all, release, nil
+}
+
+// ailments returns what keeps the store from serving, a sentence each.
+func (s *store) ailments() []string {
+	var all []string
+	for i, sh := range s.shards {
+		st := sh.Stats()
+		if st.RefusingWrites != "" {
+			all = append(all, fmt.Sprintf("shard %d refuses writes: %s", i, st.RefusingWrites))
+		}
+		if st.FlushError != "" {
+			all = append(all, fmt.Sprintf("shard %d cannot flush: %s", i, st.FlushError))
+		}
+		for _, p := range st.Problems {
+			all = append(all, fmt.Sprintf("shard %d has damage: %s", i, p))
+		}
+	}
+	return all
+}
+
+// passing makes of an error of the engine that will pass what clients are
+// told, and leaves others as they are.
+func passing(err error) error {
+	var su *shard.UnavailableError
+	if errors.As(err, &su) {
+		return &httpapi.Error{Code: httpapi.Unavailable, Message: su.Reason, RetryAfter: su.RetryAfter, Err: err}
+	}
+	var iu *ingest.UnavailableError
+	if errors.As(err, &iu) {
+		return &httpapi.Error{Code: httpapi.Unavailable, Message: iu.Reason, RetryAfter: iu.RetryAfter, Err: err}
+	}
+	if errors.Is(err, shard.ErrClosed) || errors.Is(err, wlog.ErrClosed) || errors.Is(err, memory.ErrFull) {
+		return &httpapi.Error{Code: httpapi.Unavailable, Message: err.Error(), Err: err}
+	}
+	return err
+}
+
+// writer implements httpapi.Writer on package ingest.
+type writer struct {
+	buckets *meta.Store
+	ingest  *ingest.Writer
+}
+
+func (w *writer) Write(ctx context.Context, bucket uint64, b *column.Batch, left []lineproto.Conflict) (httpapi.Refused, error) {
+	settings, ok := w.buckets.Bucket(meta.ID(bucket))
+	if !ok {
+		return httpapi.Refused{}, &httpapi.Error{Code: httpapi.NotFound, Message: "bucket not found"}
+	}
+	var dropped []ingest.Dropped
+	for _, c := range left {
+		kind := ingest.DropName
+		if c.Kind == lineproto.TypeConflict {
+			kind = ingest.DropType
+		}
+		dropped = append(dropped, ingest.Dropped{Kind: kind, Reason: c.String(), Rows: c.Rows})
+	}
+	err := w.ingest.Write(ctx, settings, b, dropped...)
+	var partial *ingest.PartialWriteError
+	if errors.As(err, &partial) {
+		return httpapi.Refused{Points: partial.Dropped, Reason: partial.Reason}, nil
+	}
+	return httpapi.Refused{}, passing(err)
+}
