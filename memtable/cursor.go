@@ -1,8 +1,8 @@
 package memtable
 
 import (
+	"cmp"
 	"slices"
-	"sort"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/run"
@@ -27,6 +27,7 @@ func (v *View) Cursor(fields []string) (run.Cursor, error) {
 		}
 		c.number = append(c.number, n)
 		c.rows.Cols = append(c.rows.Cols, column.Vector{Type: kind})
+		c.tail.Cols = append(c.tail.Cols, column.Vector{Type: kind})
 	}
 	return c, nil
 }
@@ -34,116 +35,209 @@ func (v *View) Cursor(fields []string) (run.Cursor, error) {
 type cursor struct {
 	v      *View
 	number []int // field numbers, -1 for fields that the table does not have
-	ids    []uint32
-	times  []int64
-	from   int // of ids: what Next has not returned
-	rows   column.Rows
-	order  []int
-	sorted []uint32
-	stats  run.Stats
+
+	// parts is what Seek found and Next did not return, by their first times.
+	parts []part
+	// tail is the rows of the open chunk, copied, because they may be turned
+	// round in the meantime.
+	tail  column.Rows
+	rows  column.Rows
+	stats run.Stats
+
+	ids   []uint32    // scratch: rows of the open chunk
+	perm  []uint32    // scratch of sort
+	other column.Rows // scratch of sort
 }
 
-// batchRows is how many rows Next copies at a time: as many as a block of a
-// segment holds, so that the memory of a reader does not depend on the source.
-const batchRows = 8192
+// part is rows lo to hi-1 of a group, those of one series, or if g is nil, the
+// tail. No row has a time outside first to last.
+type part struct {
+	g           *group
+	lo, hi      uint32
+	first, last int64
+	age         int // ascends with arrival
+}
 
 // Seek implements run.Cursor.
 func (c *cursor) Seek(ord uint32, lo, hi int64) error {
-	c.ids, c.times, c.from = c.ids[:0], c.times[:0], 0
+	c.parts = c.parts[:0]
 	if ord >= c.v.limit.series {
 		return nil
 	}
 	t := c.v.t
 	t.mu.RLock()
-	st := t.series.state[ord]
-	for row := st.last; row != 0; {
-		ch := t.chunks[(row-1)>>chunkShift]
-		i := (row - 1) & (chunkRows - 1)
-		if row <= c.v.limit.rows {
-			at := ch.at(i)
-			if at >= lo && at <= hi {
-				c.ids = append(c.ids, row-1)
-				c.times = append(c.times, at)
-			} else if at < lo && !st.unsorted {
-				break // what is older lies before the bounds too
-			}
-		}
-		row = ch.prev[i]
-	}
+	groups := t.groups
+	c.copyTail(ord, lo, hi)
 	t.mu.RUnlock()
-	slices.Reverse(c.ids)
-	slices.Reverse(c.times)
-	if st.unsorted {
-		c.sortByTime()
+	for age, g := range groups {
+		if g.base >= c.v.limit.rows {
+			break
+		}
+		if g.min > hi || g.max < lo {
+			continue
+		}
+		from, to := g.rows(ord)
+		if from == to {
+			continue
+		}
+		if from, to = g.within(from, to, lo, hi); from < to {
+			c.parts = append(c.parts, part{g, from, to, g.times.at(from), g.times.at(to - 1), age})
+		}
+	}
+	if n := len(c.tail.Time); n > 0 {
+		c.parts = append(c.parts, part{nil, 0, uint32(n), slices.Min(c.tail.Time), slices.Max(c.tail.Time), len(groups)})
+	}
+	byTime := func(a, b part) int { return cmp.Compare(a.first, b.first) }
+	if !slices.IsSortedFunc(c.parts, byTime) {
+		slices.SortFunc(c.parts, byTime)
 	}
 	return nil
 }
 
-// sortByTime brings rows into the order of time, those of one time in the
-// order of arrival.
-func (c *cursor) sortByTime() {
-	if slices.IsSorted(c.times) {
-		return
-	}
-	c.order = c.order[:0]
-	for i := range c.times {
-		c.order = append(c.order, i)
-	}
-	sort.SliceStable(c.order, func(a, b int) bool { return c.times[c.order[a]] < c.times[c.order[b]] })
-	c.sorted = c.sorted[:0]
-	for _, i := range c.order {
-		c.sorted = append(c.sorted, c.ids[i])
-	}
-	c.ids, c.sorted = c.sorted, c.ids
-	slices.Sort(c.times)
-}
-
-// Next implements run.Cursor.
-func (c *cursor) Next() (*column.Rows, error) {
-	if c.from == len(c.ids) {
-		return nil, nil
-	}
-	to := min(len(c.ids), c.from+batchRows)
-	// Rows of one time belong together.
-	for to < len(c.ids) && c.times[to] == c.times[to-1] {
-		to++
-	}
-	ids, times := c.ids[c.from:to], c.times[c.from:to]
-	c.from = to
-	c.gather(ids)
-	c.rows.Time = append(c.rows.Time[:0], times...)
-	c.stats.RowsRead += int64(len(ids))
-	for i := 1; i < len(times); i++ {
-		if times[i] == times[i-1] {
-			c.overwrite(i)
-			break
-		}
-	}
-	return &c.rows, nil
-}
-
-// gather copies the columns of the given rows.
-func (c *cursor) gather(ids []uint32) {
-	for i := range c.rows.Cols {
-		c.rows.Cols[i].Reset(c.rows.Cols[i].Type)
-	}
+// copyTail copies the rows of a series in the open chunk, in the order in
+// which they arrived.
+func (c *cursor) copyTail(ord uint32, lo, hi int64) {
 	t := c.v.t
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for lo := 0; lo < len(ids); {
-		at := ids[lo] >> chunkShift
-		hi := lo + 1
-		for hi < len(ids) && ids[hi]>>chunkShift == at {
-			hi++
-		}
-		for i, n := range c.number {
-			if n < 0 {
-				c.rows.Cols[i].AppendNulls(hi - lo)
-			} else {
-				t.chunks[at].gather(&c.rows.Cols[i], n, ids[lo:hi])
+	open := &t.open
+	st := &t.series.state[ord]
+	c.ids, c.tail.Time = c.ids[:0], c.tail.Time[:0]
+	for row := st.last; row > open.base; {
+		i := row - 1 - open.base
+		if row <= c.v.limit.rows {
+			at := open.time[i]
+			if at >= lo && at <= hi {
+				c.ids = append(c.ids, i)
+			} else if at < lo && !st.unsorted {
+				break // what is older lies before the bounds too
 			}
 		}
-		lo = hi
+		row = open.prev[i]
+	}
+	slices.Reverse(c.ids)
+	for _, i := range c.ids {
+		c.tail.Time = append(c.tail.Time, open.time[i])
+	}
+	for i, n := range c.number {
+		v := &c.tail.Cols[i]
+		v.Reset(v.Type)
+		if n < 0 {
+			v.AppendNulls(len(c.ids))
+		} else {
+			open.gather(v, n, c.ids)
+		}
+	}
+}
+
+// Next implements run.Cursor. It returns the rows of one group, or of several
+// whose times overlap.
+func (c *cursor) Next() (*column.Rows, error) {
+	for len(c.parts) > 0 {
+		n, last := 1, c.parts[0].last
+		for n < len(c.parts) && c.parts[n].first <= last {
+			last = max(last, c.parts[n].last)
+			n++
+		}
+		overlap := c.parts[:n]
+		c.parts = c.parts[n:]
+		slices.SortFunc(overlap, func(a, b part) int { return cmp.Compare(a.age, b.age) })
+		c.rows.Time = c.rows.Time[:0]
+		for i := range c.rows.Cols {
+			c.rows.Cols[i].Reset(c.rows.Cols[i].Type)
+		}
+		for _, p := range overlap {
+			c.copy(p)
+		}
+		if len(c.rows.Time) == 0 {
+			continue // all of it arrived behind the end of the view
+		}
+		c.stats.RowsRead += int64(len(c.rows.Time))
+		if !ascending(c.rows.Time) {
+			c.sort()
+		}
+		return &c.rows, nil
+	}
+	return nil, nil
+}
+
+// copy appends the visible rows of p.
+func (c *cursor) copy(p part) {
+	switch {
+	case p.g == nil:
+		c.rows.Append(&c.tail)
+	case uint64(p.g.base)+uint64(len(p.g.arrived)) <= uint64(c.v.limit.rows):
+		c.copyRows(p.g, p.lo, p.hi)
+	default:
+		// The view ends within the group: rows that arrived behind its end
+		// are left out one by one.
+		for i := p.lo; i < p.hi; i++ {
+			if p.g.base+p.g.arrived[i] < c.v.limit.rows {
+				c.copyRows(p.g, i, i+1)
+			}
+		}
+	}
+}
+
+func (c *cursor) copyRows(g *group, lo, hi uint32) {
+	c.rows.Time = g.times.appendTo(c.rows.Time, lo, hi)
+	for i, n := range c.number {
+		if n < 0 || n >= len(g.cols) {
+			c.rows.Cols[i].AppendNulls(int(hi - lo))
+		} else {
+			g.cols[n].appendTo(&c.rows.Cols[i], lo, hi)
+		}
+	}
+}
+
+func ascending(times []int64) bool {
+	for i := 1; i < len(times); i++ {
+		if times[i] <= times[i-1] {
+			return false
+		}
+	}
+	return true
+}
+
+// sort brings rows into the order of time and makes one of those that have
+// the same.
+func (c *cursor) sort() {
+	times := c.rows.Time
+	c.perm = c.perm[:0]
+	for i := range times {
+		c.perm = append(c.perm, uint32(i))
+	}
+	slices.SortStableFunc(c.perm, func(a, b uint32) int { return cmp.Compare(times[a], times[b]) })
+	out := &c.other
+	out.Time = out.Time[:0]
+	for len(out.Cols) < len(c.rows.Cols) {
+		out.Cols = append(out.Cols, column.Vector{})
+	}
+	first := 0
+	for n, at := range c.perm {
+		if n > 0 && times[at] == out.Time[n-1] && first == 0 {
+			first = n
+		}
+		out.Time = append(out.Time, times[at])
+	}
+	for i := range c.rows.Cols {
+		permute(&out.Cols[i], &c.rows.Cols[i], c.perm)
+	}
+	c.rows, c.other = c.other, c.rows
+	if first > 0 {
+		c.overwrite(first)
+	}
+}
+
+// permute makes dst the rows of src in the order of perm.
+func permute(dst, src *column.Vector, perm []uint32) {
+	dst.Reset(src.Type)
+	if src.Type == column.String || !src.Valid.All() {
+		for _, r := range perm {
+			dst.AppendRow(src, int(r))
+		}
+		return
+	}
+	for _, r := range perm {
+		dst.Words = append(dst.Words, src.Words[r])
 	}
 }
 

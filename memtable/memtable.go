@@ -3,13 +3,15 @@
 // log order, seals a memtable that is full, and drops it once its rows are in
 // segments.
 //
-// Rows lie column by column in the order in which they arrived, in chunks; a
-// chunk that is full is narrowed to as few bytes a value as its range needs.
-// Every row links to the row of its series before it, so that the recent rows
-// of one series are found without looking at any other, and a series costs a
-// few numbers and its key in an arena, no object of its own. Rejected: a list
-// or tree per series, whose pointers a million series make the collector
-// walk; sorting as rows arrive, which the flush does once for all.
+// The newest rows of a measurement lie column by column in the order in which
+// they arrived, each linked to the row of its series before it. When they are
+// some ten thousand they are turned round into a group: rows of one series
+// together, in the order of time, in as few bytes a value as the range of a
+// column needs. So a series is read in stretches, by queries and by the flush
+// alike, and costs a few numbers and its key in an arena, no object of its
+// own. Rejected: a list or tree per series, whose pointers a million series
+// make the collector walk; leaving all rows in order of arrival, where reading
+// a series misses the processor's cache with nearly every value.
 //
 // Apply and Seal are called by one goroutine at a time; everything else may
 // run beside them.
@@ -28,10 +30,11 @@ type Memtable struct {
 	mu     sync.RWMutex // guards tables (the map, not what it points to)
 	tables map[tableKey]*table
 
-	bytes  atomic.Int64
-	rows   atomic.Int64
-	minSeq uint64 // guarded by mu
-	maxSeq uint64 // guarded by mu
+	chunkRows int // of each table; tests take less
+	bytes     atomic.Int64
+	rows      atomic.Int64
+	minSeq    uint64 // guarded by mu
+	maxSeq    uint64 // guarded by mu
 }
 
 type tableKey struct {
@@ -41,7 +44,7 @@ type tableKey struct {
 
 // New returns an empty memtable.
 func New() *Memtable {
-	return &Memtable{tables: map[tableKey]*table{}}
+	return &Memtable{tables: map[tableKey]*table{}, chunkRows: chunkRows}
 }
 
 // Apply adds a batch whose records have the sequences first to last. The
@@ -70,7 +73,7 @@ func (m *Memtable) table(bucket uint64, measurement string) *table {
 	if t != nil {
 		return t
 	}
-	t = newTable(measurement)
+	t = newTable(measurement, m.chunkRows)
 	m.mu.Lock()
 	m.tables[tableKey{bucket, measurement}] = t
 	m.mu.Unlock()

@@ -154,11 +154,12 @@ func TestAgainstModel(t *testing.T) {
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		mt, m := New(), model{}
+		mt.chunkRows = 100 + rng.IntN(3000)
 		copies := map[uint64]model{}
 		for seq := uint64(1); seq < 12; seq++ {
 			rows := 1 + rng.IntN(30)
 			if rng.IntN(4) == 0 {
-				rows = chunkRows + rng.IntN(chunkRows)
+				rows = 4000 + rng.IntN(4000)
 			}
 			mt.Apply(7, &column.Batch{Tables: []*column.Table{randomTable(rng, rows, 1+rng.IntN(20), m)}}, seq, seq)
 			c := model{}
@@ -172,8 +173,6 @@ func TestAgainstModel(t *testing.T) {
 			}
 			copies[seq] = c
 		}
-		all := mt.View(7, "m", 11)
-		check(t, all.Bulk(), m, nil, 0, 1<<40)
 		for seq, c := range copies {
 			v := mt.View(7, "m", seq)
 			check(t, v, c, nil, 0, 1<<40)
@@ -199,6 +198,7 @@ func TestAgainstModel(t *testing.T) {
 
 func TestReadersBesideWriter(t *testing.T) {
 	mt := New()
+	mt.chunkRows = 500
 	const batches, hosts = 150, 20
 	var applied sync.Map
 	var wg sync.WaitGroup
@@ -322,11 +322,6 @@ func BenchmarkReadAll(b *testing.B) {
 	mt := New()
 	mt.Apply(1, &column.Batch{Tables: []*column.Table{t}}, 1, 1)
 	v := mt.View(1, "cpu", 1)
-	b.Run("view", func(b *testing.B) { benchReadAll(b, v) })
-	b.Run("bulk", func(b *testing.B) { benchReadAll(b, v.Bulk()) })
-}
-
-func benchReadAll(b *testing.B, v run.Run) {
 	var names []string
 	for _, f := range v.Meta().Fields {
 		names = append(names, f.Name)

@@ -13,7 +13,8 @@ const tableOverhead = 1024
 
 // table is the rows of one measurement in one bucket.
 type table struct {
-	name string
+	name      string
+	chunkRows int
 
 	// mu guards everything below. Apply holds it for one batch; readers hold
 	// it while they copy rows out and never longer.
@@ -23,10 +24,10 @@ type table struct {
 	fieldNum map[string]int
 
 	series seriesTable
-	chunks []*chunk
+	groups []*group // oldest first; only appended to
+	open   chunk
 	rows   int
-	spare  []column.Vector // wide columns of the chunk frozen last
-	times  []int64         // its times, to be used again likewise
+	turner turner
 
 	minTime, maxTime int64
 	marks            []mark
@@ -45,12 +46,13 @@ type mark struct {
 	fields uint32
 }
 
-func newTable(name string) *table {
+func newTable(name string, chunkRows int) *table {
 	return &table{
-		name:     name,
-		fieldNum: map[string]int{},
-		minTime:  math.MaxInt64,
-		maxTime:  math.MinInt64,
+		name:      name,
+		chunkRows: chunkRows,
+		fieldNum:  map[string]int{},
+		minTime:   math.MaxInt64,
+		maxTime:   math.MinInt64,
 	}
 }
 
@@ -65,20 +67,19 @@ func (t *table) apply(b *column.Table, seq uint64) int64 {
 	for i := range b.Fields {
 		nums[i] = t.field(b.Fields[i].Name, b.Fields[i].Type)
 	}
+	before := t.open.bytes()
 	for lo := 0; lo < len(b.Time); {
-		c, fresh := t.open()
-		hi := min(len(b.Time), lo+chunkRows-len(c.series))
-		var before int64
-		if !fresh {
-			before = c.bytes()
+		hi := min(len(b.Time), lo+t.open.room(t.chunkRows, len(t.fields)))
+		t.appendRows(b, ords, nums, lo, hi)
+		if t.open.room(t.chunkRows, len(t.fields)) <= 0 {
+			g := t.turner.turn(&t.open, t.series.len())
+			grown += g.bytes()
+			t.groups = append(t.groups, g)
+			t.open.reset(uint32(t.rows))
 		}
-		t.appendRows(c, b, ords, nums, lo, hi)
-		if len(c.series) == chunkRows {
-			t.times, t.spare = c.freeze()
-		}
-		grown += c.bytes() - before
 		lo = hi
 	}
+	grown += t.open.bytes() - before
 	t.marks = append(t.marks, mark{seq, uint32(t.rows), uint32(t.series.len()), uint32(len(t.fields))})
 	now := t.series.bytes() + int64(cap(t.marks))*24
 	grown += now - t.accounted
@@ -97,28 +98,8 @@ func (t *table) field(name string, kind column.Type) int {
 	return n
 }
 
-// open returns the chunk that takes the next row, and whether it is new.
-func (t *table) open() (c *chunk, fresh bool) {
-	if n := len(t.chunks); n > 0 && len(t.chunks[n-1].series) < chunkRows {
-		return t.chunks[n-1], false
-	}
-	c = &chunk{wide: t.spare, time: t.times[:0]}
-	t.spare, t.times = nil, nil
-	for i := range c.wide {
-		v := &c.wide[i]
-		// The bitmap went to the narrow column of the chunk before.
-		*v = column.Vector{Type: v.Type, Words: v.Words[:0], Ends: v.Ends[:0], Data: v.Data[:0]}
-	}
-	if len(t.chunks) > 0 {
-		// A table that filled one chunk will likely fill another.
-		c.series = make([]uint32, 0, chunkRows)
-		c.prev = make([]uint32, 0, chunkRows)
-	}
-	t.chunks = append(t.chunks, c)
-	return c, true
-}
-
-func (t *table) appendRows(c *chunk, b *column.Table, ords []uint32, nums []int, lo, hi int) {
+func (t *table) appendRows(b *column.Table, ords []uint32, nums []int, lo, hi int) {
+	c := &t.open
 	start := len(c.time)
 	c.time = append(c.time, b.Time[lo:hi]...)
 	s := &t.series
@@ -141,11 +122,11 @@ func (t *table) appendRows(c *chunk, b *column.Table, ords []uint32, nums []int,
 		st.last = uint32(t.rows)
 		st.rows++
 	}
-	for len(c.wide) < len(t.fields) {
-		c.wide = append(c.wide, column.Vector{})
+	for len(c.cols) < len(t.fields) {
+		c.cols = append(c.cols, column.Vector{})
 	}
 	for i := range b.Fields {
-		v := &c.wide[nums[i]]
+		v := &c.cols[nums[i]]
 		v.Type = b.Fields[i].Type
 		v.AppendNulls(start - v.Len())
 		part := b.Fields[i].Slice(lo, hi)
