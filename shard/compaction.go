@@ -3,6 +3,7 @@ package shard
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/varvedb/varve/compact"
 	"github.com/varvedb/varve/manifest"
 	"github.com/varvedb/varve/merge"
+	"github.com/varvedb/varve/segment"
 	"github.com/varvedb/varve/tombstone"
 )
 
@@ -36,11 +38,52 @@ func (s *Shard) compactLoop() {
 				s.stats.compactionFailures.Add(1)
 				s.cfg.Logger.Error("compaction failed; it will be tried again", "shard", s.cfg.ID, "error", err)
 			}
-			if err != nil || !more {
+			if !more {
 				break
 			}
 		}
 	}
+}
+
+// setback says how often the merge of a partition failed and when it may be
+// tried again.
+type setback struct {
+	failures int
+	until    time.Time
+}
+
+// maxSetbacks bounds the doubling of the time between attempts: with a second
+// for the first, two minutes.
+const maxSetbacks = 8
+
+// putAside makes a failed merge give way, so that what cannot be merged keeps
+// nothing else from it. A damaged segment is reported and not merged again;
+// damage does not go away. After any other error, which may pass, the
+// partition rests for a while.
+func (s *Shard) putAside(t task, err error) (damaged bool) {
+	var c *segment.CorruptError
+	if errors.As(err, &c) {
+		for _, f := range t.segments {
+			if f.name == c.File {
+				f.damaged.Store(true)
+				s.problems.add(c.File, c)
+				return true
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(s.aside[t.part].failures+1, maxSetbacks)
+	s.aside[t.part] = setback{n, s.cfg.Now().Add(s.cfg.RetryAfter << (n - 1))}
+	return false
+}
+
+// isAside reports whether a partition is left alone.
+func (s *Shard) isAside(p manifest.Partition) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.aside[p]
+	return ok && s.cfg.Now().Before(b.until)
 }
 
 // task is a merge that was decided on.
@@ -51,7 +94,7 @@ type task struct {
 }
 
 // compactOnce drops what retention or a deleted bucket lets go, or does the
-// most urgent merge. more reports whether it did something.
+// most urgent merge. more reports whether to look for another at once.
 func (s *Shard) compactOnce() (more bool, err error) {
 	if err := s.dropExpired(); err != nil {
 		return false, err
@@ -67,14 +110,17 @@ func (s *Shard) compactOnce() (more bool, err error) {
 		return false, nil
 	}
 	if err := s.compact(snap.v, t); err != nil {
-		return false, fmt.Errorf("compact %d segments of bucket %016x (%s): %w", len(t.segments), t.part.Bucket, t.Reason, err)
+		return s.ctx.Err() == nil && s.putAside(t, err), fmt.Errorf("compact %d segments of bucket %016x (%s): %w", len(t.segments), t.part.Bucket, t.Reason, err)
 	}
+	s.mu.Lock()
+	delete(s.aside, t.part)
+	s.mu.Unlock()
 	return true, nil
 }
 
 // nextTask looks through all partitions, those with most segments first.
 func (s *Shard) nextTask(v *version) (task, bool) {
-	parts := slices.Clone(v.manifest.Partitions)
+	parts := slices.DeleteFunc(slices.Clone(v.manifest.Partitions), s.isAside)
 	files := byPartition(v)
 	slices.SortStableFunc(parts, func(a, b manifest.Partition) int {
 		return cmp.Compare(len(files[b]), len(files[a]))
@@ -97,15 +143,15 @@ func (s *Shard) nextTask(v *version) (task, bool) {
 	for _, pick := range rules {
 		for _, p := range parts {
 			entries := make([]manifest.Segment, len(files[p]))
-			readable := true
 			for i, f := range files[p] {
 				entries[i] = f.entry
-				readable = readable && f.err == nil
-			}
-			// Merging around a file that cannot be read would give its
-			// neighbours a range of sequences that contains its own.
-			if !readable {
-				continue
+				if f.err != nil || f.damaged.Load() {
+					// Merging around a file that cannot be read would give its
+					// neighbours a range of sequences that contains its own. A
+					// full one without deleted rows is what the policy leaves
+					// alone, on either side of which it goes on.
+					entries[i].Size, entries[i].Applied = math.MaxInt64, math.MaxUint64
+				}
 			}
 			if r := pick(p, entries); !r.Empty() {
 				return task{r, p, files[p][r.Lo:r.Hi]}, true

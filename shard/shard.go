@@ -164,7 +164,9 @@ type Shard struct {
 	full string
 	// lastNew is when a partition last got a segment from a flush.
 	lastNew map[manifest.Partition]time.Time
-	closed  bool
+	// aside holds the partitions whose merge failed.
+	aside  map[manifest.Partition]setback
+	closed bool
 
 	wakeFlush   chan struct{} // capacity 1
 	wakeCompact chan struct{} // capacity 1
@@ -198,6 +200,7 @@ func Open(ctx context.Context, cfg Config) (*Shard, error) {
 		room:        make(chan struct{}),
 		flushed:     make(chan struct{}),
 		lastNew:     map[manifest.Partition]time.Time{},
+		aside:       map[manifest.Partition]setback{},
 		wakeFlush:   make(chan struct{}, 1),
 		wakeCompact: make(chan struct{}, 1),
 	}

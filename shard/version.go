@@ -40,6 +40,8 @@ type segmentFile struct {
 	file   vfs.File // nil if it could not be opened
 	reader *segment.Reader
 	err    error // why it cannot be read
+	// damaged says that a merge found it so.
+	damaged atomic.Bool
 }
 
 // newVersion returns a version with one reference, the caller's.
