@@ -264,6 +264,9 @@ func (c *checker) log(ctx context.Context, dir string, m *manifest.Manifest) err
 	if first := l.First(); first.Epoch == start.Epoch && first.Seq > start.Seq {
 		c.report(dir, 0, "it begins with record %s, but segments end before record %s: what lies between is lost", first, start)
 	}
+	if last := l.Last(); last.Seq < m.Flushed.Seq {
+		c.report(dir, 0, "it ends with record %s, but segments with record %d: it is damaged at its end; the next start of the server sets it aside", last, m.Flushed.Seq)
+	}
 	r, err := l.Read(ctx, wlog.Position{}, wlog.ReadOptions{OnCorrupt: func(e *wlog.CorruptError) { c.reportError(dir, e) }})
 	if err != nil {
 		c.reportError(dir, err)

@@ -55,13 +55,64 @@ func (s *Shard) removeOrphans(m *manifest.Manifest) error {
 	return nil
 }
 
-// replay applies what the log holds behind the flushed position. Damaged
-// records are reported and left out; all others come back.
-func (s *Shard) replay(ctx context.Context) error {
-	from := s.applied.Next()
-	if from.Epoch == 0 {
-		from = wlog.Position{}
+// openLog opens the log and returns from where on to replay it. It copes with
+// a log that lost records to damage, and says so.
+//
+// The last group of a log may be torn where its records were flushed already,
+// so that the log seems to end before the flushed position. Were it continued,
+// positions would be given away a second time that the next start takes for
+// flushed. So it is set aside, and one with a greater epoch begun.
+func (s *Shard) openLog() (from wlog.Position, err error) {
+	dir := LogDir(s.cfg.Dir)
+	start := s.applied.Next()
+	start.Epoch = max(start.Epoch, 1)
+	if s.log, err = s.cfg.OpenLog(dir, start); err != nil {
+		return from, err
 	}
+	if last := s.log.Last(); last.Seq < s.applied.Seq {
+		lost := fmt.Errorf("log %s ends at record %s, but records up to %d are in segments: it is damaged at its end and was set aside as %s",
+			dir, last, s.applied.Seq, dir+asideSuffix)
+		s.problems.add(dir, lost)
+		s.cfg.Logger.Error("the log lost its end; what was not flushed is lost", "error", lost)
+		if err := s.log.Close(); err != nil {
+			return from, err
+		}
+		if err := s.setLogAside(dir); err != nil {
+			return from, err
+		}
+		start.Epoch = max(start.Epoch, last.Epoch) + 1
+		if s.log, err = s.cfg.OpenLog(dir, start); err != nil {
+			return from, err
+		}
+	}
+	first := s.log.First()
+	from = wlog.Position{Epoch: first.Epoch, Seq: start.Seq}
+	if first.Seq > from.Seq {
+		lost := fmt.Errorf("log %s begins with record %s, but segments end with record %d: what lies between is lost", dir, first, s.applied.Seq)
+		s.problems.add(dir, lost)
+		s.cfg.Logger.Error("the log lost its beginning", "error", lost)
+		from = first
+	}
+	return from, nil
+}
+
+// asideSuffix ends the name of the folder where a damaged log is kept, for
+// whoever wants to look at it. There is one at most.
+const asideSuffix = ".damaged"
+
+func (s *Shard) setLogAside(dir string) error {
+	if err := s.cfg.FS.RemoveAll(dir + asideSuffix); err != nil {
+		return fmt.Errorf("set log aside: %w", err)
+	}
+	if err := s.cfg.FS.Rename(dir, dir+asideSuffix); err != nil {
+		return fmt.Errorf("set log aside: %w", err)
+	}
+	return vfs.MkdirAllSync(s.cfg.FS, dir)
+}
+
+// replay applies what the log holds from a position on. Damaged records are
+// reported and left out; all others come back.
+func (s *Shard) replay(ctx context.Context, from wlog.Position) error {
 	r, err := s.log.Read(ctx, from, wlog.ReadOptions{OnCorrupt: func(c *wlog.CorruptError) {
 		s.problems.add(c.File, c)
 		s.cfg.Logger.Error("part of the log cannot be read: its records are lost", "error", c)
@@ -86,9 +137,11 @@ func (s *Shard) replay(ctx context.Context) error {
 		}
 		records++
 	}
+	s.mu.Lock()
 	if last := s.log.Last(); last.Compare(s.applied) > 0 {
 		s.applied = last // damaged records at the end
 	}
+	s.mu.Unlock()
 	if records > 0 {
 		s.cfg.Logger.Info("replayed the log", "shard", s.cfg.ID, "records", records, "rows", s.stats.rows.Load(),
 			"duration", s.cfg.Now().Sub(began).String())

@@ -230,18 +230,15 @@ func (s *Shard) open(ctx context.Context) error {
 	s.current = newVersion(m, files, nil, memtable.New(), m.Tombstones)
 	s.applied = wlog.Position(m.Flushed)
 
-	start := s.applied.Next()
-	if start.Epoch == 0 {
-		start.Epoch = 1
-	}
-	if s.log, err = s.cfg.OpenLog(LogDir(s.cfg.Dir), start); err != nil {
+	from, err := s.openLog()
+	if err != nil {
 		s.current.closeFiles()
 		return err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Add(1)
 	go s.flushLoop()
-	if err := s.replay(ctx); err != nil {
+	if err := s.replay(ctx, from); err != nil {
 		s.cancel()
 		s.wg.Wait()
 		s.current.closeFiles()
