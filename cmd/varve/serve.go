@@ -20,9 +20,10 @@ func serveCommand() *cobra.Command {
 		Short: "Run the server",
 		Long: `serve runs the server until it gets SIGINT or SIGTERM.
 
-The first start makes an organisation, a bucket and an admin token. The token
-is taken from VARVE_ADMIN_TOKEN, or made and printed once; the file admin-token
-in the data folder keeps it, readable by the owner alone.
+The first start makes an organisation, a bucket and an admin token. The token is
+printed once, and kept in the file admin-token of the data folder, readable by
+the owner alone. VARVE_ADMIN_TOKEN is taken instead if it is set, at a later start
+too, and is not written to a file.
 
 Writes are acknowledged when they are on disk. Both ports listen on loopback
 unless told otherwise.`,
