@@ -55,7 +55,7 @@ func (q *querier) run(ctx context.Context, p *plan.Plan, use func(*scan.Batch) e
 			err = use(b)
 		}
 		if err != nil || b == nil {
-			return r.Explain() + "\n" + r.Stats().String(), passing(err)
+			return r.Explain(), passing(err)
 		}
 	}
 }
