@@ -3,6 +3,7 @@ package memtable
 import (
 	"cmp"
 	"slices"
+	"sort"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/run"
@@ -49,8 +50,8 @@ type cursor struct {
 	other column.Rows // scratch of sort
 }
 
-// part is rows lo to hi-1 of a group, those of one series, or if g is nil, the
-// tail. No row has a time outside first to last.
+// part is rows lo to hi-1 of a group, those of one series, or if g is nil, of
+// the tail; in the order of time, from first to last.
 type part struct {
 	g           *group
 	lo, hi      uint32
@@ -85,17 +86,16 @@ func (c *cursor) Seek(ord uint32, lo, hi int64) error {
 		}
 	}
 	if n := len(c.tail.Time); n > 0 {
-		c.parts = append(c.parts, part{nil, 0, uint32(n), slices.Min(c.tail.Time), slices.Max(c.tail.Time), len(groups)})
+		c.parts = append(c.parts, part{nil, 0, uint32(n), c.tail.Time[0], c.tail.Time[n-1], len(groups)})
 	}
-	byTime := func(a, b part) int { return cmp.Compare(a.first, b.first) }
-	if !slices.IsSortedFunc(c.parts, byTime) {
-		slices.SortFunc(c.parts, byTime)
+	if !slices.IsSortedFunc(c.parts, byFirst) {
+		slices.SortFunc(c.parts, byFirst)
 	}
 	return nil
 }
 
-// copyTail copies the rows of a series in the open chunk, in the order in
-// which they arrived.
+// copyTail copies the rows of a series in the open chunk, in the order of
+// time, those of one time in the order of arrival.
 func (c *cursor) copyTail(ord uint32, lo, hi int64) {
 	t := c.v.t
 	open := &t.open
@@ -114,6 +114,10 @@ func (c *cursor) copyTail(ord uint32, lo, hi int64) {
 		row = open.prev[i]
 	}
 	slices.Reverse(c.ids)
+	byTime := func(a, b uint32) int { return cmp.Compare(open.time[a], open.time[b]) }
+	if st.unsorted && !slices.IsSortedFunc(c.ids, byTime) {
+		slices.SortStableFunc(c.ids, byTime)
+	}
 	for _, i := range c.ids {
 		c.tail.Time = append(c.tail.Time, open.time[i])
 	}
@@ -128,24 +132,23 @@ func (c *cursor) copyTail(ord uint32, lo, hi int64) {
 	}
 }
 
-// Next implements run.Cursor. It returns the rows of one group, or of several
-// whose times overlap.
+// Next implements run.Cursor. Where the times of several parts overlap, it
+// returns first what lies before the overlap, then the overlap merged.
 func (c *cursor) Next() (*column.Rows, error) {
 	for len(c.parts) > 0 {
-		n, last := 1, c.parts[0].last
-		for n < len(c.parts) && c.parts[n].first <= last {
-			last = max(last, c.parts[n].last)
-			n++
-		}
-		overlap := c.parts[:n]
-		c.parts = c.parts[n:]
-		slices.SortFunc(overlap, func(a, b part) int { return cmp.Compare(a.age, b.age) })
 		c.rows.Time = c.rows.Time[:0]
 		for i := range c.rows.Cols {
 			c.rows.Cols[i].Reset(c.rows.Cols[i].Type)
 		}
-		for _, p := range overlap {
-			c.copy(p)
+		p := &c.parts[0]
+		switch {
+		case len(c.parts) == 1 || c.parts[1].first > p.last:
+			c.copy(p, p.hi)
+			c.parts = c.parts[1:]
+		case p.first < c.parts[1].first:
+			c.copy(p, c.search(p, c.parts[1].first))
+		default:
+			c.overlap(p.last)
 		}
 		if len(c.rows.Time) == 0 {
 			continue // all of it arrived behind the end of the view
@@ -159,17 +162,58 @@ func (c *cursor) Next() (*column.Rows, error) {
 	return nil, nil
 }
 
-// copy appends the visible rows of p.
-func (c *cursor) copy(p part) {
+// overlap takes all rows up to time end out of the parts that have some, in
+// the order of arrival.
+func (c *cursor) overlap(end int64) {
+	n := 0
+	for n < len(c.parts) && c.parts[n].first <= end {
+		n++
+	}
+	slices.SortFunc(c.parts[:n], func(a, b part) int { return cmp.Compare(a.age, b.age) })
+	for i := range n {
+		p := &c.parts[i]
+		hi := p.hi
+		if p.last > end {
+			hi = c.search(p, end+1)
+		}
+		c.copy(p, hi)
+	}
+	c.parts = slices.DeleteFunc(c.parts, func(p part) bool { return p.lo == p.hi })
+	slices.SortFunc(c.parts, byFirst)
+}
+
+func byFirst(a, b part) int { return cmp.Compare(a.first, b.first) }
+
+// at returns the time of row i of the table's part p.
+func (c *cursor) at(p *part, i uint32) int64 {
+	if p.g == nil {
+		return c.tail.Time[i]
+	}
+	return p.g.times.at(i)
+}
+
+// search returns the first row of p at or behind time t.
+func (c *cursor) search(p *part, t int64) uint32 {
+	return p.lo + uint32(sort.Search(int(p.hi-p.lo), func(i int) bool { return c.at(p, p.lo+uint32(i)) >= t }))
+}
+
+// copy takes the rows up to hi-1 out of p and appends those that are visible.
+func (c *cursor) copy(p *part, hi uint32) {
+	lo := p.lo
+	if p.lo = hi; hi < p.hi {
+		p.first = c.at(p, hi)
+	}
 	switch {
 	case p.g == nil:
-		c.rows.Append(&c.tail)
+		var view column.Rows
+		c.tail.SliceInto(&view, int(lo), int(hi))
+		c.rows.Append(&view)
 	case uint64(p.g.base)+uint64(len(p.g.arrived)) <= uint64(c.v.limit.rows):
-		c.copyRows(p.g, p.lo, p.hi)
+		c.copyRows(p.g, lo, hi)
 	default:
 		// The view ends within the group: rows that arrived behind its end
 		// are left out one by one.
-		for i := p.lo; i < p.hi; i++ {
+		for i := lo; i < hi; i++ {
 			if p.g.base+p.g.arrived[i] < c.v.limit.rows {
 				c.copyRows(p.g, i, i+1)
 			}
