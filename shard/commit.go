@@ -27,7 +27,7 @@ func (s *Shard) Write(ctx context.Context, bucket uint64, b *column.Batch) error
 	if err := checkTimes(b); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	if err := s.admit(ctx); err != nil {
+	if err := s.admit(ctx, true); err != nil {
 		return err
 	}
 	now := s.cfg.Now().UnixNano()
@@ -64,11 +64,12 @@ func checkTimes(b *column.Batch) error {
 func (s *Shard) Delete(ctx context.Context, t *tombstone.Tombstone) error {
 	s.busy.Add(1)
 	defer s.busy.Add(-1)
-	if err := s.admit(ctx); err != nil {
-		return err
-	}
 	payload, err := t.Encode()
 	if err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	// A full disk is a reason to delete: what is kept free is enough for it.
+	if err := s.admit(ctx, false); err != nil {
 		return err
 	}
 	rec := wlog.Record{Kind: wlog.KindDelete, Shard: s.cfg.ID, Bucket: t.Bucket, CommitTime: s.cfg.Now().UnixNano(), Payload: payload}
@@ -95,18 +96,24 @@ func (s *Shard) appendError(err error) error {
 	return fmt.Errorf("append to log: %w", err)
 }
 
-// admit waits until there is room in memory for another batch.
-func (s *Shard) admit(ctx context.Context) error {
+// maxSealed is how many sealed memtables may wait for the flush. Deletes seal
+// small ones, each of which the flush commits by itself; without a bound, their
+// number would grow for as long as deletes come faster than that.
+const maxSealed = 256
+
+// admit waits until there is room in memory for another batch, and if it
+// grows, on disk.
+func (s *Shard) admit(ctx context.Context, grows bool) error {
 	var timeout <-chan time.Time
 	for {
 		s.mu.Lock()
 		closed, full, room, flushErr := s.closed, s.full, s.room, s.flushErr
-		over := s.current.memtableBytes() >= s.cfg.MaxMemtableBytes
+		over := s.current.memtableBytes() >= s.cfg.MaxMemtableBytes || len(s.current.sealed) >= maxSealed
 		s.mu.Unlock()
 		switch {
 		case closed:
 			return ErrClosed
-		case full != "":
+		case full != "" && grows:
 			s.stats.refused.Add(1)
 			return &UnavailableError{Reason: full, RetryAfter: 10 * time.Second}
 		case !over:

@@ -99,6 +99,9 @@ func (s *Shard) compactOnce() (more bool, err error) {
 	if err := s.dropExpired(); err != nil {
 		return false, err
 	}
+	if err := s.passDeletes(); err != nil {
+		return false, err
+	}
 	snap, err := s.snapshot()
 	if err != nil {
 		return false, err
@@ -125,6 +128,10 @@ func (s *Shard) nextTask(v *version) (task, bool) {
 	slices.SortStableFunc(parts, func(a, b manifest.Partition) int {
 		return cmp.Compare(len(files[b]), len(files[a]))
 	})
+	applied := map[uint64]uint64{} // passDeletes raises it in the manifest alone
+	for i := range v.manifest.Segments {
+		applied[v.manifest.Segments[i].ID] = v.manifest.Segments[i].Applied
+	}
 	settle := s.settling.Load() > 0
 	rules := []func(p manifest.Partition, entries []manifest.Segment) compact.Range{
 		func(_ manifest.Partition, entries []manifest.Segment) compact.Range {
@@ -145,6 +152,7 @@ func (s *Shard) nextTask(v *version) (task, bool) {
 			entries := make([]manifest.Segment, len(files[p]))
 			for i, f := range files[p] {
 				entries[i] = f.entry
+				entries[i].Applied = applied[f.entry.ID]
 				if f.err != nil || f.damaged.Load() {
 					// Merging around a file that cannot be read would give its
 					// neighbours a range of sequences that contains its own. A

@@ -69,10 +69,14 @@ func (s *Shard) tellFlush(err error) {
 }
 
 // flushOldest writes the oldest sealed memtable to segments, one for each
-// bucket and partition, and commits them. more reports whether there may be
+// bucket and partition, and commits them. Memtables without rows, which deletes
+// in a row leave behind, go along with it. more reports whether there may be
 // another.
 func (s *Shard) flushOldest() (more bool, err error) {
 	snap, err := s.snapshot()
+	if errors.Is(err, ErrClosed) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -81,29 +85,48 @@ func (s *Shard) flushOldest() (more bool, err error) {
 		return false, nil
 	}
 	began := s.cfg.Now()
-	full := snap.v.sealed[0]
-	files, err := s.writeTable(full.table, snap.v)
+	full, table := oldest(snap.v.sealed)
+	files, err := s.writeTable(table, snap.v)
 	if err != nil {
 		s.discard(files)
 		return false, fmt.Errorf("flush: %w", err)
 	}
+	upTo := full[len(full)-1].upTo
 	err = s.commit(func(cur *version, m *manifest.Manifest) draft {
-		m.Flushed = full.upTo
-		m.Tombstones = append(m.Tombstones, full.tombstones...)
+		m.Flushed = upTo
+		for _, f := range full {
+			m.Tombstones = append(m.Tombstones, f.tombstones...)
+		}
 		for _, f := range files {
 			m.Segments = append(m.Segments, f.entry)
 		}
-		return newDraft(m, append(slices.Clone(cur.segments), files...), 1)
+		return newDraft(m, append(slices.Clone(cur.segments), files...), len(full))
 	})
 	if err != nil {
 		s.discardUncommitted(files, err)
 		return false, fmt.Errorf("flush: %w", err)
 	}
-	s.flushCommitted(full, files, began)
+	s.flushCommitted(table, upTo, files, began)
 	return true, nil
 }
 
-func (s *Shard) flushCommitted(full *sealed, files []*segmentFile, began time.Time) {
+// oldest returns the first of seals up to, not including, the second that has
+// rows, and the table of the one that does.
+func oldest(seals []*sealed) ([]*sealed, *memtable.Memtable) {
+	table := seals[0].table
+	for i, f := range seals {
+		if f.table.Rows() == 0 {
+			continue
+		}
+		if table.Rows() > 0 && table != f.table {
+			return seals[:i], table
+		}
+		table = f.table
+	}
+	return seals, table
+}
+
+func (s *Shard) flushCommitted(table *memtable.Memtable, upTo manifest.Position, files []*segmentFile, began time.Time) {
 	now := s.cfg.Now()
 	s.mu.Lock()
 	for _, f := range files {
@@ -112,12 +135,12 @@ func (s *Shard) flushCommitted(full *sealed, files []*segmentFile, began time.Ti
 	}
 	s.mu.Unlock()
 	s.stats.flushes.Add(1)
-	s.stats.flushedRows.Add(uint64(full.table.Rows()))
+	s.stats.flushedRows.Add(uint64(table.Rows()))
 	s.stats.flushTime.Add(int64(now.Sub(began)))
-	if err := s.log.Trim(wlog.Position(full.upTo)); err != nil {
+	if err := s.log.Trim(wlog.Position(upTo)); err != nil {
 		s.cfg.Logger.Warn("cannot trim the log; it takes more room than it needs", "shard", s.cfg.ID, "error", err)
 	}
-	s.cfg.Logger.Debug("flushed", "shard", s.cfg.ID, "rows", full.table.Rows(), "segments", len(files), "duration", now.Sub(began).String())
+	s.cfg.Logger.Debug("flushed", "shard", s.cfg.ID, "rows", table.Rows(), "segments", len(files), "duration", now.Sub(began).String())
 	wake(s.wakeCompact)
 }
 

@@ -168,6 +168,10 @@ type Shard struct {
 	aside  map[manifest.Partition]setback
 	closed bool
 
+	// passed is the newest tombstone that passDeletes has looked at; the
+	// compactor's own.
+	passed uint64
+
 	wakeFlush   chan struct{} // capacity 1
 	wakeCompact chan struct{} // capacity 1
 	settling    atomic.Int32  // callers of Settle: merge without waiting for idleness

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"github.com/varvedb/varve/predicate"
 )
@@ -27,10 +28,39 @@ type Tombstone struct {
 // formatVersion is the first byte of an encoded tombstone.
 const formatVersion = 1
 
+// Check reports what keeps t from being stored: it travels as JSON, which
+// would turn text that is not UTF-8 into other text without a word.
+func (t *Tombstone) Check() error {
+	if t.Min > t.Max {
+		return fmt.Errorf("delete ends at %d, before its start at %d", t.Max, t.Min)
+	}
+	if _, err := predicate.Compile(t.Where); err != nil {
+		return err
+	}
+	texts := append([]string{t.Measurement}, t.Fields...)
+	for todo := []*predicate.Expr{t.Where}; len(todo) > 0; {
+		e := todo[0]
+		todo = todo[1:]
+		if e != nil {
+			texts = append(append(texts, e.Key, e.Pattern), e.Values...)
+			todo = append(todo, e.Args...)
+		}
+	}
+	for _, s := range texts {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("delete names %q, which is not valid UTF-8", s)
+		}
+	}
+	return nil
+}
+
 // Encode returns the payload of a delete record: a version byte, then JSON
 // (deletes are rare and small; being readable in a dump is worth more than
-// bytes).
+// bytes). It refuses what Decode would not give back as it is.
 func (t *Tombstone) Encode() ([]byte, error) {
+	if err := t.Check(); err != nil {
+		return nil, fmt.Errorf("encode tombstone: %w", err)
+	}
 	b, err := json.Marshal(t)
 	if err != nil {
 		return nil, fmt.Errorf("encode tombstone: %w", err)
@@ -47,7 +77,7 @@ func Decode(b []byte) (*Tombstone, error) {
 	if err := json.Unmarshal(b[1:], &t); err != nil {
 		return nil, fmt.Errorf("decode tombstone: %w", err)
 	}
-	if _, err := predicate.Compile(t.Where); err != nil {
+	if err := t.Check(); err != nil {
 		return nil, fmt.Errorf("decode tombstone: %w", err)
 	}
 	return &t, nil
