@@ -26,10 +26,9 @@ type operator interface {
 
 // Result is the answer to a plan, batch by batch.
 type Result struct {
-	ctx   context.Context
-	plan  *plan.Plan
-	snaps []scan.Snapshot
-	cfg   scan.Config
+	plan *plan.Plan
+	cfg  scan.Config
+	open func(*plan.Plan) (*scan.Scan, error)
 
 	scan   *scan.Scan
 	steps  []*step // the last one first
@@ -39,7 +38,17 @@ type Result struct {
 // Run begins to execute a plan over the snapshots of all shards, which stay
 // open until the result is closed. It stops when ctx ends.
 func Run(ctx context.Context, p *plan.Plan, snaps []scan.Snapshot, cfg scan.Config) (*Result, error) {
-	r := &Result{ctx: ctx, plan: p, snaps: snaps, cfg: cfg}
+	return start(p, cfg, func(pushed *plan.Plan) (*scan.Scan, error) { return scan.Open(ctx, pushed, snaps, cfg) })
+}
+
+// Merge begins to return the result of an aggregate from the partial results
+// of all nodes that hold some of its series.
+func Merge(ctx context.Context, p *plan.Plan, parts []*scan.Partial, cfg scan.Config) (*Result, error) {
+	return start(p, cfg, func(pushed *plan.Plan) (*scan.Scan, error) { return scan.Merge(ctx, pushed, parts, cfg) })
+}
+
+func start(p *plan.Plan, cfg scan.Config, open func(*plan.Plan) (*scan.Scan, error)) (*Result, error) {
+	r := &Result{plan: p, cfg: cfg, open: open}
 	if err := r.Restart(); err != nil {
 		return nil, err
 	}
@@ -50,7 +59,7 @@ func Run(ctx context.Context, p *plan.Plan, snaps []scan.Snapshot, cfg scan.Conf
 // answer again.
 func (r *Result) Restart() error {
 	r.Close()
-	below, err := scan.Open(r.ctx, r.pushed(), r.snaps, r.cfg)
+	below, err := r.open(r.pushed())
 	if err != nil {
 		return fmt.Errorf("run plan: %w", err)
 	}

@@ -449,6 +449,41 @@ func TestRunEqualsReference(t *testing.T) {
 	})
 }
 
+// Each shard on its own, sent as bytes and merged, gives what all of them give
+// together.
+func TestPartialsMerge(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, snaps := build(t)
+		p := drawPlan(t)
+		for p.Aggregate == nil {
+			p = drawPlan(t)
+		}
+		var parts []*scan.Partial
+		for _, snap := range snaps {
+			part, _, err := scan.Aggregate(context.Background(), p, []scan.Snapshot{snap}, scan.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if part, err = scan.DecodePartial(p, part.Encode()); err != nil {
+				t.Fatal(err)
+			}
+			parts = append(parts, part)
+		}
+		r, err := Merge(context.Background(), p, parts, scan.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		got, err := collect(r, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(s.evaluate(p), got, cmp.AllowUnexported(answer{})); d != "" {
+			t.Fatalf("result differs (-want +got):\n%s\n%s", d, p)
+		}
+	})
+}
+
 func sample(series, rows int) []scan.Snapshot {
 	var points []runtest.Point
 	for s := range series {

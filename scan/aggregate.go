@@ -25,7 +25,7 @@ func (s *Scan) openAggregate(src *source) error {
 	if err != nil || len(j.units) == 0 {
 		return err
 	}
-	shape, err := newShape(s, src, calls)
+	shape, err := newShape(s, src.measurement, len(src.read), calls)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (s *Scan) openAggregate(src *source) error {
 		}
 		return w
 	})
-	if a.Group.Series {
+	if !shape.grouped {
 		return nil
 	}
 	// Nothing comes of the feed until all groups are known.
@@ -48,15 +48,6 @@ func (s *Scan) openAggregate(src *source) error {
 		return err
 	}
 	s.feed = nil
-	return s.merge(shape, states)
-}
-
-func every(a *plan.Aggregate, f plan.Func) bool {
-	return !slices.ContainsFunc(a.Calls, func(c plan.Call) bool { return c.Func != f })
-}
-
-// merge makes batches of the groups of all units.
-func (s *Scan) merge(shape *shape, states []*groups) error {
 	all := newGroups(shape)
 	for _, g := range states {
 		all.merge(g)
@@ -64,8 +55,21 @@ func (s *Scan) merge(shape *shape, states []*groups) error {
 	if err := s.budget.reserve(all.meters.bytes()); err != nil {
 		return err
 	}
+	if s.partial != nil {
+		*s.partial = append(*s.partial, all)
+		return nil
+	}
+	return s.present(all)
+}
+
+func every(a *plan.Aggregate, f plan.Func) bool {
+	return !slices.ContainsFunc(a.Calls, func(c plan.Call) bool { return c.Func != f })
+}
+
+// present makes batches of groups.
+func (s *Scan) present(all *groups) error {
 	slices.SortFunc(all.list, func(a, b *group) int { return bytes.Compare(a.key, b.key) })
-	out := newOutput(shape, nil)
+	out := newOutput(all.shape, nil)
 	emit := func(b *Batch) error {
 		s.out = append(s.out, b)
 		return nil
@@ -98,12 +102,15 @@ type group struct {
 func newGroups(sh *shape) *groups {
 	return &groups{
 		shape: sh, byKey: map[string]*group{},
-		meters: newMeters(sh.aggregate, sh.calls, sh.columns, true),
+		meters: newMeters(sh.aggregate, sh.calls, sh.columns, !sh.aggregate.Group.Series),
 	}
 }
 
 // keyOf returns the key of the group of a series, valid until the next call.
 func (g *groups) keyOf(series []byte) ([]byte, error) {
+	if g.shape.aggregate.Group.Series {
+		return series, nil
+	}
 	g.tags = g.tags[:0]
 	for k, v := range column.Tags(series) {
 		if slices.Contains(g.shape.aggregate.Group.Tags, string(k)) {
@@ -181,7 +188,7 @@ type aggregateWorker struct {
 	windows *windows
 	series  *meters // of the present series, by slot of windows
 	out     *output
-	states  []*groups // by unit, unless groups are series
+	states  []*groups // by unit, if there are groups to be merged
 	groups  *groups   // of the present unit
 	early   bool      // first values are all that is wanted
 	held    int64
@@ -227,7 +234,7 @@ func (w *aggregateWorker) do(ctx context.Context, unit int, emit func(*Batch) er
 }
 
 func (w *aggregateWorker) begin(unit int) {
-	if !w.shape.aggregate.Group.Series {
+	if w.shape.grouped {
 		w.groups = newGroups(w.shape)
 		w.states[unit] = w.groups
 	}

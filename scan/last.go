@@ -174,8 +174,6 @@ func (w *lastWorker) find(ctx context.Context, s *lastSeries) error {
 	w.windows.begin()
 	w.series.reset()
 	lo, hi, rows := w.r.extent()
-	// Going through summaries is fast, and a step that cuts a span in two has
-	// to read it.
 	if w.r.stream.summarized() {
 		rows /= summarySteps
 	}
@@ -210,8 +208,8 @@ func (w *lastWorker) find(ctx context.Context, s *lastSeries) error {
 }
 
 // summarySteps is how many times more rows a step covers where summaries
-// answer: a hundred spans take about as long as one block.
-const summarySteps = 128
+// answer, so that it holds a whole span even if that is a long one.
+const summarySteps = 4
 
 // keep copies a key into memory that stays where it is.
 func (w *lastWorker) keep(key []byte) []byte {

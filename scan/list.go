@@ -25,19 +25,20 @@ func (s *Scan) openList(src *source) error {
 		return err
 	}
 	s.prune(src)
-	j, err := s.divide(src)
-	if err != nil || len(j.units) == 0 {
-		return err
-	}
 	exact := src.where != nil || s.plan.List.What == plan.Fields && src.matcher != nil ||
 		slices.ContainsFunc(src.inputs, func(in input) bool { return in.hidden != nil })
 	l := &lister{scan: s, src: src, names: map[string]string{}}
-	if exact {
-		err = l.read(s.ctx, j)
-	} else {
-		err = l.index()
+	if !exact {
+		if err := l.index(); err != nil {
+			return err
+		}
+		return l.emit()
 	}
+	j, err := s.divide(src)
 	if err != nil {
+		return err
+	}
+	if err := l.read(s.ctx, j); err != nil {
 		return err
 	}
 	return l.emit()
@@ -59,8 +60,11 @@ func (l *lister) index() error {
 		var err error
 		switch l.scan.plan.List.What {
 		case plan.Measurements:
-			l.names[l.src.measurement] = ""
-			return nil
+			var ords []uint32
+			if ords, err = in.run.Select(l.src.matcher); len(ords) > 0 {
+				l.names[l.src.measurement] = ""
+				return nil
+			}
 		case plan.Fields:
 			for _, f := range in.run.Meta().Fields {
 				l.names[f.Name] = f.Type.String()

@@ -15,7 +15,8 @@ type shape struct {
 	aggregate   *plan.Aggregate
 	calls       []callColumn
 	columns     int     // that are read
-	selects     bool    // one of the calls is a selector
+	selects     bool    // one of the calls is a selector whose series counts
+	grouped     bool    // series are condensed together, or states are wanted
 	all         []int64 // every window of the range, if empty ones are wanted
 }
 
@@ -24,11 +25,12 @@ type shape struct {
 // billions of nulls; a year of minutes fits sixteen times.
 const maxEmpty = 1 << 23
 
-func newShape(s *Scan, src *source, calls []callColumn) (*shape, error) {
+func newShape(s *Scan, measurement string, columns int, calls []callColumn) (*shape, error) {
 	a := s.plan.Aggregate
-	sh := &shape{scan: s, measurement: src.measurement, aggregate: a, calls: calls, columns: len(src.read)}
+	sh := &shape{scan: s, measurement: measurement, aggregate: a, calls: calls, columns: columns}
+	sh.grouped = !a.Group.Series || s.partial != nil
 	for _, c := range calls {
-		sh.selects = sh.selects || a.Calls[c.call].Func.Selector()
+		sh.selects = sh.selects || !a.Group.Series && a.Calls[c.call].Func.Selector()
 	}
 	if a.Window == nil || !a.Window.CreateEmpty {
 		return sh, nil

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"time"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/run"
@@ -140,7 +141,7 @@ func (b *backward) next() (lo, hi int64, ok bool) {
 	}
 	lo, hi = b.lo, b.hi
 	if w := hi - b.lo; w < 0 || w > b.width {
-		lo = hi - b.width
+		lo = max(b.lo, aligned(hi-b.width, b.width))
 	}
 	if lo == b.lo {
 		b.lo, b.hi = 1, 0
@@ -148,6 +149,22 @@ func (b *backward) next() (lo, hi int64, ok bool) {
 		b.hi = lo - 1
 	}
 	return lo, hi, true
+}
+
+// aligned rounds a time down to a whole minute, hour or the like that is not
+// longer than width: segments cut spans at such times, and a step that begins
+// where a span does need not read it.
+func aligned(t, width int64) int64 {
+	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, 10 * time.Minute, time.Minute, time.Second} {
+		if u := int64(unit); u <= width {
+			down := t - t%u
+			if down > t {
+				down -= u
+			}
+			return down
+		}
+	}
+	return t
 }
 
 // found tells how many rows the last step held.

@@ -89,6 +89,7 @@ type Scan struct {
 	out          []*Batch // that are ready
 	held         int64    // reserved for the batch that was handed out last
 	err          error
+	partial      *[]*groups // where states go instead of batches; nil: batches are wanted
 }
 
 // Open begins the execution of a plan, which is not changed until Close. It

@@ -58,7 +58,7 @@ func (s *stream) add() *feeder {
 	}
 	s.n++
 	f := &s.feeders[s.n-1]
-	*f = feeder{hidden: f.hidden[:0], filtered: f.filtered}
+	f.spans, f.hidden = nil, f.hidden[:0]
 	return f
 }
 
