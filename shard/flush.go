@@ -292,12 +292,16 @@ func (s *Shard) nextSegmentID() uint64 {
 	return s.lastID
 }
 
-// horizon is the oldest time that the retention of a bucket keeps.
+// horizon is the oldest time that a bucket keeps.
 func (s *Shard) horizon(b Bucket) int64 {
-	if b.Retention <= 0 {
-		return math.MinInt64
+	h := int64(math.MinInt64)
+	if b.Floor != 0 {
+		h = b.Floor
 	}
-	return s.cfg.Now().Add(-b.Retention).UnixNano()
+	if b.Retention > 0 {
+		h = max(h, s.cfg.Now().Add(-b.Retention).UnixNano())
+	}
+	return h
 }
 
 // lastTombstone returns the sequence of the newest tombstone of v.

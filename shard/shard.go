@@ -102,6 +102,7 @@ type Config struct {
 // Bucket is what a shard needs to know of a bucket.
 type Bucket struct {
 	Retention time.Duration // 0: for ever
+	Floor     int64         // what is older is gone whatever the retention, nanoseconds since 1970; 0: nothing is
 	Partition time.Duration // length of new partitions
 	Level     encoding.Level
 }
