@@ -150,6 +150,9 @@ func (j *Job) output(t int64) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t < o.Min || t > o.Max {
+		return nil, fmt.Errorf("a row at %d lies outside its partition, from %d to %d", t, o.Min, o.Max)
+	}
 	j.outputs = slices.Insert(j.outputs, i, o)
 	return o, nil
 }

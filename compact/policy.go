@@ -75,7 +75,7 @@ func (c Config) Pick(segments []manifest.Segment) Range {
 		return r
 	}
 	if len(segments) > c.MaxSegments {
-		return c.pickCheapest(segments, len(segments)-c.MaxSegments+1)
+		return c.pickCheapest(segments, min(len(segments)-c.MaxSegments, maxInputs-2)+1)
 	}
 	return Range{}
 }
@@ -112,6 +112,10 @@ func (c Config) PickDeleted(segments []manifest.Segment, tombstones []*tombstone
 	return Range{}
 }
 
+// maxInputs is how many segments are merged at once at most, however many wait:
+// each costs the decoded columns of a block, half a megabyte for ten fields.
+const maxInputs = 32
+
 // pickLevel looks, from the smallest level up, for Fanout segments of one
 // level with nothing larger between them. Smaller ones between them go along.
 func (c Config) pickLevel(segments []manifest.Segment) Range {
@@ -131,6 +135,7 @@ func (c Config) pickLevel(segments []manifest.Segment) Range {
 				hi++
 			}
 			if same >= c.Fanout {
+				hi = min(hi, lo+max(maxInputs, c.Fanout))
 				return Range{lo, hi, fmt.Sprintf("level %d", level)}
 			}
 			lo = max(hi, lo+1)

@@ -68,6 +68,41 @@ func TestPolicyBounds(t *testing.T) {
 	}
 }
 
+// TestBacklog gives the policy what piled up while nothing was merged. It gets
+// through with bounded merges that each make progress.
+func TestBacklog(t *testing.T) {
+	c := Default()
+	rng := rand.New(rand.NewPCG(2, 2))
+	for _, n := range []int{11, 100, 2000} {
+		segments := make([]manifest.Segment, n)
+		var total, written int64
+		for i := range segments {
+			segments[i].Size = 1 << rng.Int64N(24)
+			total += segments[i].Size
+		}
+		for {
+			r := c.Pick(segments)
+			if r.Empty() {
+				break
+			}
+			if r.Hi-r.Lo > maxInputs || r.Hi-r.Lo < 2 {
+				t.Fatalf("backlog of %d: merges %d segments at once", n, r.Hi-r.Lo)
+			}
+			var sum int64
+			for _, s := range segments[r.Lo:r.Hi] {
+				sum += s.Size
+			}
+			written += sum
+			segments = slices.Replace(segments, r.Lo, r.Hi, manifest.Segment{Size: sum})
+		}
+		amp := float64(written) / float64(total)
+		t.Logf("backlog of %d: %d segments left, amplification %.2f", n, len(segments), amp)
+		if len(segments) > c.MaxSegments || amp > 5 {
+			t.Errorf("backlog of %d: %d segments left, amplification %.2f", n, len(segments), amp)
+		}
+	}
+}
+
 func TestFullSegmentsStay(t *testing.T) {
 	c := Default()
 	full := manifest.Segment{Size: c.MaxBytes}

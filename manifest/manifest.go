@@ -141,6 +141,9 @@ func (m *Manifest) Check() error {
 				p.ID, s.ID, p.MinSeq, p.MaxSeq, s.MinSeq, s.MaxSeq)
 		}
 	}
+	if slices.Contains(m.Tombstones, nil) {
+		return fmt.Errorf("an empty tombstone")
+	}
 	for i, p := range m.Partitions {
 		if p.Min > p.Max {
 			return fmt.Errorf("partition from %d to %d of bucket %016x", p.Min, p.Max, p.Bucket)

@@ -14,6 +14,7 @@ import (
 	"github.com/varvedb/varve/merge"
 	"github.com/varvedb/varve/segment"
 	"github.com/varvedb/varve/tombstone"
+	"github.com/varvedb/varve/wlog"
 )
 
 // compactEvery is how often the compactor looks for work that no flush
@@ -304,12 +305,7 @@ func (s *Shard) dropExpired() error {
 	v.refs.Add(1)
 	s.mu.Unlock()
 	defer s.release(v)
-	var old []*segmentFile
-	for _, f := range v.segments {
-		if b, ok := s.cfg.Bucket(f.entry.Bucket); !ok || f.entry.MaxTime < s.horizon(b) {
-			old = append(old, f)
-		}
-	}
+	old := s.expired(v)
 	if len(old) == 0 {
 		return nil
 	}
@@ -321,18 +317,35 @@ func (s *Shard) dropExpired() error {
 	return nil
 }
 
-// Flush seals the memtable and returns when all that was sealed is in
-// segments.
+// expired returns the segments that dropExpired removes.
+func (s *Shard) expired(v *version) []*segmentFile {
+	var old []*segmentFile
+	for _, f := range v.segments {
+		if b, ok := s.cfg.Bucket(f.entry.Bucket); !ok || f.entry.MaxTime < s.horizon(b) {
+			old = append(old, f)
+		}
+	}
+	return old
+}
+
+// Flush seals the memtable and returns when all that was visible is in
+// segments. It does not wait for what is written meanwhile.
 func (s *Shard) Flush(ctx context.Context) error {
 	s.sealActive()
+	s.mu.Lock()
+	goal := manifest.Position{}
+	if n := len(s.current.sealed); n > 0 {
+		goal = s.current.sealed[n-1].upTo
+	}
+	s.mu.Unlock()
 	for {
 		s.mu.Lock()
-		n, done, closed := len(s.current.sealed), s.flushed, s.closed
+		at, done, closed := s.current.manifest.Flushed, s.flushed, s.closed
 		s.mu.Unlock()
 		if closed {
 			return ErrClosed
 		}
-		if n == 0 {
+		if wlog.Position(at).Compare(wlog.Position(goal)) >= 0 {
 			return nil
 		}
 		wake(s.wakeFlush)
@@ -370,6 +383,7 @@ func (s *Shard) Settle(ctx context.Context) error {
 			return err
 		}
 		_, more := s.nextTask(snap.v)
+		more = more || len(s.expired(snap.v)) > 0
 		snap.Close()
 		if !more {
 			return nil

@@ -173,19 +173,21 @@ func (s *Shard) replayRecord(ctx context.Context, rec wlog.Record, b *column.Bat
 	return nil
 }
 
-// waitForRoom waits, without a limit in time, until memtables are below their
-// limit: replay has nobody to refuse.
+// waitForRoom waits until memtables are below their limit: replay has nobody
+// to refuse. If the flush fails, on a full disk for one, it goes on above the
+// limit, so that what there is can be read: it is not much more than was in
+// memory when the log was written.
 func (s *Shard) waitForRoom(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		over := s.current.memtableBytes() >= s.cfg.MaxMemtableBytes
-		room := s.room
+		over := s.current.memtableBytes() >= s.cfg.MaxMemtableBytes && s.flushErr == nil
+		flushed := s.flushed
 		s.mu.Unlock()
 		if !over {
 			return nil
 		}
 		select {
-		case <-room:
+		case <-flushed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

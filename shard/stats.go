@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,13 @@ func (p *problems) add(file string, err error) {
 	p.byFile[file] = err.Error()
 }
 
+// remove forgets a file that is gone.
+func (p *problems) remove(file string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.byFile, file)
+}
+
 func (p *problems) list() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,6 +57,7 @@ func (p *problems) list() []string {
 	for _, text := range p.byFile {
 		out = append(out, text)
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -83,6 +83,7 @@ func (s *Shard) removeSegment(f *segmentFile) {
 		// The next start finds it as an orphan.
 		s.cfg.Logger.Warn("cannot remove a segment that is no longer needed", "file", f.name, "error", err)
 	}
+	s.problems.remove(f.name)
 }
 
 // closeFiles closes the files of the version without removing any.
