@@ -108,16 +108,14 @@ func (w *Writer) Write(ctx context.Context, bucket meta.Bucket, b *column.Batch,
 
 // clip leaves out rows by their time.
 func (w *Writer) clip(bucket *meta.Bucket, b *column.Batch, drops *drops) *column.Batch {
-	lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
-	if bucket.Retention == 0 && w.cfg.MaxFuture == 0 {
+	hi := int64(math.MaxInt64)
+	now := w.now()
+	lo := bucket.Horizon(now)
+	if at := now.UnixNano(); w.cfg.MaxFuture > 0 && at < math.MaxInt64-int64(w.cfg.MaxFuture) {
+		hi = at + int64(w.cfg.MaxFuture)
+	}
+	if lo == math.MinInt64 && hi == math.MaxInt64 {
 		return b
-	}
-	now := w.now().UnixNano()
-	if bucket.Retention > 0 && now > math.MinInt64+int64(bucket.Retention) {
-		lo = now - int64(bucket.Retention)
-	}
-	if w.cfg.MaxFuture > 0 && now < math.MaxInt64-int64(w.cfg.MaxFuture) {
-		hi = now + int64(w.cfg.MaxFuture)
 	}
 	out := b
 	for i, t := range b.Tables {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,6 +34,23 @@ type Bucket struct {
 	PartitionLength time.Duration `json:"partitionLength,omitempty"` // 0 = derived from Retention
 	Level           Level         `json:"level"`
 	Created         time.Time     `json:"created"`
+	// Floor is the oldest time that an earlier, shorter retention left, in
+	// nanoseconds since 1970; 0 = none. It only rises: what has been hidden as
+	// too old stays so, whether it was removed by then or not.
+	Floor int64 `json:"floor,omitempty"`
+}
+
+// Horizon returns the oldest time that the bucket keeps, in nanoseconds since
+// 1970: math.MinInt64 if it keeps everything.
+func (b *Bucket) Horizon(now time.Time) int64 {
+	h := int64(math.MinInt64)
+	if b.Floor != 0 {
+		h = b.Floor
+	}
+	if at := now.UnixNano(); b.Retention > 0 && at > math.MinInt64+int64(b.Retention) {
+		h = max(h, at-int64(b.Retention))
+	}
+	return h
 }
 
 const (
@@ -180,7 +198,10 @@ func (s *Store) UpdateBucket(ctx context.Context, id ID, change func(*Bucket)) (
 		}
 		after = before
 		change(&after)
-		after.ID, after.OrgID, after.Created = before.ID, before.OrgID, before.Created
+		after.ID, after.OrgID, after.Created, after.Floor = before.ID, before.OrgID, before.Created, before.Floor
+		if before.Retention > 0 && (after.Retention == 0 || after.Retention > before.Retention) {
+			after.Floor = before.Horizon(s.now())
+		}
 		if err := after.validate(); err != nil {
 			return err
 		}

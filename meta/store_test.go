@@ -3,6 +3,7 @@ package meta_test
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -134,6 +135,37 @@ func TestUpdateBucket(t *testing.T) {
 	wg.Wait()
 	if got, _ := s.Bucket(b.ID); got.Level != meta.LevelBest || got.PartitionLength != time.Hour {
 		t.Errorf("after two changes the bucket is %+v", got)
+	}
+}
+
+// The floor rises with what a retention has cut off, and with nothing else.
+func TestFloor(t *testing.T) {
+	ctx, _, s := newStore(t)
+	o := makeOrg(t, ctx, s, "main")
+	b := makeBucket(t, ctx, s, meta.Bucket{OrgID: o.ID, Name: "a"})
+	if got := b.Horizon(start); got != math.MinInt64 {
+		t.Errorf("without retention the horizon is %d", got)
+	}
+	const hour = int64(time.Hour)
+	for _, c := range []struct {
+		retention time.Duration
+		floor     int64 // behind start
+	}{
+		{10 * time.Hour, 0}, {time.Hour, 0}, {2 * time.Hour, hour}, {time.Hour, hour},
+		{0, hour}, {3 * time.Hour, hour}, {4 * time.Hour, hour},
+	} {
+		var err error
+		b, err = s.UpdateBucket(ctx, b.ID, func(b *meta.Bucket) { b.Retention, b.Floor = c.retention, 1 })
+		want := int64(0)
+		if c.floor != 0 {
+			want = start.UnixNano() - c.floor
+		}
+		if err != nil || b.Floor != want {
+			t.Errorf("retention %v: %v, floor %v before the start, want %v", c.retention, err, time.Duration(start.UnixNano()-b.Floor), time.Duration(c.floor))
+		}
+	}
+	if got := b.Horizon(start.Add(100 * time.Hour)); got != start.Add(96*time.Hour).UnixNano() {
+		t.Errorf("the horizon is %d", got)
 	}
 }
 

@@ -3,18 +3,22 @@ package server
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/varvedb/varve/exec"
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/memory"
+	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/scan"
 )
 
 // querier implements httpapi.Querier.
 type querier struct {
-	store  *store
-	memory *memory.Pool
+	store   *store
+	buckets *meta.Store
+	memory  *memory.Pool
+	now     func() time.Time
 }
 
 // Query executes p over a snapshot of every shard.
@@ -39,12 +43,19 @@ func (q *querier) List(ctx context.Context, p *plan.Plan) ([]string, error) {
 
 // run hands each batch of the answer to use and explains what was done.
 func (q *querier) run(ctx context.Context, p *plan.Plan, use func(*scan.Batch) error) (string, error) {
+	kept, clipped, err := q.clip(p)
+	if err != nil {
+		return "", err
+	}
+	if kept == nil {
+		return clipped, nil
+	}
 	snapshots, release, err := q.store.snapshots()
 	if err != nil {
 		return "", passing(err)
 	}
 	defer release()
-	r, err := exec.Run(ctx, p, snapshots, scan.Config{Memory: q.memory})
+	r, err := exec.Run(ctx, kept, snapshots, scan.Config{Memory: q.memory})
 	if err != nil {
 		return "", passing(err)
 	}
@@ -52,12 +63,40 @@ func (q *querier) run(ctx context.Context, p *plan.Plan, use func(*scan.Batch) e
 	for {
 		b, err := r.Next()
 		if err == nil && b != nil {
+			if p.Aggregate != nil && p.Aggregate.Window == nil {
+				// The only window is the range that was asked for.
+				for i := range b.Start {
+					b.Start[i] = p.Start
+				}
+			}
 			err = use(b)
 		}
 		if err != nil || b == nil {
-			return r.Explain(), passing(err)
+			return r.Explain() + clipped, passing(err)
 		}
 	}
+}
+
+// clip returns p without the times that the bucket does not keep, nil if it
+// keeps none, and a line about that for the explained plan, empty if nothing
+// was cut off. What is physically gone by now is a matter of flush and
+// compaction, and must not show.
+func (q *querier) clip(p *plan.Plan) (kept *plan.Plan, explain string, err error) {
+	b, ok := q.buckets.Bucket(meta.ID(p.Bucket))
+	if !ok {
+		return nil, "", &httpapi.Error{Code: httpapi.NotFound, Message: "bucket not found"}
+	}
+	horizon := b.Horizon(q.now())
+	if p.Start >= horizon {
+		return p, "", nil
+	}
+	explain = "clipped to retention from " + time.Unix(0, horizon).UTC().Format(time.RFC3339Nano) + "\n"
+	if horizon >= p.Stop {
+		return nil, explain, nil
+	}
+	c := *p
+	c.Start = horizon
+	return &c, explain, nil
 }
 
 // pieces cuts a batch into what the API renders: rows of one group, and, of

@@ -64,6 +64,7 @@ type server struct {
 	config   Config
 	log      *slog.Logger
 	out      io.Writer
+	now      func() time.Time // what decides about data; durations take time.Now
 	registry *prometheus.Registry
 
 	// Set by open and openAPI, in this order; close goes backwards over what
@@ -80,7 +81,7 @@ type server struct {
 }
 
 func newServer(c Config, out, logs io.Writer) *server {
-	return &server{config: c, log: logger(c, logs), out: out, registry: prometheus.NewRegistry()}
+	return &server{config: c, log: logger(c, logs), out: out, now: time.Now, registry: prometheus.NewRegistry()}
 }
 
 func logger(c Config, w io.Writer) *slog.Logger {
@@ -116,7 +117,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.bolt, err = bolt.Open(bolt.Default(s.folder.name(catalogFile))); err != nil {
 		return err
 	}
-	if s.meta, err = meta.Open(ctx, meta.Config{Catalog: s.bolt, Now: time.Now, Random: rand.Reader}); err != nil {
+	if s.meta, err = meta.Open(ctx, meta.Config{Catalog: s.bolt, Now: s.now, Random: rand.Reader}); err != nil {
 		return err
 	}
 	if err := s.initialise(ctx, disk); err != nil {
@@ -138,13 +139,13 @@ func (s *server) open(ctx context.Context) (err error) {
 	began := time.Now()
 	if s.store, err = openStore(ctx, storeConfig{
 		disk: disk, dir: s.folder.name(storeFolder), shards: l.Shards, buckets: s.meta,
-		memtableBytes: memtables, cache: indexes, observeSync: m.observeSync, log: s.log,
+		memtableBytes: memtables, cache: indexes, observeSync: m.observeSync, now: s.now, log: s.log,
 	}); err != nil {
 		return err
 	}
 	s.log.Info("store is open", "shards", l.Shards, "took", time.Since(began).Round(time.Millisecond))
 
-	if s.ingest, err = ingest.New(ingest.Config{}, s.schema, s.store, time.Now); err != nil {
+	if s.ingest, err = ingest.New(ingest.Config{}, s.schema, s.store, s.now); err != nil {
 		return err
 	}
 	m.watch(s.store, s.ingest, s.budget)
@@ -224,12 +225,12 @@ func (s *server) openAPI() error {
 		Writer:     &writer{s.meta, s.ingest},
 		Deleter:    s.store,
 		Upkeep:     &upkeep{s.store, vfs.OS{}, s.schema},
-		Querier:    &querier{s.store, s.budget.Queries},
+		Querier:    &querier{s.store, s.meta, s.budget.Queries, s.now},
 		Budget:     s.budget.Ingest,
 		Ailments:   s.store.ailments,
 		Registry:   s.registry,
 		Log:        s.log,
-		Now:        time.Now,
+		Now:        s.now,
 	})
 	return err
 }

@@ -40,6 +40,7 @@ type storeConfig struct {
 	memtableBytes int64 // of all shards together
 	cache         segment.Cache
 	observeSync   func(time.Duration)
+	now           func() time.Time
 	log           *slog.Logger
 }
 
@@ -67,13 +68,13 @@ const memtablesPerLimit = 2.5
 func (c *storeConfig) shard(i int) shard.Config {
 	sc := shard.Default()
 	sc.FS, sc.Dir, sc.ID = c.disk, filepath.Join(c.dir, shardFolder(i)), uint32(i)
-	sc.Now, sc.Logger = time.Now, c.log
+	sc.Now, sc.Logger = c.now, c.log
 	sc.Cache = c.cache
 	sc.MaxMemtableBytes = min(sc.MaxMemtableBytes, c.memtableBytes/int64(c.shards))
 	sc.MemtableBytes = min(sc.MemtableBytes, int64(float64(sc.MaxMemtableBytes)/memtablesPerLimit))
 	sc.OpenLog = func(dir string, start wlog.Position) (wlog.Log, error) {
 		fc := file.Default(c.disk, dir)
-		fc.Start, fc.Now, fc.ObserveSync = start, time.Now, c.observeSync
+		fc.Start, fc.Now, fc.ObserveSync = start, c.now, c.observeSync
 		l, err := file.Open(fc)
 		if err != nil {
 			return nil, err // not l, which would be an interface that is not nil
@@ -85,7 +86,7 @@ func (c *storeConfig) shard(i int) shard.Config {
 		if !ok {
 			return shard.Bucket{}, false
 		}
-		return shard.Bucket{Retention: b.Retention, Partition: b.Partition(), Level: level(b.Level)}, true
+		return shard.Bucket{Retention: b.Retention, Floor: b.Floor, Partition: b.Partition(), Level: level(b.Level)}, true
 	}
 	return sc
 }
