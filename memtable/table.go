@@ -69,16 +69,12 @@ func (t *table) apply(b *column.Table, seq uint64) int64 {
 	}
 	before := t.open.bytes()
 	for lo := 0; lo < len(b.Time); {
+		grown += t.turnFull() // new fields leave room for fewer rows
 		hi := min(len(b.Time), lo+t.open.room(t.chunkRows, len(t.fields)))
 		t.appendRows(b, ords, nums, lo, hi)
-		if t.open.room(t.chunkRows, len(t.fields)) <= 0 {
-			g := t.turner.turn(&t.open, t.series.len())
-			grown += g.bytes()
-			t.groups = append(t.groups, g)
-			t.open.reset(uint32(t.rows))
-		}
 		lo = hi
 	}
+	grown += t.turnFull()
 	grown += t.open.bytes() - before
 	t.marks = append(t.marks, mark{seq, uint32(t.rows), uint32(t.series.len()), uint32(len(t.fields))})
 	now := t.series.bytes() + int64(cap(t.marks))*24
@@ -87,9 +83,30 @@ func (t *table) apply(b *column.Table, seq uint64) int64 {
 	return grown
 }
 
-// field returns the number of a field, giving it one if it is new.
+// turnFull turns the open chunk round if it is full, and returns the bytes of
+// the group that it became.
+func (t *table) turnFull() int64 {
+	if t.open.room(t.chunkRows, len(t.fields)) > 0 {
+		return 0
+	}
+	g := t.turner.turn(&t.open, t.series.len())
+	t.groups = append(t.groups, g)
+	t.open.reset(uint32(t.rows))
+	return g.bytes()
+}
+
+// otherType is the number of a field that the table has with another type.
+const otherType = -1
+
+// field returns the number of a field, giving it one if it is new. The schema
+// keeps two types of one field out of the log. Were they in it nevertheless,
+// the store would have to open all the same: values of the second are left out
+// (and a check of the store reports them).
 func (t *table) field(name string, kind column.Type) int {
 	if n, ok := t.fieldNum[name]; ok {
+		if t.fields[n].Type != kind {
+			return otherType
+		}
 		return n
 	}
 	n := len(t.fields)
@@ -126,6 +143,9 @@ func (t *table) appendRows(b *column.Table, ords []uint32, nums []int, lo, hi in
 		c.cols = append(c.cols, column.Vector{})
 	}
 	for i := range b.Fields {
+		if nums[i] == otherType {
+			continue
+		}
 		v := &c.cols[nums[i]]
 		v.Type = b.Fields[i].Type
 		v.AppendNulls(start - v.Len())
