@@ -86,7 +86,7 @@ func (s *Shard) appendError(err error) error {
 	case err == nil:
 		return nil
 	case vfs.IsNoSpace(err):
-		wake(s.wakeCompact)
+		s.wakeCompactors()
 		return &UnavailableError{Reason: "the disk is full", RetryAfter: 10 * time.Second, Err: err}
 	case errors.Is(err, wlog.ErrFailed):
 		return &UnavailableError{Reason: "the log cannot be written", RetryAfter: 5 * time.Second, Err: err}

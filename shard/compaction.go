@@ -21,8 +21,16 @@ import (
 // announces: partitions that fell idle, rows that grew too old.
 const compactEvery = 5 * time.Second
 
+// compactors is how many goroutines merge. While the first is busy with
+// large segments for long, the second merges the small ones that flushes go on
+// adding.
+const compactors = 2
+
+// smallMerge is the size up to which the second merges: a second of work.
+const smallMerge = 64 << 20
+
 // compactLoop merges segments until the shard closes.
-func (s *Shard) compactLoop() {
+func (s *Shard) compactLoop(worker int) {
 	defer s.wg.Done()
 	tick := time.NewTicker(compactEvery)
 	defer tick.Stop()
@@ -30,11 +38,11 @@ func (s *Shard) compactLoop() {
 		select {
 		case <-s.ctx.Done():
 			return
-		case <-s.wakeCompact:
+		case <-s.wakeCompact[worker]:
 		case <-tick.C:
 		}
 		for s.ctx.Err() == nil {
-			more, err := s.compactOnce()
+			more, err := s.compactOnce(worker)
 			if err != nil && s.ctx.Err() == nil {
 				s.stats.compactionFailures.Add(1)
 				s.cfg.Logger.Error("compaction failed; it will be tried again", "shard", s.cfg.ID, "error", err)
@@ -96,24 +104,23 @@ type task struct {
 
 // compactOnce drops what retention or a deleted bucket lets go, or does the
 // most urgent merge. more reports whether to look for another at once.
-func (s *Shard) compactOnce() (more bool, err error) {
-	if err := s.dropExpired(); err != nil {
-		return false, err
+func (s *Shard) compactOnce(worker int) (more bool, err error) {
+	if worker == 0 {
+		if err := s.dropExpired(); err != nil {
+			return false, err
+		}
+		if err := s.passDeletes(); err != nil {
+			return false, err
+		}
 	}
-	if err := s.passDeletes(); err != nil {
-		return false, err
-	}
-	snap, err := s.snapshot()
-	if err != nil {
+	snap, t, ok, err := s.claimTask(worker)
+	if err != nil || !ok {
 		return false, err
 	}
 	defer snap.Close()
-	t, ok := s.nextTask(snap.v)
-	s.stats.backlog.Store(int64(len(t.segments)))
-	if !ok {
-		return false, nil
-	}
-	if err := s.compact(snap.v, t); err != nil {
+	err = s.compact(snap.v, t)
+	s.yieldTask(t)
+	if err != nil {
 		return s.ctx.Err() == nil && s.putAside(t, err), fmt.Errorf("compact %d segments of bucket %016x (%s): %w", len(t.segments), t.part.Bucket, t.Reason, err)
 	}
 	s.mu.Lock()
@@ -122,8 +129,43 @@ func (s *Shard) compactOnce() (more bool, err error) {
 	return true, nil
 }
 
-// nextTask looks through all partitions, those with most segments first.
-func (s *Shard) nextTask(v *version) (task, bool) {
+// claimTask decides on a merge and keeps other workers from its segments. The
+// snapshot, which is the caller's to close, is taken under the same lock as
+// the segments are claimed and yielded, so that no worker goes by a state from
+// before another's commit without seeing that other's claim.
+func (s *Shard) claimTask(worker int) (*Snapshot, task, bool, error) {
+	s.claimMu.Lock()
+	defer s.claimMu.Unlock()
+	snap, err := s.snapshot()
+	if err != nil {
+		return nil, task{}, false, err
+	}
+	t, ok := s.nextTask(snap.v, worker)
+	if worker == 0 {
+		s.stats.backlog.Store(int64(len(t.segments)))
+	}
+	if !ok {
+		snap.Close()
+		return nil, task{}, false, nil
+	}
+	for _, f := range t.segments {
+		s.claimed[f.entry.ID] = true
+	}
+	return snap, t, true, nil
+}
+
+// yieldTask gives up the claim on the segments of a task that has ended.
+func (s *Shard) yieldTask(t task) {
+	s.claimMu.Lock()
+	defer s.claimMu.Unlock()
+	for _, f := range t.segments {
+		delete(s.claimed, f.entry.ID)
+	}
+}
+
+// nextTask looks through all partitions, those with most segments first. The
+// caller holds claimMu.
+func (s *Shard) nextTask(v *version, worker int) (task, bool) {
 	parts := slices.DeleteFunc(slices.Clone(v.manifest.Partitions), s.isAside)
 	files := byPartition(v)
 	slices.SortStableFunc(parts, func(a, b manifest.Partition) int {
@@ -148,26 +190,37 @@ func (s *Shard) nextTask(v *version) (task, bool) {
 			return s.cfg.Compaction.PickIdle(entries)
 		},
 	}
+	if worker > 0 {
+		rules = rules[:1]
+	}
 	for _, pick := range rules {
 		for _, p := range parts {
 			entries := make([]manifest.Segment, len(files[p]))
 			for i, f := range files[p] {
 				entries[i] = f.entry
 				entries[i].Applied = applied[f.entry.ID]
-				if f.err != nil || f.damaged.Load() {
-					// Merging around a file that cannot be read would give its
-					// neighbours a range of sequences that contains its own. A
-					// full one without deleted rows is what the policy leaves
-					// alone, on either side of which it goes on.
+				if f.err != nil || f.damaged.Load() || s.claimed[f.entry.ID] {
+					// Merging around a file that cannot be read, or is being
+					// merged, would give its neighbours a range of sequences
+					// that contains its own. A full one without deleted rows
+					// is what the policy leaves alone, on either side of which
+					// it goes on.
 					entries[i].Size, entries[i].Applied = math.MaxInt64, math.MaxUint64
 				}
 			}
-			if r := pick(p, entries); !r.Empty() {
+			if r := pick(p, entries); !r.Empty() && (worker == 0 || sizeOf(entries[r.Lo:r.Hi]) <= smallMerge) {
 				return task{r, p, files[p][r.Lo:r.Hi]}, true
 			}
 		}
 	}
 	return task{}, false
+}
+
+func sizeOf(entries []manifest.Segment) (n int64) {
+	for _, e := range entries {
+		n += e.Size
+	}
+	return n
 }
 
 func byPartition(v *version) map[manifest.Partition][]*segmentFile {
@@ -229,7 +282,7 @@ func (s *Shard) compact(v *version, t task) error {
 
 // compactJob describes the merge of all measurements of t's segments.
 func (s *Shard) compactJob(v *version, t task, b Bucket) (*compact.Job, error) {
-	job := &compact.Job{Horizon: s.horizon(b), Pause: s.pacer()}
+	job := &compact.Job{Horizon: s.horizon(b), Pause: s.pacer(t.part)}
 	var names []string
 	for _, f := range t.segments {
 		names = append(names, f.reader.Measurements()...)
@@ -259,11 +312,17 @@ func (s *Shard) compactJob(v *version, t task, b Bucket) (*compact.Job, error) {
 
 // pacer returns a function that lets others go first: compaction rests for
 // part of the time that it works while writes or queries are under way, and
-// not at all while nobody else wants the processor or someone waits for it.
-func (s *Shard) pacer() func(ctx context.Context) error {
+// not at all while nobody else wants the processor, someone waits for it, or
+// it falls behind in the partition.
+func (s *Shard) pacer(p manifest.Partition) func(ctx context.Context) error {
 	last := time.Now()
+	calls, behind := 0, false
 	return func(ctx context.Context) error {
-		if s.busy.Load() > 0 && s.settling.Load() == 0 {
+		if calls%lookEvery == 0 {
+			behind = s.isBehind(p)
+		}
+		calls++
+		if !behind && s.busy.Load() > 0 && s.settling.Load() == 0 {
 			worked := time.Since(last)
 			time.Sleep(min(worked/restShare, maxRest))
 		}
@@ -272,12 +331,29 @@ func (s *Shard) pacer() func(ctx context.Context) error {
 	}
 }
 
+// isBehind reports whether a partition has more than half the segments that it
+// may have.
+func (s *Shard) isBehind(p manifest.Partition) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for i := range s.current.manifest.Segments {
+		if s.current.manifest.Segments[i].Partition() == p {
+			n++
+		}
+	}
+	return n > s.cfg.Compaction.MaxSegments/2
+}
+
 const (
 	// restShare is the part of its working time that compaction rests: a
 	// fifth, so that it still keeps up with ingest at full rate.
 	restShare = 4
 	// maxRest bounds a rest that a slow disk, not work, has made long.
 	maxRest = 5 * time.Millisecond
+	// lookEvery is how many calls of Pause, of about a millisecond each, pass
+	// between two looks at the number of segments.
+	lookEvery = 64
 )
 
 // replace commits files in the place of old.
@@ -382,14 +458,17 @@ func (s *Shard) Settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, more := s.nextTask(snap.v)
+		s.claimMu.Lock()
+		_, more := s.nextTask(snap.v, 0)
+		more = more || len(s.claimed) > 0
+		s.claimMu.Unlock()
 		more = more || len(s.expired(snap.v)) > 0
 		snap.Close()
 		if !more {
 			return nil
 		}
 		failed := s.stats.failures()
-		wake(s.wakeCompact)
+		s.wakeCompactors()
 		select {
 		case <-time.After(settlePoll):
 		case <-ctx.Done():

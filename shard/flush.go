@@ -141,7 +141,7 @@ func (s *Shard) flushCommitted(table *memtable.Memtable, upTo manifest.Position,
 		s.cfg.Logger.Warn("cannot trim the log; it takes more room than it needs", "shard", s.cfg.ID, "error", err)
 	}
 	s.cfg.Logger.Debug("flushed", "shard", s.cfg.ID, "rows", table.Rows(), "segments", len(files), "duration", now.Sub(began).String())
-	wake(s.wakeCompact)
+	s.wakeCompactors()
 }
 
 // writeTable writes the rows of a memtable to segment files. The files are

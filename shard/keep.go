@@ -45,7 +45,7 @@ func (s *Shard) watchDisk() {
 	s.mu.Unlock()
 	if before == "" && reason != "" {
 		s.cfg.Logger.Error("writes are refused", "shard", s.cfg.ID, "reason", reason)
-		wake(s.wakeCompact)
+		s.wakeCompactors()
 	} else if before != "" && reason == "" {
 		s.cfg.Logger.Info("writes are taken again", "shard", s.cfg.ID)
 	}

@@ -116,9 +116,9 @@ func Default() Config {
 		// still below what the smallest peer takes.
 		MemtableBytes:    48 << 20,
 		MaxMemtableBytes: 120 << 20,
-		// Longer than a flush on a busy machine takes, shorter than the
-		// timeout of any client library known.
-		WriteWait:    8 * time.Second,
+		// Longer than a flush on a busy machine takes, shorter than the five
+		// seconds after which Telegraf gives up.
+		WriteWait:    4 * time.Second,
 		MinFreeBytes: 128 << 20,
 		RetryAfter:   time.Second, // room on a disk comes back on the scale of seconds
 		Compaction:   compact.Default(),
@@ -153,6 +153,9 @@ type Shard struct {
 	// committed and installed. Flush and compaction take turns by it.
 	commitMu sync.Mutex
 
+	claimMu sync.Mutex      // guards claimed; taken before mu
+	claimed map[uint64]bool // segments that are being merged
+
 	mu      sync.Mutex // guards everything below
 	current *version
 	applied wlog.Position // of the newest visible record
@@ -173,10 +176,10 @@ type Shard struct {
 	// compactor's own.
 	passed uint64
 
-	wakeFlush   chan struct{} // capacity 1
-	wakeCompact chan struct{} // capacity 1
-	settling    atomic.Int32  // callers of Settle: merge without waiting for idleness
-	busy        atomic.Int32  // writes and queries under way
+	wakeFlush   chan struct{}             // capacity 1
+	wakeCompact [compactors]chan struct{} // capacity 1 each
+	settling    atomic.Int32              // callers of Settle: merge without waiting for idleness
+	busy        atomic.Int32              // writes and queries under way
 
 	stats    counters
 	problems problems
@@ -199,15 +202,18 @@ func Open(ctx context.Context, cfg Config) (*Shard, error) {
 		return nil, fmt.Errorf("open shard %s: %w", cfg.Dir, err)
 	}
 	s := &Shard{
-		stats:       counters{encoders: sync.Pool{New: newEncoder}},
-		cfg:         cfg,
-		store:       manifest.NewStore(cfg.FS, cfg.Dir),
-		room:        make(chan struct{}),
-		flushed:     make(chan struct{}),
-		lastNew:     map[manifest.Partition]time.Time{},
-		aside:       map[manifest.Partition]setback{},
-		wakeFlush:   make(chan struct{}, 1),
-		wakeCompact: make(chan struct{}, 1),
+		stats:     counters{encoders: sync.Pool{New: newEncoder}},
+		cfg:       cfg,
+		store:     manifest.NewStore(cfg.FS, cfg.Dir),
+		room:      make(chan struct{}),
+		flushed:   make(chan struct{}),
+		claimed:   map[uint64]bool{},
+		lastNew:   map[manifest.Partition]time.Time{},
+		aside:     map[manifest.Partition]setback{},
+		wakeFlush: make(chan struct{}, 1),
+	}
+	for i := range s.wakeCompact {
+		s.wakeCompact[i] = make(chan struct{}, 1)
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, fmt.Errorf("open shard %s: %w", cfg.Dir, err)
@@ -249,8 +255,10 @@ func (s *Shard) open(ctx context.Context) error {
 		s.current.closeFiles()
 		return errors.Join(err, s.log.Close())
 	}
-	s.wg.Add(2)
-	go s.compactLoop()
+	s.wg.Add(compactors + 1)
+	for i := range compactors {
+		go s.compactLoop(i)
+	}
 	go s.keepLoop()
 	return nil
 }
@@ -295,6 +303,13 @@ func (e *UnavailableError) Error() string {
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// wakeCompactors makes the compactors look for work.
+func (s *Shard) wakeCompactors() {
+	for _, c := range s.wakeCompact {
+		wake(c)
+	}
+}
 
 // wake signals a goroutine that looks at its channel now and then.
 func wake(c chan struct{}) {

@@ -50,11 +50,17 @@ func hostRows(rng *rand.Rand, hosts, steps int, start int64) *column.Batch {
 	for f := range 10 {
 		t.Fields = append(t.Fields, column.Field{Name: fmt.Sprint("usage_", f), Vector: column.Vector{Type: column.Int64}})
 	}
+	walk := make([]float64, hosts*len(t.Fields))
+	for i := range walk {
+		walk[i] = rng.Float64() * 100
+	}
 	for s := range steps {
 		for h := range hosts {
 			t.Row, t.Time = append(t.Row, uint32(h)), append(t.Time, start+int64(s)*10e9)
 			for f := range t.Fields {
-				t.Fields[f].AppendWord(uint64(rng.IntN(101)))
+				w := &walk[h*len(t.Fields)+f]
+				*w = min(100, max(0, *w+rng.NormFloat64()))
+				t.Fields[f].AppendWord(uint64(*w))
 			}
 		}
 	}
@@ -102,6 +108,47 @@ func BenchmarkReplay(b *testing.B) {
 		}
 		b.ReportMetric(float64(rows)/took, "rows/s")
 		b.ReportMetric(float64(size)/took/(1<<20), "MiB/s")
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkCompact merges five segments, one after the other in time, of a
+// fleet of hosts.
+func BenchmarkCompact(b *testing.B) {
+	ctx := context.Background()
+	for b.Loop() {
+		b.StopTimer()
+		c := diskConfig(b, b.TempDir())
+		c.IdleAfter = time.Hour
+		s, err := shard.Open(ctx, c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(1, 1))
+		rows := 0
+		for part := range 4 {
+			batch := hostRows(rng, 1000, 500, int64(part)*500*10e9)
+			rows += batch.Rows()
+			if err := s.Write(ctx, 1, batch); err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Flush(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		began := time.Now()
+		if err := s.Settle(ctx); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(rows)/time.Since(began).Seconds(), "rows/s")
+		if n := s.Stats().Segments; n != 1 {
+			b.Fatalf("%d segments are left", n)
+		}
+		b.StopTimer()
 		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
