@@ -287,12 +287,13 @@ func (c *checker) log(ctx context.Context, dir string, m *manifest.Manifest) err
 			return nil
 		}
 		c.totals.LogRecords++
-		c.record(dir, rec, &b)
+		c.record(dir, rec, &b, rec.Pos.Seq > m.Flushed.Seq)
 	}
 }
 
-// record checks that a record says something.
-func (c *checker) record(dir string, rec wlog.Record, b *column.Batch) {
+// record checks that a record says something. The types of one that is not
+// needed any more do not matter: since then they may have been freed.
+func (c *checker) record(dir string, rec wlog.Record, b *column.Batch, needed bool) {
 	switch rec.Kind {
 	case wlog.KindWrite:
 		if err := column.DecodeBatch(b, rec.Payload); err != nil {
@@ -310,7 +311,9 @@ func (c *checker) record(dir string, rec wlog.Record, b *column.Batch) {
 				infos = append(infos, column.FieldInfo{Name: t.Fields[i].Name, Type: t.Fields[i].Type})
 			}
 			slices.SortFunc(infos, func(a, b column.FieldInfo) int { return strings.Compare(a.Name, b.Name) })
-			c.fields(fmt.Sprintf("%s, record %s", dir, rec.Pos), rec.Bucket, t.Measurement, infos)
+			if needed {
+				c.fields(fmt.Sprintf("%s, record %s", dir, rec.Pos), rec.Bucket, t.Measurement, infos)
+			}
 		}
 	case wlog.KindDelete:
 		if _, err := tombstone.Decode(rec.Payload); err != nil {

@@ -135,6 +135,18 @@ func (s *Schema) Measurements(bucket uint64) []string {
 	return all
 }
 
+// Buckets returns the buckets that have columns, ascending.
+func (s *Schema) Buckets() []uint64 {
+	var all []uint64
+	s.mu.RLock()
+	for k := range s.measurements {
+		all = append(all, k.bucket)
+	}
+	s.mu.RUnlock()
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // Register makes those of columns that do not exist, as one commit (or as
 // several, beyond ten thousand of them). Where a name stands twice, or another
 // writer made it meanwhile, the first is it: the caller looks again. A column

@@ -359,10 +359,17 @@ func (s *sectionWriter) end() (*sectionEntry, error) {
 		}
 	}
 	put(&e.index, x.encode(w.enc, e.start))
-	e.fields = make([]extent, len(s.columns))
-	for i, f := range s.columns {
-		put(&e.fields[i], f.index.encode(w.enc, f.info.Type, x))
+	// A field that lost its last value to a delete leaves no trace, so that its
+	// name may come back with another type.
+	e.meta.Fields = e.meta.Fields[:0]
+	for _, f := range s.columns {
+		if f.values == 0 {
+			continue
+		}
+		e.fields = append(e.fields, extent{})
+		put(&e.fields[len(e.fields)-1], f.index.encode(w.enc, f.info.Type, x))
 		e.values = append(e.values, f.values)
+		e.meta.Fields = append(e.meta.Fields, f.info)
 	}
 	put(&e.filter, newFilter(s.hashes))
 	if err != nil {

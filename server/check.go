@@ -20,8 +20,18 @@ import (
 // upkeep implements httpapi.Upkeep.
 type upkeep struct {
 	*store
+	forget *forgetter
 	disk   vfs.FS
 	schema *meta.Schema
+}
+
+// Settle flushes and compacts until nothing is left to do, and frees the names
+// that lost their last value.
+func (u *upkeep) Settle(ctx context.Context) error {
+	if err := u.store.Settle(ctx); err != nil {
+		return err
+	}
+	return u.forget.pass(ctx)
 }
 
 // Check pins a snapshot of one shard after the other and walks it.

@@ -31,7 +31,12 @@ func OpenOffline(ctx context.Context, c Config, out, logs io.Writer) (*Offline, 
 func (o *Offline) Close() error { return o.s.close() }
 
 // Settle flushes and compacts until nothing is left to do.
-func (o *Offline) Settle(ctx context.Context) error { return o.s.store.Settle(ctx) }
+func (o *Offline) Settle(ctx context.Context) error {
+	if err := o.s.store.Settle(ctx); err != nil {
+		return err
+	}
+	return o.s.forget.pass(ctx)
+}
 
 // Bucket returns what writes to a bucket of the first organisation, by name
 // or id; the empty name is the bucket that the first start made.

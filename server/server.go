@@ -56,6 +56,7 @@ func Run(ctx context.Context, c Config, out, logs io.Writer) (err error) {
 	if err := s.openAPI(); err != nil {
 		return err
 	}
+	s.forget.start()
 	return s.serve(ctx)
 }
 
@@ -77,6 +78,7 @@ type server struct {
 	schema *meta.Schema
 	store  *store
 	ingest *ingest.Writer
+	forget *forgetter
 	api    *httpapi.API
 }
 
@@ -148,6 +150,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.ingest, err = ingest.New(ingest.Config{}, s.schema, s.store, s.now); err != nil {
 		return err
 	}
+	s.forget = &forgetter{store: s.store, buckets: s.meta, schema: s.schema, log: s.log}
 	m.watch(s.store, s.ingest, s.budget)
 	return nil
 }
@@ -224,7 +227,7 @@ func (s *server) openAPI() error {
 		NewDecoder: func() httpapi.Decoder { return lineproto.NewParser(lc) },
 		Writer:     &writer{s.meta, s.ingest},
 		Deleter:    s.store,
-		Upkeep:     &upkeep{s.store, vfs.OS{}, s.schema},
+		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
 		Querier:    &querier{s.store, s.meta, s.budget.Queries, s.now},
 		Budget:     s.budget.Ingest,
 		Ailments:   s.store.ailments,
@@ -258,6 +261,9 @@ func (s *server) serve(ctx context.Context) error {
 // close ends what open began, in reverse.
 func (s *server) close() error {
 	var all []error
+	if s.forget != nil {
+		s.forget.close()
+	}
 	if s.store != nil {
 		all = append(all, s.store.close())
 	}

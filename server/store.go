@@ -144,11 +144,10 @@ func (s *store) Settle(ctx context.Context) error {
 	return nil
 }
 
-// snapshots pins the present state of every shard until release is called.
-func (s *store) snapshots() (all []scan.Snapshot, release func(), err error) {
-	var pinned []*shard.Snapshot
+// pin pins the present state of every shard until release is called.
+func (s *store) pin() (all []*shard.Snapshot, release func(), err error) {
 	release = func() {
-		for _, n := range pinned {
+		for _, n := range all {
 			n.Close()
 		}
 	}
@@ -158,10 +157,28 @@ func (s *store) snapshots() (all []scan.Snapshot, release func(), err error) {
 			release()
 			return nil, nil, err
 		}
-		pinned = append(pinned, n)
 		all = append(all, n)
 	}
 	return all, release, nil
+}
+
+// snapshots is pin for a scan.
+func (s *store) snapshots() (all []scan.Snapshot, release func(), err error) {
+	pinned, release, err := s.pin()
+	for _, n := range pinned {
+		all = append(all, n)
+	}
+	return all, release, err
+}
+
+// removals counts what may have made values physically go.
+func (s *store) removals() uint64 {
+	var n uint64
+	for _, sh := range s.shards {
+		st := sh.Stats()
+		n += st.Flushes + st.Compactions + st.ExpiredSegments
+	}
+	return n
 }
 
 // ailments returns what keeps the store from serving, a sentence each.
