@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sort"
@@ -12,6 +13,8 @@ import (
 	"github.com/varvedb/varve/tombstone"
 )
 
+var rounds = flag.Uint64("rounds", 60, "how many seeds the random test goes through")
+
 type row map[string]string
 
 type model map[string]map[int64]row
@@ -19,7 +22,11 @@ type model map[string]map[int64]row
 // TestMerge merges memtables written one after the other, with deletes in
 // between, and compares with a map that saw the same.
 func TestMerge(t *testing.T) {
-	for seed := range uint64(60) {
+	n := *rounds
+	if testing.Short() {
+		n = min(n, 10)
+	}
+	for seed := range n {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		m := model{}
 		var tables []*memtable.Memtable

@@ -363,11 +363,19 @@ func TestRandomOperations(t *testing.T) {
 // TestCrashEverywhere crashes at every k-th operation that changes the disk
 // and compares what is there after a restart with what was acknowledged.
 func TestCrashEverywhere(t *testing.T) {
-	for _, seed := range seeds(2) {
+	// The start is tried step by step, the rest in strides.
+	stepwise, stride, n := 100, 9, 2
+	if testing.Short() {
+		stepwise, stride, n = 10, 60, 1
+	}
+	if *rounds > 0 {
+		stride = 1
+	}
+	for _, seed := range seeds(n) {
 		last := 0
 		for k := 1; ; k++ {
-			if k > 150 { // the start is tried step by step, the rest in strides
-				k += 4
+			if k > stepwise {
+				k += stride - 1
 			}
 			done := crashOnce(t, seed, k)
 			last = k
