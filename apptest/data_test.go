@@ -60,6 +60,22 @@ func TestWriteAndQuery(t *testing.T) {
 	}
 }
 
+// A sum of integers that does not fit says so, in windows too and not beside
+// ones that fit.
+func TestOverflow(t *testing.T) {
+	s := start(t, t.TempDir())
+	s.write("m,h=a x=9223372036854775807i 1\nm,h=a x=2i 2\nm,h=b x=3i 1\nm,h=a x=5i 3000000000")
+	for extra, want := range map[string]int{``: 1, `,"every":"1s"`: 1, `,"group_by":[]`: 1, `,"filters":{"h":"b"}`: 0} {
+		a := s.must(200, http.MethodPost, s.service+"/query", `{"measurement":"m","start":0,"stop":10,"aggregation":"sum"`+extra+`}`)
+		if got := strings.Count(a.body, `"overflow":true`); got != want || strings.Count(a.body, `"overflow"`) != want {
+			t.Errorf("%s: %d sums are marked, want %d: %s", extra, got, want, a.body)
+		}
+	}
+	if out, err := varve(t, "query", "--url", s.service, "-m", "m", "--start", "0", "--aggregation", "sum"); err != nil || strings.Count(out, "(overflow)") != 1 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestOverwrites(t *testing.T) {
 	s := start(t, t.TempDir())
 	s.write("m,a=1 x=1,y=2 1")

@@ -48,6 +48,9 @@ func (a *answer) add(p *Piece) error {
 			a.buf = time.Unix(0, at).UTC().AppendFormat(a.buf, time.RFC3339Nano)
 			a.buf = append(a.buf, a.middles[c]...)
 			a.buf = appendValue(a.buf, v, i)
+			if p.overflows(c, i) {
+				a.buf = append(a.buf, `,"overflow":true`...)
+			}
 			a.buf = append(a.buf, a.tail...)
 			if a.count == a.limit {
 				return errEnough

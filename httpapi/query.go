@@ -17,6 +17,14 @@ type Piece struct {
 	Tags        []byte   // a series key
 	Fields      []string // names of the columns of Rows
 	Rows        column.Rows
+	// Overflow has an entry for each column of Rows: nil, or of which rows an
+	// integer result left 64 bits and the value is what wrapping around leaves.
+	Overflow [][]bool
+}
+
+// overflows reports whether the value in a row of a column is not the true one.
+func (p *Piece) overflows(col, row int) bool {
+	return len(p.Overflow) > 0 && p.Overflow[col] != nil && p.Overflow[col][row]
 }
 
 // Querier answers plans: packages scan and exec.

@@ -113,7 +113,8 @@ func TestAnswer(t *testing.T) {
 				{Type: column.Uint64, Words: []uint64{math.MaxUint64}},
 				{Type: column.Bool, Words: []uint64{1}},
 				floats(math.NaN()), {},
-			}}},
+			}},
+			Overflow: [][]bool{{true}, {false}, nil, nil, nil}},
 	}
 	w := call(b.api.Service(), http.MethodPost, "/query", `{"measurement":"cpu","start":0,"explain":true}`, asAdmin)
 	want := `{"status":"success","data":[` +
@@ -121,7 +122,7 @@ func TestAnswer(t *testing.T) {
 		`{"time":"1970-01-01T00:00:01Z","measurement":"cpu","field":"u","value":0,"tags":{"host":"a b","rack":"1"}},` +
 		`{"time":"1970-01-01T00:00:01Z","measurement":"cpu","field":"s","value":"a \"b\"\n\ufffd","tags":{"host":"a b","rack":"1"}},` +
 		`{"time":"2023-11-14T22:13:20.123456789Z","measurement":"cpu","field":"s","value":"","tags":{"host":"a b","rack":"1"}},` +
-		`{"time":"1970-01-01T00:00:00.000000005Z","measurement":"cpu","field":"i","value":-1,"tags":{}},` +
+		`{"time":"1970-01-01T00:00:00.000000005Z","measurement":"cpu","field":"i","value":-1,"overflow":true,"tags":{}},` +
 		`{"time":"1970-01-01T00:00:00.000000005Z","measurement":"cpu","field":"n","value":18446744073709551615,"tags":{}},` +
 		`{"time":"1970-01-01T00:00:00.000000005Z","measurement":"cpu","field":"b","value":true,"tags":{}},` +
 		`{"time":"1970-01-01T00:00:00.000000005Z","measurement":"cpu","field":"x","value":null,"tags":{}}` +

@@ -112,10 +112,16 @@ func pieces(b *scan.Batch, p *plan.Plan, piece *httpapi.Piece, emit func(*httpap
 		piece.Tags = g.Key
 		reset := func(at []int64) {
 			piece.Fields, piece.Rows.Cols, piece.Rows.Time = piece.Fields[:0], piece.Rows.Cols[:0], at[g.From:g.To]
+			piece.Overflow = piece.Overflow[:0]
 		}
 		put := func(c *scan.Column) {
 			piece.Fields = append(piece.Fields, c.Field)
 			piece.Rows.Cols = append(piece.Rows.Cols, c.Slice(g.From, g.To))
+			var overflow []bool
+			if c.Overflow != nil {
+				overflow = c.Overflow[g.From:g.To]
+			}
+			piece.Overflow = append(piece.Overflow, overflow)
 		}
 		reset(times)
 		for i := range b.Columns {

@@ -181,6 +181,7 @@ type answerRow struct {
 	Measurement string
 	Field       string
 	Value       any
+	Overflow    bool // the true result has more than 64 bits
 	Tags        map[string]string
 }
 

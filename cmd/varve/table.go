@@ -80,6 +80,9 @@ func (t *table) cells(r answerRow) []string {
 	if r.Value != nil {
 		value = printable(fmt.Sprint(r.Value))
 	}
+	if r.Overflow {
+		value += " (overflow)"
+	}
 	return append(cells, printable(r.Field), value)
 }
 
