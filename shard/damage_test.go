@@ -351,3 +351,61 @@ func goOn(t *testing.T, what string, fs vfs.FS, safe, all model) {
 		t.Fatal(err)
 	}
 }
+
+// TestFlippedSegment flips bits all over a segment. What is read is right or
+// an error that names the file, merged or not.
+func TestFlippedSegment(t *testing.T) {
+	ctx := context.Background()
+	rng := rand.New(rand.NewPCG(4, 4))
+	fs := vfs.NewMem(time.Now)
+	cfg := testConfig(fs, t)
+	cfg.MemtableBytes, cfg.MaxMemtableBytes = 1<<20, 2<<20
+	cfg.Bucket = func(uint64) (shard.Bucket, bool) { return shard.Bucket{Partition: time.Hour}, true }
+	s, err := shard.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := model{}
+	for range 2 {
+		if err := s.Write(ctx, 1, randomBatch(rng, 1, 300, want)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := files(t, s)[0]
+	fs = fs.CrashClone(nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	step := file.Entry.Size / 150
+	if testing.Short() {
+		step = file.Entry.Size / 20
+	}
+	for at := int64(0); at < file.Entry.Size; at += step {
+		clone := fs.CrashClone(nil)
+		rewrite(t, clone, file.Name, func(b []byte) []byte { b[at] ^= 1 << rng.IntN(8); return b })
+		s, err := shard.Open(ctx, testConfig(clone, t))
+		if err != nil {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		_ = s.Settle(ctx) // merges the two, or says that it cannot
+		n, err := s.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := dump(n, 1)
+		n.Close()
+		if err == nil {
+			if d := got.diff(want); d != "" {
+				t.Fatalf("byte %d: %s", at, d)
+			}
+		} else if !strings.Contains(err.Error(), filepath.Base(file.Name)) {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/predicate"
 	"github.com/varvedb/varve/shard"
 	"github.com/varvedb/varve/tombstone"
@@ -166,5 +167,43 @@ func TestDeleteRewritesLittle(t *testing.T) {
 	}
 	if got := mustDump(t, s, 1); len(got) != 38 {
 		t.Errorf("%d values, want 38", len(got))
+	}
+}
+
+// TestDeletedFieldGoes deletes all values of a field. Once that is done
+// nothing names it any more, so that it may come back with another type.
+func TestDeletedFieldGoes(t *testing.T) {
+	ctx := context.Background()
+	cfg := testConfig(vfs.NewMem(time.Now), t)
+	s, err := shard.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	b := oneSeries("m", 1, 2)
+	g := column.Field{Name: "g", Vector: column.Vector{Type: column.Int64}}
+	g.AppendWord(1)
+	g.AppendWord(2)
+	b.Tables[0].Fields = append(b.Tables[0].Fields, g)
+	if err := s.Write(ctx, 1, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(ctx, &tombstone.Tombstone{Bucket: 1, Min: 0, Max: 10, Fields: []string{"f"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	runs, err := n.Runs(1, "m", 0, 10)
+	if err != nil || len(runs) != 1 {
+		t.Fatal(runs, err)
+	}
+	if f := runs[0].Run.Meta().Fields; len(f) != 1 || f[0].Name != "g" {
+		t.Errorf("fields %v: want g alone", f)
 	}
 }
