@@ -20,6 +20,9 @@ type Meta struct {
 	Rows             int64 // for a memtable view, repeats of (series, time) count
 	Series           int
 	Fields           []column.FieldInfo // ascending by name
+	// Keys is a fingerprint of the set of series: runs of a measurement with
+	// equal ones have the same series. Zero where it is not known.
+	Keys [2]uint64
 }
 
 // Run is a set of rows of one measurement. Series are numbered from 0 by

@@ -19,6 +19,10 @@ type lastWorker struct {
 	fresh  []lastSeries // that the present layer found first
 	spare  []lastSeries
 	keys   []byte
+
+	// settled is the fingerprints of inputs whose series all have their
+	// values.
+	settled [][2]uint64
 }
 
 // lastSeries is one series that was found, in the order of keys.
@@ -73,9 +77,20 @@ func (w *lastWorker) do(ctx context.Context, unit int, emit func(*Batch) error) 
 	w.begin(unit)
 	w.states.reset()
 	w.list = w.list[:0]
+	w.settled = w.settled[:0]
 	for _, layer := range w.layers {
-		if err := w.layer(ctx, unit, layer); err != nil {
+		left := w.unsettled(layer)
+		if len(left) == 0 {
+			continue
+		}
+		all, err := w.layer(ctx, unit, left)
+		if err != nil {
 			return err
+		}
+		for _, i := range left {
+			if keys := w.r.job.src.inputs[i].run.Meta().Keys; all && keys != [2]uint64{} {
+				w.settled = append(w.settled, keys)
+			}
 		}
 	}
 	w.windows.begin()
@@ -100,18 +115,29 @@ func (w *lastWorker) do(ctx context.Context, unit int, emit func(*Batch) error) 
 	return w.out.flush(emit)
 }
 
+// unsettled returns the inputs of a layer that may have series which still
+// lack a value. Partitions of a fleet mostly have the very same series, and
+// when those of one have all been found, those of the others need no look.
+func (w *lastWorker) unsettled(layer []int) []int {
+	return slices.DeleteFunc(slices.Clone(layer), func(i int) bool {
+		return slices.Contains(w.settled, w.r.job.src.inputs[i].run.Meta().Keys)
+	})
+}
+
 // layer walks the series of some inputs and, side by side, the list of those
-// that newer layers had.
-func (w *lastWorker) layer(ctx context.Context, unit int, inputs []int) error {
+// that newer layers had. all reports whether each series of the inputs has all
+// its values now.
+func (w *lastWorker) layer(ctx context.Context, unit int, inputs []int) (all bool, err error) {
 	if err := w.r.walker.begin(w.r.job, unit, inputs); err != nil {
-		return err
+		return false, err
 	}
 	w.fresh = w.fresh[:0]
 	at := 0
+	all = true
 	for {
 		ok, err := w.r.next(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !ok {
 			break
@@ -127,23 +153,25 @@ func (w *lastWorker) layer(ctx context.Context, unit int, inputs []int) error {
 		if at < len(w.list) && c == 0 {
 			if s := &w.list[at]; !s.done {
 				if err := w.find(ctx, s); err != nil {
-					return err
+					return false, err
 				}
 			}
+			all = all && w.list[at].done
 			at++
 			continue
 		}
 		s := lastSeries{slot: -1}
 		if err := w.find(ctx, &s); err != nil {
-			return err
+			return false, err
 		}
+		all = all && s.done
 		if s.slot >= 0 {
 			w.fresh = append(w.fresh, s)
 		}
 	}
 	w.join()
 	w.extra = w.states.bytes() + int64(cap(w.list)+cap(w.spare)+cap(w.fresh))*48
-	return w.hold()
+	return all, w.hold()
 }
 
 // join brings the series that the last layer found first into the list.

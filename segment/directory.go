@@ -41,6 +41,8 @@ func (d *directory) encode() []byte {
 		b = appendString(b, s.measurement)
 		b = binary.AppendUvarint(b, uint64(s.meta.Rows))
 		b = binary.AppendUvarint(b, uint64(s.meta.Series))
+		b = binary.LittleEndian.AppendUint64(b, s.meta.Keys[0])
+		b = binary.LittleEndian.AppendUint64(b, s.meta.Keys[1])
 		b = binary.AppendVarint(b, s.meta.MinTime)
 		b = binary.AppendUvarint(b, uint64(s.meta.MaxTime-s.meta.MinTime))
 		b = binary.AppendUvarint(b, uint64(s.start))
@@ -85,6 +87,7 @@ func decodeDirectory(payload []byte, size int64) (*directory, error) {
 		s := &sectionEntry{measurement: str()}
 		s.meta.Rows = int64(p.uvarint())
 		s.meta.Series = p.count(1<<31-1, "number of series")
+		s.meta.Keys = [2]uint64{p.uint64(), p.uint64()}
 		s.meta.MinTime = p.varint()
 		s.meta.MaxTime = s.meta.MinTime + int64(p.uvarint())
 		s.meta.MinSeq, s.meta.MaxSeq = d.minSeq, d.maxSeq

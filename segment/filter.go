@@ -49,3 +49,22 @@ func (f filter) mayContain(h uint64) bool {
 	}
 	return true
 }
+
+// fingerprint condenses a set of series, given by their hashes in any order,
+// into 128 bits: the sums of two functions of each hash that have nothing to
+// do with each other.
+func fingerprint(hashes []uint64) (f [2]uint64) {
+	for _, h := range hashes {
+		f[0] += h * 0x9E3779B97F4A7C15
+		// The finalizer of splitmix64 (Steele, Lea and Flood, 2014).
+		h ^= h >> 30
+		h *= 0xBF58476D1CE4E5B9
+		h ^= h >> 27
+		h *= 0x94D049BB133111EB
+		f[1] += h ^ h>>31
+	}
+	if f == [2]uint64{} {
+		f[0] = 1 // zero stands for unknown
+	}
+	return f
+}

@@ -91,3 +91,15 @@ func appendBytes(dst, b []byte) []byte {
 func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
+
+func (p *parser) uint64() uint64 {
+	if p.err == nil && len(p.b) < 8 {
+		p.fail("ends within a number of 8 bytes")
+	}
+	if p.err != nil {
+		return 0
+	}
+	v := binary.LittleEndian.Uint64(p.b)
+	p.b = p.b[8:]
+	return v
+}

@@ -372,6 +372,7 @@ func (s *sectionWriter) end() (*sectionEntry, error) {
 		e.meta.Fields = append(e.meta.Fields, f.info)
 	}
 	put(&e.filter, newFilter(s.hashes))
+	e.meta.Keys = fingerprint(s.hashes)
 	if err != nil {
 		return nil, err
 	}

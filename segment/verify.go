@@ -81,6 +81,7 @@ func (v *verifier) dictionary() {
 	}
 	keys := s.Keys()
 	var last []byte
+	var hashes []uint64
 	for ord := range uint32(s.meta.Series) {
 		key, err := keys.Key(ord)
 		if err != nil {
@@ -93,13 +94,17 @@ func (v *verifier) dictionary() {
 		if err := column.CheckSeriesKey(key); err != nil {
 			v.failf(at, "series %d: %v", ord, err)
 		}
-		if f != nil && !f.mayContain(column.HashSeries(s.d.measurement, key)) {
+		hashes = append(hashes, column.HashSeries(s.d.measurement, key))
+		if f != nil && !f.mayContain(hashes[ord]) {
 			v.failf(s.d.filter.off, "filter denies series %d, %q", ord, key)
 		}
 		if got, ok, err := s.Lookup(key); ord%dictPage == 0 && (err != nil || !ok || got != ord) {
 			v.failf(at, "series %d, %q, is not found by its key", ord, key)
 		}
 		last = append(last[:0], key...)
+	}
+	if fingerprint(hashes) != s.meta.Keys {
+		v.failf(at, "the fingerprint of the series is not that of the keys")
 	}
 }
 

@@ -83,6 +83,8 @@ func New(points []Point, o Options) *Run {
 	for ord, key := range r.keys {
 		r.series = append(r.series, r.rows(merged[key]))
 		r.order = append(r.order, uint32(ord))
+		r.meta.Keys[0] += column.HashSeries("", []byte(key))
+		r.meta.Keys[1] += column.HashSeries("x", []byte(key))
 		for k, v := range column.Tags([]byte(key)) {
 			values := r.tags[string(k)]
 			if values == nil {
