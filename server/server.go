@@ -39,6 +39,7 @@ import (
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/segment"
+	"github.com/varvedb/varve/shard"
 	"github.com/varvedb/varve/vfs"
 )
 
@@ -129,9 +130,9 @@ func (s *server) open(ctx context.Context) (err error) {
 		return err
 	}
 
-	// 3. Shards. Of what ingest may use, memtables take most, for good; the
-	// rest is for bodies on their way.
-	memtables := s.budget.Ingest.Stats().Limit / 4 * 3
+	// 3. Shards. Of what ingest may use, memtables take what they can fill, at
+	// most three quarters, for good; the rest is for bodies on their way.
+	memtables := min(s.budget.Ingest.Stats().Limit/4*3, int64(l.Shards)*shard.Default().MaxMemtableBytes)
 	if err := s.budget.Ingest.Reserve(memtables); err != nil {
 		return err
 	}

@@ -21,7 +21,10 @@ type trial struct {
 
 func openTrial(t *testing.T, dir string, c Config) *trial {
 	t.Helper()
-	c.DataDir, c.Memory = dir, 256<<20
+	c.DataDir = dir
+	if c.Memory == 0 {
+		c.Memory = 256 << 20
+	}
 	b := &trial{server: newServer(c, io.Discard, io.Discard), t: t, ctx: t.Context(), at: time.Unix(1_800_000_000, 0)}
 	b.server.now = func() time.Time { return b.at }
 	if err := b.open(b.ctx); err != nil {
