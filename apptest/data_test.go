@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -170,6 +171,19 @@ func TestRetention(t *testing.T) {
 	a := s.must(422, http.MethodPost, s.http+"/api/v2/write", "m x=1 1\nm x=2")
 	if !strings.Contains(a.body, "partial write: points beyond retention policy dropped=1") {
 		t.Errorf("answer %s", a.body)
+	}
+}
+
+func TestLimitsOfPoints(t *testing.T) {
+	s := start(t, t.TempDir(), "--ingest-max-future", "1h", "--schema-max-columns", "2")
+	ahead := fmt.Sprintf("m,h=a x=1 %d\nm,h=a x=2", time.Now().Add(2*time.Hour).UnixNano())
+	for body, want := range map[string]string{
+		ahead:                  "points more than 1h0m0s ahead of the server's clock dropped=1",
+		"m,h=a x=1,y=1\nm x=1": `measurement \"m\" has 2 tags and fields, which is the limit (--schema-max-columns) dropped=1`,
+	} {
+		if a := s.must(422, http.MethodPost, s.http+"/api/v2/write", body); !strings.Contains(a.body, want) {
+			t.Errorf("%s: %s, want %s", body, a.body, want)
+		}
 	}
 }
 

@@ -248,7 +248,7 @@ func (w *Writer) settle(bucket uint64, t *column.Table, final bool, drops *drops
 		drops.add(kind, rows, reason)
 	}
 	full := func() string {
-		return fmt.Sprintf("measurement %q has %d tags and fields, which is the limit (schema.max_columns)", t.Measurement, w.schema.MaxColumns())
+		return fmt.Sprintf("measurement %q has %d tags and fields, which is the limit (--schema-max-columns)", t.Measurement, w.schema.MaxColumns())
 	}
 	both := func(name string) func() string {
 		return func() string {

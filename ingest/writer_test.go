@@ -323,7 +323,7 @@ func TestColumnLimit(t *testing.T) {
 	w := newWriter(t, ingest.Config{}, openSchema(t, openCatalog(t), 2), sink)
 	err := w.Write(context.Background(), bucket, parse(t, `m a=1,b=1 1`, `m a=1,c=1 2`, `m,d=1 a=2 3`, `m a=3 4`))
 	// Tags come first: d and a are the two.
-	wantPartial(t, err, 2, `failure writing points to database: partial write: measurement "m" has 2 tags and fields, which is the limit (schema.max_columns) dropped=2`)
+	wantPartial(t, err, 2, `failure writing points to database: partial write: measurement "m" has 2 tags and fields, which is the limit (--schema-max-columns) dropped=2`)
 	if d := cmp.Diff([]string{"m, a=3 4", "m,d=1 a=2 3"}, sink.sorted()); d != "" {
 		t.Errorf("stored:\n%s", d)
 	}

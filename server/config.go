@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/varvedb/varve/meta"
 )
 
 // Config is what an operator can set.
@@ -36,6 +38,10 @@ type Config struct {
 	Shards int
 	// MaxBody is the largest body of a write in bytes, after decompression.
 	MaxBody int64
+	// MaxFuture is how far ahead of the clock a timestamp may be; 0 takes any.
+	MaxFuture time.Duration
+	// MaxColumns is how many tags and fields a measurement may have.
+	MaxColumns int
 	// StopTimeout is how long requests under way may take to end when the
 	// server is told to stop.
 	StopTimeout time.Duration
@@ -58,6 +64,7 @@ func Default() Config {
 		ServiceAuth: "token",
 		Shards:      1,
 		MaxBody:     50 << 20,
+		MaxColumns:  meta.DefaultSchema().MaxColumns,
 		StopTimeout: 10 * time.Second, // what service managers grant before they kill
 		LogLevel:    "info",
 		LogFormat:   "text",
@@ -87,6 +94,10 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("number of shards is %d, want 1 to %d", c.Shards, maxShards)
 	case c.MaxBody < 1 || c.MaxBody > maxMaxBody:
 		return fmt.Errorf("largest body is %d bytes, want 1 to %d", c.MaxBody, maxMaxBody)
+	case c.MaxFuture < 0:
+		return fmt.Errorf("how far points may be ahead is %s, want 0 (any distance) or more", c.MaxFuture)
+	case c.MaxColumns < 1:
+		return fmt.Errorf("limit of columns of a measurement is %d, want at least 1", c.MaxColumns)
 	case c.StopTimeout < 0:
 		return fmt.Errorf("stop timeout %s is negative", c.StopTimeout)
 	}

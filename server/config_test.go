@@ -20,6 +20,8 @@ func TestConfigValidate(t *testing.T) {
 		"memory limit is 1 MiB": func(c *Config) { c.Memory = 1 << 20 },
 		"number of shards":      func(c *Config) { c.Shards = 0 },
 		"largest body":          func(c *Config) { c.MaxBody = 0 },
+		"may be ahead":          func(c *Config) { c.MaxFuture = -1 },
+		"limit of columns":      func(c *Config) { c.MaxColumns = 0 },
 		"stop timeout":          func(c *Config) { c.StopTimeout = -1 },
 		"want token or none":    func(c *Config) { c.ServiceAuth = "maybe" },
 		"must be on loopback":   func(c *Config) { c.ServiceAuth, c.ServiceAddr = "none", "0.0.0.0:8000" },

@@ -126,7 +126,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err := s.initialise(ctx, disk); err != nil {
 		return err
 	}
-	if s.schema, err = meta.OpenSchema(ctx, s.bolt, meta.DefaultSchema()); err != nil {
+	if s.schema, err = meta.OpenSchema(ctx, s.bolt, meta.SchemaConfig{MaxColumns: c.MaxColumns}); err != nil {
 		return err
 	}
 
@@ -148,7 +148,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	s.log.Info("store is open", "shards", l.Shards, "took", time.Since(began).Round(time.Millisecond))
 
-	if s.ingest, err = ingest.New(ingest.Config{}, s.schema, s.store, s.now); err != nil {
+	if s.ingest, err = ingest.New(ingest.Config{MaxFuture: c.MaxFuture}, s.schema, s.store, s.now); err != nil {
 		return err
 	}
 	s.forget = &forgetter{store: s.store, buckets: s.meta, schema: s.schema, log: s.log}

@@ -14,7 +14,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	c := server.Default()
-	retention, memory, body := "0", "0", byteSize(c.MaxBody)
+	retention, memory, body, future := "0", "0", byteSize(c.MaxBody), "0"
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -42,6 +42,9 @@ unless told otherwise.`,
 			if c.MaxBody, err = parseBytes(body); err != nil {
 				return fmt.Errorf("--max-body: %w", err)
 			}
+			if c.MaxFuture, err = parseSpan(future); err != nil {
+				return fmt.Errorf("--ingest-max-future: %w", err)
+			}
 			c.AdminToken = os.Getenv("VARVE_ADMIN_TOKEN")
 			c.Version, c.Commit, _ = build()
 			return server.Run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -58,6 +61,8 @@ unless told otherwise.`,
 	f.StringVar(&memory, "memory-limit", memory, "target for the process, such as 512MiB or 4GiB; 0: half of the machine's")
 	f.IntVar(&c.Shards, "shards", c.Shards, "shards of a new store; fixed once it is made")
 	f.StringVar(&body, "max-body", body, "largest body of a write after decompression")
+	f.StringVar(&future, "ingest-max-future", future, "how far ahead of the clock a point may be, such as 10m or 1d; 0: any distance")
+	f.IntVar(&c.MaxColumns, "schema-max-columns", c.MaxColumns, "most tags and fields of a measurement")
 	f.DurationVar(&c.StopTimeout, "stop-timeout", c.StopTimeout, "how long requests may take to end at a stop")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text or json")
