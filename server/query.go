@@ -57,7 +57,7 @@ func (q *querier) run(ctx context.Context, p *plan.Plan, use func(*scan.Batch) e
 	defer release()
 	r, err := exec.Run(ctx, kept, snapshots, scan.Config{Memory: q.memory})
 	if err != nil {
-		return "", passing(err)
+		return "", q.store.readError(err)
 	}
 	defer r.Close()
 	for {
@@ -72,7 +72,7 @@ func (q *querier) run(ctx context.Context, p *plan.Plan, use func(*scan.Batch) e
 			err = use(b)
 		}
 		if err != nil || b == nil {
-			return r.Explain() + clipped, passing(err)
+			return r.Explain() + clipped, q.store.readError(err)
 		}
 	}
 }

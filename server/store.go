@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -197,6 +198,24 @@ func (s *store) ailments() []string {
 		}
 	}
 	return all
+}
+
+// readError makes of an error of a query what clients are told: of damage,
+// which file it is in and what finds the rest of it.
+func (s *store) readError(err error) error {
+	const advice = "; `varve check` lists all that is damaged"
+	var c *segment.CorruptError
+	var p *fs.PathError
+	switch {
+	case errors.As(err, &c):
+		for _, sh := range s.shards {
+			sh.Damaged(c)
+		}
+		return &httpapi.Error{Code: httpapi.Internal, Message: "the answer needs damaged data: " + c.Error() + advice, Err: err}
+	case errors.As(err, &p):
+		return &httpapi.Error{Code: httpapi.Internal, Message: "the answer needs a file that cannot be read: " + p.Error() + advice, Err: err}
+	}
+	return passing(err)
 }
 
 // passing makes of an error of the engine that will pass what clients are
