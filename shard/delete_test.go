@@ -62,7 +62,7 @@ func TestManyDeletes(t *testing.T) {
 	mem := vfs.NewMem(time.Now)
 	fault := vfs.NewFault(mem, func(c vfs.Call) vfs.Action {
 		if c.Op == vfs.OpRename && strings.HasSuffix(c.Name, "ROOT") {
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // many deletes long
 		}
 		return vfs.Action{}
 	})
