@@ -319,7 +319,7 @@ func wake(c chan struct{}) {
 	}
 }
 
-// deletesOf returns the tombstones of a sealed memtable and the ones before.
+// withTombstone returns all and t behind them, in a slice of its own.
 func withTombstone(all []*tombstone.Tombstone, t *tombstone.Tombstone) []*tombstone.Tombstone {
 	out := make([]*tombstone.Tombstone, 0, len(all)+1)
 	return append(append(out, all...), t)
