@@ -409,12 +409,10 @@ func crashOnce(t *testing.T, seed uint64, k int) (done bool) {
 		switch n := rng.IntN(100); {
 		case n < 85:
 			b := randomBatch(rng, 1, 1+rng.IntN(40), maybe)
-			err = s.Write(ctx, 1, b)
-			for e := new(shard.UnavailableError); errors.As(err, &e) && !fault.Crashed(); {
-				err = s.Write(ctx, 1, b)
-			}
+			err = patiently(fault, func() error { return s.Write(ctx, 1, b) })
 		case n < 95:
-			err = s.Delete(ctx, randomDelete(rng, 1, maybe))
+			d := randomDelete(rng, 1, maybe)
+			err = patiently(fault, func() error { return s.Delete(ctx, d) })
 		default:
 			err = s.Settle(ctx)
 		}
@@ -459,6 +457,15 @@ func crashOnce(t *testing.T, seed uint64, k int) (done bool) {
 		t.Fatalf("seed %d, crash at %d: after more writes: %s", seed, k, d)
 	}
 	return done
+}
+
+// patiently repeats what a busy machine refuses, until it crashes.
+func patiently(fault *vfs.Fault, do func() error) error {
+	err := do()
+	for e := new(shard.UnavailableError); errors.As(err, &e) && !fault.Crashed(); {
+		err = do()
+	}
+	return err
 }
 
 // TestDiskFull fills the disk, sees writes refused and reads served, makes
