@@ -35,6 +35,9 @@ const (
 	// keepBody is the largest buffer that is kept for the next request. Ten
 	// thousand lines of a host fleet are 3.4 MB.
 	keepBody = 8 << 20
+	// keepBodies is how much such buffers may hold together: one each for a few
+	// writers of full batches.
+	keepBodies = 12 << 20
 	// maxZstdWindow bounds what a frame's header makes the decoder allocate.
 	// 8 MiB is the window of level 19, the highest that tools use unasked.
 	maxZstdWindow = 8 << 20
@@ -48,7 +51,7 @@ type bodies struct {
 	max    int64 // bytes, after decompression
 	budget Budget
 	small  sync.Pool // *[]byte of at most smallBody
-	large  sync.Pool // *[]byte of more, at most keepBody
+	large  shelf     // of more, at most keepBody
 	gzips  sync.Pool // *gzip.Reader
 	zstds  sync.Pool // *zstd.Decoder
 }
@@ -81,12 +84,7 @@ func (bs *bodies) read(r *http.Request, wait time.Duration) (*body, error) {
 		size = firstRead
 	}
 	size = min(size, bs.max)
-	b := &body{from: bs, wait: wait}
-	buffer, _ := bs.kept(size).Get().(*[]byte)
-	if buffer == nil {
-		buffer = new([]byte)
-	}
-	b.buffer = buffer
+	b := &body{from: bs, wait: wait, buffer: bs.get(size)}
 	if err := b.fill(r.Context(), src, size); err != nil {
 		b.close()
 		return nil, err
@@ -147,7 +145,7 @@ func (b *body) take(ctx context.Context, n int64) error {
 // budget stays: it stands for the batch now, which is about as large.
 func (b *body) recycle() {
 	if b.buffer != nil && cap(*b.buffer) <= keepBody {
-		b.from.kept(int64(cap(*b.buffer))).Put(b.buffer)
+		b.from.put(b.buffer)
 	}
 	b.buffer, b.Bytes = nil, nil
 }
@@ -159,12 +157,23 @@ func (b *body) close() {
 	b.taken = 0
 }
 
-// kept returns the pool of buffers for bodies of a size.
-func (bs *bodies) kept(size int64) *sync.Pool {
-	if size <= smallBody {
-		return &bs.small
+// get returns a buffer for a body of a size, which may be smaller or empty.
+func (bs *bodies) get(size int64) *[]byte {
+	if size > smallBody {
+		return bs.large.take(size + 1) // as fill wants it
 	}
-	return &bs.large
+	if buffer, ok := bs.small.Get().(*[]byte); ok {
+		return buffer
+	}
+	return new([]byte)
+}
+
+func (bs *bodies) put(buffer *[]byte) {
+	if cap(*buffer) <= smallBody {
+		bs.small.Put(buffer)
+		return
+	}
+	bs.large.give(buffer, int(min(keepBodies, bs.max)))
 }
 
 // decompress returns a reader of the plain body and a function that gives the

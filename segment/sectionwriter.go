@@ -35,9 +35,10 @@ type sectionWriter struct {
 	spans spanTable
 	cuts  []spanCut
 
-	piece  []byte
-	ints   []int64
-	counts []int32
+	piece   []byte
+	ints    []int64
+	counts  []int32
+	summary summarizer
 }
 
 // fieldWriter holds one field of the open section.
@@ -272,7 +273,7 @@ func (s *sectionWriter) summarizeBlock(f *fieldWriter, n int) {
 		if f.info.Type != column.String {
 			words = f.vec.Words[from:to]
 		}
-		sum := summarize(f.info.Type, words, f.vec.Valid.Slice(from), s.times[from:to])
+		sum := s.summary.summarize(f.info.Type, words, f.vec.Valid.Slice(from), s.times[from:to])
 		widen(&bounds, &sum, f.info.Type)
 		return sum
 	}

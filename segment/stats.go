@@ -20,12 +20,19 @@ type spanStats struct {
 	noMinMax, overflow  []bool
 }
 
+// summarizer makes summaries. It is used again for the next, because a section
+// with nulls has many and they would be most of its garbage.
+type summarizer struct {
+	times []int64 // of rows that are not null
+	words []uint64
+}
+
 // summarize condenses rows of a vector of numbers or booleans; nulls in words
 // are zero and told by valid.
-func summarize(t column.Type, words []uint64, valid column.Bitmap, times []int64) column.Summary {
+func (z *summarizer) summarize(t column.Type, words []uint64, valid column.Bitmap, times []int64) column.Summary {
 	var s column.Summary
 	if !valid.All() && valid.Count(len(times)) < len(times) {
-		return summarizeSparse(t, words, valid, times)
+		words, times = z.dense(t, words, valid, times)
 	}
 	n := len(times)
 	if n == 0 {
@@ -124,20 +131,19 @@ func overflows(words []uint64) bool {
 	return hi != int64(lo)>>63
 }
 
-func summarizeSparse(t column.Type, words []uint64, valid column.Bitmap, times []int64) column.Summary {
-	n := valid.Count(len(times))
-	denseTimes := make([]int64, 0, n)
-	var denseWords []uint64
+// dense returns the rows that are not null, valid until the next call.
+func (z *summarizer) dense(t column.Type, words []uint64, valid column.Bitmap, times []int64) ([]uint64, []int64) {
+	z.words, z.times = z.words[:0], z.times[:0]
 	for i, at := range times {
 		if !valid.Get(i) {
 			continue
 		}
-		denseTimes = append(denseTimes, at)
+		z.times = append(z.times, at)
 		if t != column.String {
-			denseWords = append(denseWords, words[i])
+			z.words = append(z.words, words[i])
 		}
 	}
-	return summarize(t, denseWords, column.Bitmap{}, denseTimes)
+	return z.words, z.times
 }
 
 // The form of a statistics piece, its first byte: flags for what could not be

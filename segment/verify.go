@@ -270,7 +270,7 @@ func (v *verifier) series(c *Cursor, ord uint32, blocks *verifiedBlocks) error {
 
 func (v *verifier) summary(c *Cursor, rows *column.Rows, stored *column.Summary, ord uint32) error {
 	col := &rows.Cols[0]
-	want := summarize(col.Type, col.Words, col.Valid, rows.Time)
+	want := new(summarizer).summarize(col.Type, col.Words, col.Valid, rows.Time)
 	if col.Type == column.Float64 && SumsAgree(&want, math.Float64frombits(want.Sum), math.Float64frombits(stored.Sum)) {
 		want.Sum = stored.Sum
 	}
@@ -309,7 +309,7 @@ func (v *verifier) field(i int) {
 		if !info.Type.Numeric() {
 			continue
 		}
-		sum := summarize(info.Type, vec.Words, vec.Valid, make([]int64, n))
+		sum := new(summarizer).summarize(info.Type, vec.Words, vec.Valid, make([]int64, n))
 		if sum.HasMinMax != f.minMax[b] || sum.HasMinMax && (sum.Min != f.min[b] || sum.Max != f.max[b]) {
 			v.failf(e.off, "bounds of field %q in block %d are %#x and %#x, values say %#x and %#x", info.Name, b, f.min[b], f.max[b], sum.Min, sum.Max)
 		}
