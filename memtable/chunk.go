@@ -10,9 +10,9 @@ const (
 	// chunkRows is how many rows gather in order of arrival before they are
 	// turned round: enough that a series of a usual fleet has a stretch of
 	// some length, few enough that it takes milliseconds.
-	chunkRows = 64 << 10
-	// chunkCells bounds rows times fields likewise: 8 MiB of wide columns.
-	chunkCells = 1 << 20
+	chunkRows = 32 << 10
+	// chunkCells bounds rows times fields likewise: 4 MiB of wide columns.
+	chunkCells = 1 << 19
 	// minChunkRows keeps chunks of very wide tables from becoming single rows.
 	minChunkRows = 64
 )

@@ -45,9 +45,12 @@ type cursor struct {
 	rows  column.Rows
 	stats run.Stats
 
-	ids   []uint32    // scratch: rows of the open chunk
-	perm  []uint32    // scratch of sort
-	other column.Rows // scratch of sort
+	// Scratch: rows of the open chunk, and of sort.
+	ids    []uint32
+	perm   []uint32
+	times  []int64
+	words  []uint64
+	column column.Vector
 }
 
 // part is rows lo to hi-1 of a group, those of one series, or if g is nil, of
@@ -132,14 +135,19 @@ func (c *cursor) copyTail(ord uint32, lo, hi int64) {
 	}
 }
 
+// batchRows is how many rows Next returns before it stops to add the next
+// stretch: enough that a reader's cost for each call vanishes.
+const batchRows = 4096
+
 // Next implements run.Cursor. Where the times of several parts overlap, it
-// returns first what lies before the overlap, then the overlap merged.
+// takes first what lies before the overlap, then the overlap merged.
 func (c *cursor) Next() (*column.Rows, error) {
-	for len(c.parts) > 0 {
-		c.rows.Time = c.rows.Time[:0]
-		for i := range c.rows.Cols {
-			c.rows.Cols[i].Reset(c.rows.Cols[i].Type)
-		}
+	c.rows.Time = c.rows.Time[:0]
+	for i := range c.rows.Cols {
+		c.rows.Cols[i].Reset(c.rows.Cols[i].Type)
+	}
+	for len(c.parts) > 0 && len(c.rows.Time) < batchRows {
+		from := len(c.rows.Time)
 		p := &c.parts[0]
 		switch {
 		case len(c.parts) == 1 || c.parts[1].first > p.last:
@@ -150,16 +158,15 @@ func (c *cursor) Next() (*column.Rows, error) {
 		default:
 			c.overlap(p.last)
 		}
-		if len(c.rows.Time) == 0 {
-			continue // all of it arrived behind the end of the view
+		if !ascending(c.rows.Time[from:]) {
+			c.sort(from)
 		}
-		c.stats.RowsRead += int64(len(c.rows.Time))
-		if !ascending(c.rows.Time) {
-			c.sort()
-		}
-		return &c.rows, nil
 	}
-	return nil, nil
+	if len(c.rows.Time) == 0 {
+		return nil, nil
+	}
+	c.stats.RowsRead += int64(len(c.rows.Time))
+	return &c.rows, nil
 }
 
 // overlap takes all rows up to time end out of the parts that have some, in
@@ -241,77 +248,72 @@ func ascending(times []int64) bool {
 	return true
 }
 
-// sort brings rows into the order of time and makes one of those that have
-// the same.
-func (c *cursor) sort() {
-	times := c.rows.Time
+// sort brings the rows behind the first from into the order of time and makes
+// one of those that have the same.
+func (c *cursor) sort(from int) {
+	times := c.rows.Time[from:]
 	c.perm = c.perm[:0]
 	for i := range times {
 		c.perm = append(c.perm, uint32(i))
 	}
 	slices.SortStableFunc(c.perm, func(a, b uint32) int { return cmp.Compare(times[a], times[b]) })
-	out := &c.other
-	out.Time = out.Time[:0]
-	for len(out.Cols) < len(c.rows.Cols) {
-		out.Cols = append(out.Cols, column.Vector{})
-	}
-	first := 0
+	c.times = append(c.times[:0], times...)
+	repeats := false
 	for n, at := range c.perm {
-		if n > 0 && times[at] == out.Time[n-1] && first == 0 {
-			first = n
-		}
-		out.Time = append(out.Time, times[at])
+		times[n] = c.times[at]
+		repeats = repeats || n > 0 && times[n] == times[n-1]
 	}
 	for i := range c.rows.Cols {
-		permute(&out.Cols[i], &c.rows.Cols[i], c.perm)
+		c.permute(&c.rows.Cols[i], from)
 	}
-	c.rows, c.other = c.other, c.rows
-	if first > 0 {
-		c.overwrite(first)
+	if repeats {
+		c.overwrite(from)
 	}
 }
 
-// permute makes dst the rows of src in the order of perm.
-func permute(dst, src *column.Vector, perm []uint32) {
-	dst.Reset(src.Type)
-	if src.Type == column.String || !src.Valid.All() {
-		for _, r := range perm {
-			dst.AppendRow(src, int(r))
+// permute brings the rows of v behind the first from into the order of c.perm.
+func (c *cursor) permute(v *column.Vector, from int) {
+	if v.Type != column.String && v.Valid.All() {
+		c.words = append(c.words[:0], v.Words[from:]...)
+		for n, at := range c.perm {
+			v.Words[from+n] = c.words[at]
 		}
 		return
 	}
-	for _, r := range perm {
-		dst.Words = append(dst.Words, src.Words[r])
+	tail := &c.column
+	tail.Reset(v.Type)
+	for _, at := range c.perm {
+		tail.AppendRow(v, from+int(at))
 	}
+	v.Truncate(from)
+	v.Append(tail)
 }
 
-// overwrite makes one row of each stretch of rows with the same time; the
-// first repeat is row first. Of each field the last value stands.
-func (c *cursor) overwrite(first int) {
-	in := c.rows
-	out := column.Rows{Time: make([]int64, 0, len(in.Time)), Cols: make([]column.Vector, len(in.Cols))}
-	for i := range out.Cols {
-		out.Cols[i].Type = in.Cols[i].Type
-		part := in.Cols[i].Slice(0, first-1)
-		out.Cols[i].Append(&part)
-	}
-	out.Time = append(out.Time, in.Time[:first-1]...)
-	for lo := first - 1; lo < len(in.Time); {
-		hi := lo + 1
-		for hi < len(in.Time) && in.Time[hi] == in.Time[lo] {
-			hi++
-		}
-		out.Time = append(out.Time, in.Time[lo])
-		for i := range out.Cols {
+// overwrite makes one row of each stretch of rows with the same time behind
+// the first from. Of each field the last value stands.
+func (c *cursor) overwrite(from int) {
+	times := c.rows.Time[from:]
+	c.times = append(c.times[:0], times...)
+	for i := range c.rows.Cols {
+		v := &c.rows.Cols[i]
+		tail := &c.column
+		tail.Reset(v.Type)
+		for lo := 0; lo < len(c.times); {
+			hi := lo + 1
+			for hi < len(c.times) && c.times[hi] == c.times[lo] {
+				hi++
+			}
 			at := hi - 1
-			for at > lo && !in.Cols[i].Valid.Get(at) {
+			for at > lo && !v.Valid.Get(from+at) {
 				at--
 			}
-			out.Cols[i].AppendRow(&in.Cols[i], at)
+			tail.AppendRow(v, from+at)
+			lo = hi
 		}
-		lo = hi
+		v.Truncate(from)
+		v.Append(tail)
 	}
-	c.rows = out
+	c.rows.Time = append(c.rows.Time[:from], slices.Compact(times)...)
 }
 
 // Stats implements run.Counted.

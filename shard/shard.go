@@ -112,10 +112,10 @@ type Bucket struct {
 func Default() Config {
 	return Config{
 		// Narrow columns make this about two million rows of ten small
-		// integers: few flushes, and together with the one being flushed
-		// still below what the smallest peer takes.
-		MemtableBytes:    48 << 20,
-		MaxMemtableBytes: 120 << 20,
+		// integers or half a million of ten floats: few flushes, in a process
+		// of some 200 MiB.
+		MemtableBytes:    32 << 20,
+		MaxMemtableBytes: 80 << 20,
 		// Longer than a flush on a busy machine takes, shorter than the five
 		// seconds after which Telegraf gives up.
 		WriteWait:    4 * time.Second,
