@@ -29,9 +29,10 @@ check:
 	echo "race detector"; CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(RACE); \
 	echo "tree"; test "$$before" = "$$(git status --porcelain)" || { echo "the checks changed the tree:"; git status --porcelain; exit 1; }
 
-# Hours instead of minutes: the long forms of the crash and kill tests.
+# Minutes to hours: the long forms of the crash, random and kill tests.
 soak:
 	$(GO) test -timeout 2h -count 1 ./apptest -run TestKill -kills 200 -v
+	$(GO) test -timeout 4h -count 1 ./merge ./shard -rounds 20
 
 # A server, this host's own metrics, a simulated fleet, and what the server
 # makes of them. Ctrl-C ends it, and so do DEMO_SECONDS.
