@@ -33,7 +33,7 @@ check:
 soak:
 	$(GO) test -timeout 2h -count 1 ./apptest -run TestKill -kills 200 -v
 	$(GO) test -timeout 1h -count 1 ./merge -rounds 2000
-	$(GO) test -timeout 4h -count 1 ./shard -rounds 20
+	$(GO) test -timeout 4h -count 1 ./shard -rounds 5
 
 # A server, this host's own metrics, a simulated fleet, and what the server
 # makes of them. Ctrl-C ends it, and so do DEMO_SECONDS.
