@@ -37,10 +37,12 @@ type Config struct {
 func Default() Config {
 	return Config{
 		// 5 keeps a partition at ten segments or fewer through five minutes of
-		// ingest at full rate and rewrites each row twice in that time.
+		// ingest at full rate and writes each byte of a flush two to three times
+		// more in that time.
 		Fanout:      5,
 		MaxSegments: 10,
-		// Merging two files of this size takes about a minute of one core.
+		// Rewriting this much takes one core a minute or two (BenchmarkCompact
+		// of package shard); what is larger would hold back what is urgent.
 		MaxBytes: 2 << 30,
 	}
 }

@@ -311,7 +311,7 @@ func (s *Shard) compactJob(v *version, t task, b Bucket) (*compact.Job, error) {
 }
 
 // pacer returns a function that lets others go first: compaction rests for
-// part of the time that it works while writes or queries are under way, and
+// part of the time that it works while writes or deletes are under way, and
 // not at all while nobody else wants the processor, someone waits for it, or
 // it falls behind in the partition.
 func (s *Shard) pacer(p manifest.Partition) func(ctx context.Context) error {

@@ -179,7 +179,7 @@ type Shard struct {
 	wakeFlush   chan struct{}             // capacity 1
 	wakeCompact [compactors]chan struct{} // capacity 1 each
 	settling    atomic.Int32              // callers of Settle: merge without waiting for idleness
-	busy        atomic.Int32              // writes and queries under way
+	busy        atomic.Int32              // writes and deletes under way
 
 	stats    counters
 	problems problems
