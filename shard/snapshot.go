@@ -17,10 +17,11 @@ import (
 // costs the disk and memory of what it pins until it is closed. It is safe
 // for concurrent use.
 type Snapshot struct {
-	s    *Shard
-	v    *version
-	seq  uint64
-	once sync.Once
+	s     *Shard
+	v     *version
+	epoch uint64 // of the log
+	seq   uint64
+	once  sync.Once
 }
 
 // Snapshot pins the present state.
@@ -33,7 +34,7 @@ func (s *Shard) snapshot() (*Snapshot, error) {
 		return nil, ErrClosed
 	}
 	s.current.refs.Add(1)
-	return &Snapshot{s: s, v: s.current, seq: s.applied.Seq}, nil
+	return &Snapshot{s: s, v: s.current, epoch: s.applied.Epoch, seq: s.applied.Seq}, nil
 }
 
 // Close lets go of what the snapshot pins. Runs that came from it are not
