@@ -333,9 +333,14 @@ func TestImportCommand(t *testing.T) {
 
 func TestBenchCommand(t *testing.T) {
 	s := start(t, t.TempDir())
-	out, err := varve(t, "bench", "write", "--url", s.http, "--devices", "100", "--rows", "20000", "--body-lines", "1000")
+	out, err := varve(t, "bench", "write", "--url", s.http, "--devices", "100", "--rows", "20000", "--body-lines", "1000", "--try", "100ms")
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"fsyncs", "tried:", "--workers 8", "--body-lines 10000", "--gzip=true"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %s in the report:\n%s", want, out)
+		}
 	}
 	out, err = varve(t, "bench", "query", "--url", s.service, "--devices", "100", "--rows", "20000", "--repeat", "3")
 	if err != nil {

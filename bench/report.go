@@ -54,6 +54,10 @@ type WriteReport struct {
 	RowsPerServerCPUSecond float64 `json:"rows_per_server_cpu_second"`
 
 	Servers []ServerReport `json:"servers"`
+
+	// Advice is what would raise the figures, Trials what was tried of it.
+	Advice []Advice `json:"advice"`
+	Trials []Trial  `json:"trials,omitempty"`
 }
 
 // ServerReport is what was seen of one server. What could not be measured is
@@ -63,6 +67,7 @@ type ServerReport struct {
 	Rows          int64   `json:"server_rows"`
 	Values        int64   `json:"server_values"`
 	RowsPerSecond float64 `json:"server_rows_per_second"`
+	Latency       Latency `json:"server_latency"`
 	CPUSeconds    float64 `json:"cpu_seconds"`
 	// PeakRSSBytes is the most that was resident since the process started,
 	// PeakAnonBytes the most seen during the load without mapped files.
@@ -72,6 +77,8 @@ type ServerReport struct {
 	// BytesPerValue that by the values of this load.
 	DiskBytes     int64   `json:"disk_bytes"`
 	BytesPerValue float64 `json:"bytes_per_value"`
+	// Inside is nil unless the server is a Varve.
+	Inside *Inside `json:"inside,omitempty"`
 	// Trouble is why a figure is missing.
 	Trouble string `json:"trouble,omitempty"`
 }
@@ -154,7 +161,15 @@ func (r WriteReport) WriteText(out io.Writer) error {
 	}
 	for _, s := range r.Servers {
 		if len(r.Servers) > 1 {
+			row("", "")
 			row(s.URL, grouped(s.RowsPerSecond), "rows/s")
+			row("latency ms", fmt.Sprintf("p50 %.2f  p99 %.2f", s.Latency.P50, s.Latency.P99))
+			if s.CPUSeconds > 0 {
+				row("CPU", fmt.Sprintf("%.2f s", s.CPUSeconds))
+			}
+		}
+		if in := s.Inside; in != nil && in.Syncs > 0 {
+			row("fsyncs", grouped(in.Syncs), fmt.Sprintf("of %.2f ms", in.SyncMeanMillis))
 		}
 		if s.PeakRSSBytes > 0 {
 			row("peak memory", fmt.Sprintf("%.0f MiB (%.0f MiB without mapped files)",
@@ -170,7 +185,22 @@ func (r WriteReport) WriteText(out io.Writer) error {
 	for _, f := range r.Failures {
 		row("failed", f.Count, "×", f.Reason)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	for _, a := range r.Advice {
+		fmt.Fprintf(out, "\n%s\n  → %s\n", a.Seen, a.Do)
+	}
+	if len(r.Trials) > 0 {
+		fmt.Fprintln(out, "\ntried:")
+		for _, trial := range r.Trials {
+			fmt.Fprintf(t, "%s\t%s rows/s\t%s\t\n", trial.Change, grouped(trial.RowsPerSecond), fmt.Sprintf("%.2f×", trial.Gain))
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

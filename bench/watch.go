@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -23,6 +24,7 @@ type serverWatch struct {
 	cpu     time.Duration // at the beginning
 	anon    int64         // the most seen
 	trouble error
+	before  scrape // nil if the server is not a Varve
 }
 
 // glance is how often the servers' memory is read: a peak lasts longer than
@@ -37,10 +39,12 @@ func newWatch(cfg WriteConfig, l *load, progress io.Writer) *watch {
 	return w
 }
 
-// begin notes the CPU times before the load.
-func (w *watch) begin() error {
+// begin notes the CPU times, and what servers tell of themselves, before the
+// load. A server without metrics is measured from outside only.
+func (w *watch) begin(ctx context.Context) error {
 	for i := range w.servers {
 		s := &w.servers[i]
+		s.before, _ = readMetrics(ctx, w.cfg.Targets[i].URL)
 		if !s.known {
 			continue
 		}
@@ -95,7 +99,7 @@ func (s *serverWatch) look() {
 }
 
 // end fills the report with what was observed.
-func (w *watch) end(r *WriteReport) error {
+func (w *watch) end(ctx context.Context, r *WriteReport) error {
 	cpu, err := ownCPU()
 	if err != nil {
 		return err
@@ -108,6 +112,14 @@ func (w *watch) end(r *WriteReport) error {
 			s.look()
 			if err := s.finish(to); err != nil {
 				to.Trouble = err.Error()
+			}
+		}
+		if s.before != nil {
+			after, err := readMetrics(ctx, w.cfg.Targets[i].URL)
+			if err != nil {
+				to.Trouble = err.Error()
+			} else {
+				to.Inside = between(s.before, after)
 			}
 		}
 		if dir := w.cfg.Targets[i].DataDir; dir != "" {

@@ -17,12 +17,44 @@ import (
 )
 
 // RunWrite renders the bodies, sends them as the configuration says, and
-// writes the report to out. It returns an error when nothing was
-// acknowledged, or ctx ended.
+// writes the report to out, with what would raise its figures. It returns an
+// error when nothing was acknowledged, or ctx ended.
 func RunWrite(ctx context.Context, cfg WriteConfig, out io.Writer) (WriteReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return WriteReport{}, err
 	}
+	progress := out
+	if cfg.JSON {
+		progress = io.Discard
+	}
+	report, err := send(ctx, cfg, progress)
+	if err != nil {
+		return report, err
+	}
+	report.Advice = advise(cfg, &report)
+	if cfg.Trial > 0 && ctx.Err() == nil && report.Rows > 0 {
+		if report.Trials, err = tryOut(ctx, cfg, &report, progress); err != nil {
+			return report, err
+		}
+	}
+	if cfg.JSON {
+		err = writeJSON(out, report)
+	} else {
+		err = report.WriteText(out)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return report, fmt.Errorf("bench write: %w", ctx.Err())
+	case err != nil:
+		return report, err
+	case report.Rows == 0 && len(report.Failures) > 0:
+		return report, fmt.Errorf("bench write: no row was acknowledged: %s", report.Failures[0].Reason)
+	}
+	return report, nil
+}
+
+// send is one load, from rendering to the figures.
+func send(ctx context.Context, cfg WriteConfig, progress io.Writer) (WriteReport, error) {
 	pool, err := fleet.NewPool(fleet.PoolConfig{
 		Fleet:     cfg.Fleet,
 		BodyLines: cfg.BodyLines,
@@ -44,14 +76,10 @@ func RunWrite(ctx context.Context, cfg WriteConfig, out io.Writer) (WriteReport,
 		}
 		workers[i] = w
 	}
-	progress := io.Discard
-	if !cfg.JSON {
-		progress = out
-		fmt.Fprintf(out, "%s rows of %.0f bytes rendered, sending\n",
-			grouped(float64(pool.Rows())), ratio(float64(pool.Bytes()), float64(pool.Rows())))
-	}
+	fmt.Fprintf(progress, "%s rows of %.0f bytes rendered, sending\n",
+		grouped(float64(pool.Rows())), ratio(float64(pool.Bytes()), float64(pool.Rows())))
 	watch := newWatch(cfg, l, progress)
-	if err := watch.begin(); err != nil {
+	if err := watch.begin(ctx); err != nil {
 		return WriteReport{}, err
 	}
 	l.start = time.Now()
@@ -70,23 +98,10 @@ func RunWrite(ctx context.Context, cfg WriteConfig, out io.Writer) (WriteReport,
 	<-watched
 
 	report := summarise(cfg, l, workers)
-	if err := watch.end(&report); err != nil {
+	if err := watch.end(ctx, &report); err != nil {
 		return report, err
 	}
 	report.derive()
-	if cfg.JSON {
-		err = writeJSON(out, report)
-	} else {
-		err = report.WriteText(out)
-	}
-	switch {
-	case ctx.Err() != nil:
-		return report, fmt.Errorf("bench write: %w", ctx.Err())
-	case err != nil:
-		return report, err
-	case report.Rows == 0 && len(report.Failures) > 0:
-		return report, fmt.Errorf("bench write: no row was acknowledged: %s", report.Failures[0].Reason)
-	}
 	return report, nil
 }
 
@@ -116,11 +131,13 @@ func summarise(cfg WriteConfig, l *load, workers []*worker) WriteReport {
 		r.Servers[i].URL = t.URL
 	}
 	var latency Histogram
+	byServer := make([]Histogram, len(cfg.Targets))
 	failures := tally{}
 	end := l.start
 	var taken int64
 	for _, w := range workers {
 		latency.Merge(&w.latency)
+		byServer[w.target].Merge(&w.latency)
 		failures.merge(w.failures)
 		r.Rows += w.rows
 		r.Values += w.values
@@ -138,6 +155,9 @@ func summarise(cfg WriteConfig, l *load, workers []*worker) WriteReport {
 	}
 	r.Seconds = end.Sub(l.start).Seconds()
 	r.Latency = latency.Latency()
+	for i := range r.Servers {
+		r.Servers[i].Latency = byServer[i].Latency()
+	}
 	r.Failures = failures.list()
 	r.Rounds = ratio(float64(taken), float64(l.pool.Rows()))
 	return r

@@ -44,6 +44,10 @@ type WriteConfig struct {
 	// connection (--max-retries).
 	RequestTimeout time.Duration
 	MaxRetries     int
+	// Trial is how long each change of the load is tried that might raise its
+	// figures: more workers, longer bodies, compression or none (--try); 0
+	// tries none.
+	Trial time.Duration
 	// Slice is the time over which each figure of the report's course is
 	// taken.
 	Slice time.Duration
@@ -90,6 +94,8 @@ func (c WriteConfig) Validate() error {
 		return fmt.Errorf("bench: request timeout %s: want 1ms or more", c.RequestTimeout)
 	case c.MaxRetries < 0:
 		return fmt.Errorf("bench: %d retries", c.MaxRetries)
+	case c.Trial < 0:
+		return fmt.Errorf("bench: trials of %s", c.Trial)
 	case c.Slice < time.Millisecond:
 		return fmt.Errorf("bench: slice of %s: want 1ms or more", c.Slice)
 	}

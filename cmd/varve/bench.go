@@ -101,8 +101,10 @@ func benchWriteCommand() *cobra.Command {
 		Long: `write renders a fleet beforehand, sends it, and reports rows, values and bytes
 per second, latencies, failures by reason, and its own use of the processor.
 With --server-pid and --server-dir it reports those servers' processor time,
-memory and disk as well.`,
+memory and disk as well. Below the figures it says what limited them and what
+would raise them; --try measures some of that.`,
 		Example: `  varve bench write --token $(cat data/admin-token) --duration 30s
+  varve bench write --token $(cat data/admin-token) --body-lines 100 --duration 10s --try 5s
   varve bench write --fleet truck --workers 4 --rows 5000000 --gzip
   varve bench write --url http://127.0.0.1:8428 --api v1 --server-pid $(pidof victoria-metrics)`,
 		Args: cobra.NoArgs,
@@ -157,6 +159,7 @@ memory and disk as well.`,
 	f.StringVar(&pool, "pool", byteSize(c.PoolBytes), "memory of bodies rendered beforehand")
 	f.DurationVar(&c.RequestTimeout, "request-timeout", c.RequestTimeout, "limit of one request")
 	f.IntVar(&c.MaxRetries, "max-retries", c.MaxRetries, "how often a body is sent again")
+	f.DurationVar(&c.Trial, "try", 0, "then try, for so long each, more workers, longer bodies and the other choice of --gzip")
 	f.BoolVar(&c.JSON, "json", false, "report in JSON")
 	return cmd
 }
