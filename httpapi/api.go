@@ -9,6 +9,9 @@
 // visible → 204. The batch lies in the decoder's memory, so the decoder is held
 // until then.
 //
+// Each request has an id, which is in its answer, in its context and so in each
+// line that is logged about it, and a span, if traces are made.
+//
 // Everything here is safe for concurrent use. Server owns the listeners; this
 // package starts no goroutine.
 package httpapi
@@ -17,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -153,9 +157,14 @@ type Parts struct {
 	// Ailments returns a sentence for each thing that keeps the server from
 	// serving; none if it is well.
 	Ailments func() []string
+	// Tracer begins traces; nil if there are none.
+	Tracer   Tracer
 	Registry *prometheus.Registry
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Log is told the context of the request that a line is about.
+	Log *slog.Logger
+	Now func() time.Time
+	// Random makes ids of requests.
+	Random io.Reader
 }
 
 // API answers requests.
@@ -169,6 +178,8 @@ type API struct {
 	querier  Querier
 	upkeep   Upkeep
 	ailments func() []string
+	tracer   Tracer
+	ids      *requestIDs
 	scrape   http.Handler
 	metrics  *metrics
 	log      *slog.Logger
@@ -181,6 +192,10 @@ func New(c Config, p Parts) (*API, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("http api: %w", err)
 	}
+	ids, err := newRequestIDs(p.Random)
+	if err != nil {
+		return nil, fmt.Errorf("http api: %w", err)
+	}
 	a := &API{
 		config:   c,
 		access:   p.Access,
@@ -191,6 +206,8 @@ func New(c Config, p Parts) (*API, error) {
 		querier:  p.Querier,
 		upkeep:   p.Upkeep,
 		ailments: p.Ailments,
+		tracer:   p.Tracer,
+		ids:      ids,
 		scrape:   scrapeHandler(p.Registry),
 		metrics:  newMetrics(p.Registry),
 		log:      p.Log,
@@ -237,7 +254,9 @@ type route struct {
 	serve        handler
 }
 
+// counted is a handler with its name, METHOD /path, in metrics and traces.
 type counted struct {
+	name  string
 	serve handler
 	count *routeMetrics
 }
@@ -248,7 +267,7 @@ func (a *API) router(answer func(http.ResponseWriter, *Error), routes []route) h
 	mux := http.NewServeMux()
 	methods := make(map[string][]string)
 	for _, r := range routes {
-		h := counted{r.serve, a.metrics.route(r.method, r.path)}
+		h := counted{r.method + " " + r.path, r.serve, a.metrics.route(r.method, r.path)}
 		mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, h, answer) })
 		methods[r.path] = append(methods[r.path], r.method)
 		if r.method == http.MethodGet {
@@ -257,13 +276,13 @@ func (a *API) router(answer func(http.ResponseWriter, *Error), routes []route) h
 	}
 	other := a.metrics.route("any", "other")
 	for path, allowed := range methods {
-		h := counted{func(w http.ResponseWriter, _ *http.Request) error {
+		h := counted{"other", func(w http.ResponseWriter, _ *http.Request) error {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			return &Error{Code: MethodNotAllowed, Message: "allow: " + strings.Join(allowed, ", ")}
 		}, other}
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, h, answer) })
 	}
-	lost := counted{func(http.ResponseWriter, *http.Request) error {
+	lost := counted{"other", func(http.ResponseWriter, *http.Request) error {
 		return &Error{Code: NotFound, Message: "path not found"}
 	}, other}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, lost, answer) })
@@ -274,22 +293,31 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, h counted, answer fu
 	start := time.Now()
 	w.Header().Set("X-Influxdb-Version", influxVersion)
 	w.Header().Set("X-Influxdb-Build", "OSS")
+	r, span := a.identify(w, r, h.name)
 	cw := &cautiousWriter{ResponseWriter: w}
 	err := a.guard(cw, r, h.serve)
-	if err == nil {
-		h.count.observe(cw.status, time.Since(start))
-		return
+	status, begun := cw.status, cw.status != 0
+	var e *Error
+	if err != nil {
+		var expected bool
+		e, expected = describe(err)
+		status = e.Code.Status()
+		left := r.Context().Err() != nil
+		if !expected || begun && !left {
+			a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		if !begun {
+			answer(cw, e)
+		}
 	}
-	e, expected := describe(err)
-	h.count.observe(e.Code.Status(), time.Since(start))
-	left := r.Context().Err() != nil
-	if !expected || cw.status != 0 && !left {
-		a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-	}
-	if cw.status != 0 {
+	took := time.Since(start)
+	h.count.observe(status, took)
+	a.logAccess(r, status, cw.bytes, took)
+	span.Int("http.response.status_code", int64(status))
+	span.End(serverError(e))
+	if err != nil && begun {
 		panic(http.ErrAbortHandler) // how net/http is told to close the connection
 	}
-	answer(w, e)
 }
 
 // guard calls h and makes an error of a panic, so that one request cannot end
@@ -308,6 +336,7 @@ func (a *API) guard(w http.ResponseWriter, r *http.Request, h handler) (err erro
 type cautiousWriter struct {
 	http.ResponseWriter
 	status int // 0 before that
+	bytes  int64
 }
 
 func (w *cautiousWriter) WriteHeader(status int) {
@@ -319,7 +348,9 @@ func (w *cautiousWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b)
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.

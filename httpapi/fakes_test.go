@@ -195,7 +195,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier,
 		Budget: b.budget, Ailments: func() []string { return b.ailments },
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&b.log, nil)),
-		Now: func() time.Time { return time.Unix(1700000000, 0) },
+		Now: func() time.Time { return time.Unix(1700000000, 0) }, Random: strings.NewReader("ABCDEFGH"),
 	})
 	if err != nil {
 		t.Fatal(err)

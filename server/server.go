@@ -87,18 +87,6 @@ func newServer(c Config, out, logs io.Writer) *server {
 	return &server{config: c, log: logger(c, logs), out: out, now: time.Now, registry: prometheus.NewRegistry()}
 }
 
-func logger(c Config, w io.Writer) *slog.Logger {
-	level, err := c.level()
-	if err != nil {
-		panic("BUG: the log level was not validated: " + err.Error())
-	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
-}
-
 func (s *server) open(ctx context.Context) (err error) {
 	c := &s.config
 	disk := vfs.OS{}
@@ -235,6 +223,7 @@ func (s *server) openAPI() error {
 		Registry:   s.registry,
 		Log:        s.log,
 		Now:        s.now,
+		Random:     rand.Reader,
 	})
 	return err
 }

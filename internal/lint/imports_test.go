@@ -45,6 +45,7 @@ var order = [][]string{
 	{"column"},
 	{"memory"},
 	{"vfs"},
+	{"trace"},
 }
 
 // seams names the packages that implement a seam and who may choose them.
