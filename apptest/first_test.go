@@ -113,7 +113,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	for args, want := range map[string]string{
 		"--service-auth none --service-addr 0.0.0.0:0": "must be on loopback",
 		"--memory-limit 1MiB":                          "want at least",
-		"--init-retention soon":                        "not a duration",
+		"--init-retention soon":                        "want a length of time",
 		"--log-level loud":                             "want debug, info, warn or error",
 		"--http-addr nowhere":                          "want host:port",
 		"--no-such-flag":                               "unknown flag",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/varvedb/varve/bench"
 	"github.com/varvedb/varve/bench/fleet"
+	"github.com/varvedb/varve/config"
 )
 
 func benchCommand() *cobra.Command {
@@ -113,7 +114,7 @@ would raise them; --try measures some of that.`,
 			if c.Fleet, err = ff.config(cmd.Flags()); err != nil {
 				return err
 			}
-			if c.PoolBytes, err = parseBytes(pool); err != nil {
+			if c.PoolBytes, err = config.ParseSize(pool); err != nil {
 				return fmt.Errorf("--pool: %w", err)
 			}
 			if cmd.Flags().Changed("rows") && !cmd.Flags().Changed("duration") {
@@ -156,7 +157,7 @@ would raise them; --try measures some of that.`,
 	f.DurationVar(&c.Duration, "duration", c.Duration, "how long to send")
 	f.BoolVar(&c.Gzip, "gzip", c.Gzip, "compress bodies")
 	f.Float64Var(&c.RowsPerSecond, "rate", c.RowsPerSecond, "rows per second; 0: as fast as possible")
-	f.StringVar(&pool, "pool", byteSize(c.PoolBytes), "memory of bodies rendered beforehand")
+	f.StringVar(&pool, "pool", config.FormatSize(c.PoolBytes), "memory of bodies rendered beforehand")
 	f.DurationVar(&c.RequestTimeout, "request-timeout", c.RequestTimeout, "limit of one request")
 	f.IntVar(&c.MaxRetries, "max-retries", c.MaxRetries, "how often a body is sent again")
 	f.DurationVar(&c.Trial, "try", 0, "then try, for so long each, more workers, longer bodies and the other choice of --gzip")

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,11 +12,14 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/varvedb/varve/config"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := root().ExecuteContext(ctx)
+	err := root(os.Environ()).ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "varve:", err)
@@ -23,7 +27,7 @@ func main() {
 	}
 }
 
-func root() *cobra.Command {
+func root(environment []string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "varve",
 		Short: "A time-series database in one binary",
@@ -39,8 +43,24 @@ Any InfluxDB 2 writer can write to it. A first start:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(serveCommand(), queryCommand(), importCommand(), checkCommand(), benchCommand(), demoCommand(), versionCommand())
+	c.SetFlagErrorFunc(suggestFlag)
+	c.AddCommand(serveCommand(environment), queryCommand(), importCommand(), checkCommand(), configCommand(environment), benchCommand(), demoCommand(), versionCommand())
 	return c
+}
+
+// suggestFlag adds to an error about a flag that is not there the one that was
+// probably meant.
+func suggestFlag(cmd *cobra.Command, err error) error {
+	var missing *pflag.NotExistError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := config.Nearest(missing.GetSpecifiedName(), names); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return fmt.Errorf("%w; %s --help lists them", err, cmd.CommandPath())
 }
 
 func versionCommand() *cobra.Command {

@@ -11,40 +11,6 @@ import (
 	"github.com/varvedb/varve/importer"
 )
 
-func TestParseBytes(t *testing.T) {
-	for text, want := range map[string]int64{
-		"0": 0, "17": 17, "17B": 17, "64KiB": 64 << 10, "1.5MiB": 3 << 19, "2GiB": 2 << 30, "1TiB": 1 << 40,
-		"512MB": 512e6, "3k": 3 << 10, "4 GiB": 4 << 30,
-	} {
-		if got, err := parseBytes(text); err != nil || got != want {
-			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "x", "-1", "1XiB", "1e30", "MiB"} {
-		if got, err := parseBytes(text); err == nil {
-			t.Errorf("%q: %d", text, got)
-		}
-	}
-	for _, n := range []int64{0, 1, 1000, 64 << 10, 50 << 20, 3 << 30} {
-		if got, err := parseBytes(byteSize(n)); err != nil || got != n {
-			t.Errorf("%d is rendered %q, which is %d, %v", n, byteSize(n), got, err)
-		}
-	}
-}
-
-func TestParseSpan(t *testing.T) {
-	for text, want := range map[string]time.Duration{"0": 0, "90s": 90 * time.Second, "72h": 72 * time.Hour, "30d": 720 * time.Hour, "52w": 52 * 168 * time.Hour} {
-		if got, err := parseSpan(text); err != nil || got != want {
-			t.Errorf("%q: %s, %v; want %s", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "-1h", "d", "1.5d", "300000w", "soon"} {
-		if got, err := parseSpan(text); err == nil {
-			t.Errorf("%q: %s", text, got)
-		}
-	}
-}
-
 func TestCompleteMapping(t *testing.T) {
 	var m importer.Mapping
 	err := completeMapping(&m, "Europe/Kyiv", `\t`, "#", []string{"a", "b:bee"}, []string{"site=n=1"}, []string{"x", "y:why", "z::int", "u:v:float"})
@@ -117,7 +83,7 @@ func TestDrawLongAnswer(t *testing.T) {
 
 // Every command has help with an example or commands below it.
 func TestHelp(t *testing.T) {
-	for _, c := range root().Commands() {
+	for _, c := range root(nil).Commands() {
 		if c.Short == "" || c.Example == "" && !c.HasSubCommands() && c.Name() != "version" {
 			t.Errorf("command %s lacks help", c.Name())
 		}

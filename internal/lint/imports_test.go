@@ -18,6 +18,7 @@ const module = "github.com/varvedb/varve"
 var order = [][]string{
 	{"apptest", "internal/lint"}, // tests only
 	{"cmd/varve"},
+	{"config"},
 	{"server"},
 	{"httpapi"},
 	{"result"},

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"time"
+
+	"github.com/varvedb/varve/server"
+)
+
+// Table returns every setting, in the order in which they are shown; those of
+// one section (the words before the last dot) stand together.
+//
+// To add one:
+//
+//  1. Give server.Config a field, a value in server.Default and a check in
+//     Validate.
+//  2. Add a row here. Its constructor is named after how the value is written:
+//     text, choice, number, fraction, toggle, size, span, list; secret(...)
+//     around it keeps it out of everything that is shown. Flag, variable and
+//     place in the file follow from the key.
+//  3. Run go test ./config -rewrite, which brings docs/CONFIGURATION.md and the
+//     golden files up to date.
+//
+// What needs a check together with another setting belongs into Validate; the
+// error names key and source of every setting that it is about by itself.
+func Table() []Setting {
+	return []Setting{
+		text("data_dir", func(c *server.Config) *string { return &c.DataDir },
+			"folder that holds everything"),
+		text("http.addr", func(c *server.Config) *string { return &c.HTTPAddr },
+			"where InfluxDB clients write; port 0 takes any"),
+		text("service.addr", func(c *server.Config) *string { return &c.ServiceAddr },
+			"where questions are asked; port 0 takes any"),
+		choice("service.auth", func(c *server.Config) *string { return &c.ServiceAuth }, []string{"token", "none"},
+			"whether the service port asks for a token; none is possible on loopback only"),
+		secret(text("admin.token", func(c *server.Config) *string { return &c.AdminToken },
+			"admin token, instead of a random one; other users of the machine can read it from a command line, so use file or environment")),
+		text("init.org", func(c *server.Config) *string { return &c.InitOrg },
+			"organisation that the first start makes"),
+		text("init.bucket", func(c *server.Config) *string { return &c.InitBucket },
+			"bucket that the first start makes"),
+		span("init.retention", func(c *server.Config) *time.Duration { return &c.InitRetention },
+			"how long that bucket keeps data, such as 72h, 30d, 52w; 0: for ever"),
+		size("memory.limit", func(c *server.Config) *int64 { return &c.Memory },
+			"target for the process, such as 512MiB or 4GiB; 0: half of the machine's"),
+		number("shards", func(c *server.Config) *int { return &c.Shards },
+			"shards of a new store; fixed once it is made"),
+		size("max_body", func(c *server.Config) *int64 { return &c.MaxBody },
+			"largest body of a write after decompression"),
+		span("ingest.max_future", func(c *server.Config) *time.Duration { return &c.MaxFuture },
+			"how far ahead of the clock a point may be, such as 10m or 1d; 0: any distance"),
+		number("schema.max_columns", func(c *server.Config) *int { return &c.MaxColumns },
+			"most tags and fields of a measurement"),
+		span("stop_timeout", func(c *server.Config) *time.Duration { return &c.StopTimeout },
+			"how long requests may take to end at a stop"),
+		choice("log.level", func(c *server.Config) *string { return &c.LogLevel }, []string{"debug", "info", "warn", "error"},
+			"least level that is logged"),
+		choice("log.format", func(c *server.Config) *string { return &c.LogFormat }, []string{"text", "json"},
+			"how log lines are written"),
+	}
+}
