@@ -112,11 +112,10 @@ func (a *API) target(r *http.Request, p Principal) (target, error) {
 		ref = q.Get("org")
 	}
 	if ref != "" {
-		id, ok := a.access.Org(ref)
-		if !ok {
-			return t, &Error{Code: NotFound, Message: "organization name \"" + ref + "\" not found"}
+		var err error
+		if t.org, err = a.org(ref); err != nil {
+			return t, err
 		}
-		t.org = id
 	}
 	ref = q.Get("bucketID")
 	if ref == "" {

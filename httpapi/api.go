@@ -153,6 +153,7 @@ type Parts struct {
 	Deleter    Deleter
 	Querier    Querier
 	Upkeep     Upkeep
+	Buckets    Buckets
 	Budget     Budget
 	// Ailments returns a sentence for each thing that keeps the server from
 	// serving; none if it is well.
@@ -177,6 +178,7 @@ type API struct {
 	deleter  Deleter
 	querier  Querier
 	upkeep   Upkeep
+	buckets  Buckets
 	ailments func() []string
 	tracer   Tracer
 	ids      *requestIDs
@@ -205,6 +207,7 @@ func New(c Config, p Parts) (*API, error) {
 		deleter:  p.Deleter,
 		querier:  p.Querier,
 		upkeep:   p.Upkeep,
+		buckets:  p.Buckets,
 		ailments: p.Ailments,
 		tracer:   p.Tracer,
 		ids:      ids,
@@ -223,6 +226,13 @@ func (a *API) Points() http.Handler {
 		{http.MethodPost, "/api/v2/write", a.write2},
 		{http.MethodPost, "/write", a.write1},
 		{http.MethodPost, "/api/v2/delete", a.delete},
+		{http.MethodGet, "/api/v2/buckets", a.listBuckets},
+		{http.MethodPost, "/api/v2/buckets", a.createBucket},
+		{http.MethodGet, "/api/v2/buckets/{id}", a.getBucket},
+		{http.MethodPatch, "/api/v2/buckets/{id}", a.updateBucket},
+		{http.MethodDelete, "/api/v2/buckets/{id}", a.deleteBucket},
+		{http.MethodGet, "/api/v2/buckets/{id}/config", a.getBucketConfig},
+		{http.MethodGet, "/api/v2/orgs", a.listOrgs},
 		{http.MethodGet, "/ping", a.ping},
 		{http.MethodGet, "/health", a.influxHealth},
 		{http.MethodGet, "/ready", a.ready},

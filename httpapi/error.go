@@ -21,6 +21,7 @@ const (
 	MethodNotAllowed Code = "method not allowed"
 	TooLarge         Code = "request too large"
 	Unprocessable    Code = "unprocessable entity"
+	Conflict         Code = "conflict"
 	Internal         Code = "internal error"
 	Unavailable      Code = "unavailable"
 )
@@ -40,7 +41,7 @@ func (c Code) Status() int {
 		return http.StatusMethodNotAllowed
 	case TooLarge:
 		return http.StatusRequestEntityTooLarge
-	case Unprocessable:
+	case Unprocessable, Conflict: // not 409: InfluxDB's clients know 422
 		return http.StatusUnprocessableEntity
 	case Unavailable:
 		return http.StatusServiceUnavailable

@@ -77,11 +77,10 @@ func (a *API) query(w http.ResponseWriter, r *http.Request) error {
 func (a *API) readable(who Principal, org, bucket string) (target, error) {
 	t := target{org: who.Org}
 	if org != "" {
-		id, ok := a.access.Org(org)
-		if !ok {
-			return t, &Error{Code: NotFound, Message: fmt.Sprintf("organization %q not found", org)}
+		var err error
+		if t.org, err = a.org(org); err != nil {
+			return t, err
 		}
-		t.org = id
 	}
 	t, err := a.bucket(t, bucket, who)
 	if err != nil {

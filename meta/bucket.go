@@ -20,7 +20,7 @@ type Level string
 const (
 	LevelNone     Level = "none"
 	LevelFast     Level = "fast"
-	LevelBalanced Level = "balanced" // the default
+	LevelBalanced Level = "balanced" // of a bucket that names none
 	LevelBest     Level = "best"
 )
 
@@ -30,10 +30,12 @@ type Bucket struct {
 	ID              ID            `json:"id"`
 	OrgID           ID            `json:"org"`
 	Name            string        `json:"name"`
+	Description     string        `json:"description,omitempty"`
 	Retention       time.Duration `json:"retention,omitempty"`       // age at which points go; 0 = never
 	PartitionLength time.Duration `json:"partitionLength,omitempty"` // 0 = derived from Retention
-	Level           Level         `json:"level"`
+	Level           Level         `json:"level,omitempty"`           // empty = LevelBalanced
 	Created         time.Time     `json:"created"`
+	Updated         time.Time     `json:"updated,omitzero"` // when its settings changed last
 	// Floor is the oldest time that an earlier, shorter retention left, in
 	// nanoseconds since 1970; 0 = none. It only rises: what has been hidden as
 	// too old stays so, whether it was removed by then or not.
@@ -76,22 +78,32 @@ func (b *Bucket) Partition() time.Duration {
 	return 7 * day
 }
 
-// validate checks what a user can set, and sets defaults.
+// Compression returns the level in force.
+func (b *Bucket) Compression() Level {
+	if b.Level == "" {
+		return LevelBalanced
+	}
+	return b.Level
+}
+
+// validate checks what a user can set.
 func (b *Bucket) validate() error {
 	if err := checkName("bucket", b.Name); err != nil {
 		return err
 	}
-	if b.Level == "" {
-		b.Level = LevelBalanced
-	}
 	switch {
+	case strings.HasPrefix(b.Name, "_"):
+		// As in InfluxDB, where they are the system's own.
+		return &InvalidError{fmt.Sprintf("bucket name %s is invalid. Buckets may not start with underscore", b.Name)}
+	case len(b.Description) > maxNameBytes || !utf8.ValidString(b.Description):
+		return &InvalidError{fmt.Sprintf("description of bucket %q is longer than %d bytes or not UTF-8", b.Name, maxNameBytes)}
 	case b.Retention < 0:
 		return &InvalidError{fmt.Sprintf("retention of bucket %q is %v: want 0 (for ever) or more", b.Name, b.Retention)}
 	case b.PartitionLength != 0 && b.PartitionLength < minPartition:
 		return &InvalidError{fmt.Sprintf("partition length of bucket %q is %v: want 0 (derived) or at least %v", b.Name, b.PartitionLength, minPartition)}
 	}
 	switch b.Level {
-	case LevelNone, LevelFast, LevelBalanced, LevelBest:
+	case "", LevelNone, LevelFast, LevelBalanced, LevelBest:
 		return nil
 	}
 	return &InvalidError{fmt.Sprintf("level of bucket %q is %q: want none, fast, balanced or best", b.Name, b.Level)}
@@ -163,13 +175,14 @@ func (s *Store) CreateBucket(ctx context.Context, b Bucket) (Bucket, error) {
 		return Bucket{}, err
 	}
 	b.Created = s.now().UTC()
+	b.Updated = b.Created
 	ops, err := bucketOps(b)
 	if err != nil {
 		return Bucket{}, err
 	}
 	err = s.commit(ctx, ops...)
 	if errors.Is(err, catalog.ErrConflict) {
-		return Bucket{}, fmt.Errorf("bucket with name %s: %w", b.Name, ErrExists)
+		return Bucket{}, fmt.Errorf("bucket with name %s %w", b.Name, ErrExists)
 	}
 	return b, err
 }
@@ -186,8 +199,8 @@ func bucketOps(b Bucket) ([]catalog.Op, error) {
 	}, nil
 }
 
-// UpdateBucket lets change set name, retention, partition length and level of
-// a bucket. It may be called more than once, if another changes the bucket at
+// UpdateBucket lets change set name, description, retention, partition length
+// and level of a bucket. It may be called more than once, if another changes the bucket at
 // the same time.
 func (s *Store) UpdateBucket(ctx context.Context, id ID, change func(*Bucket)) (Bucket, error) {
 	var after Bucket
@@ -199,6 +212,7 @@ func (s *Store) UpdateBucket(ctx context.Context, id ID, change func(*Bucket)) (
 		after = before
 		change(&after)
 		after.ID, after.OrgID, after.Created, after.Floor = before.ID, before.OrgID, before.Created, before.Floor
+		after.Updated = s.now().UTC()
 		if before.Retention > 0 && (after.Retention == 0 || after.Retention > before.Retention) {
 			after.Floor = before.Horizon(s.now())
 		}
@@ -214,7 +228,7 @@ func (s *Store) UpdateBucket(ctx context.Context, id ID, change func(*Bucket)) (
 			return s.commit(ctx, ops[0])
 		}
 		if _, err := s.catalog.Get(ctx, ops[1].Key); err == nil {
-			return fmt.Errorf("bucket with name %s: %w", after.Name, ErrExists)
+			return fmt.Errorf("bucket with name %s %w", after.Name, ErrExists)
 		}
 		old, err := s.catalog.Get(ctx, bucketNameKey(before.OrgID, before.Name))
 		if err != nil {

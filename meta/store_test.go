@@ -36,7 +36,7 @@ func TestBuckets(t *testing.T) {
 	ctx, c, s := newStore(t)
 	o, other := makeOrg(t, ctx, s, "main"), makeOrg(t, ctx, s, "other")
 	b := makeBucket(t, ctx, s, meta.Bucket{OrgID: o.ID, Name: "sensor data/ä", Retention: time.Hour})
-	if b.ID == 0 || b.Level != meta.LevelBalanced || !b.Created.Equal(start) {
+	if b.ID == 0 || b.Compression() != meta.LevelBalanced || !b.Created.Equal(start) {
 		t.Errorf("bucket is %+v", b)
 	}
 	twin := makeBucket(t, ctx, s, meta.Bucket{OrgID: other.ID, Name: b.Name})

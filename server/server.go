@@ -217,6 +217,7 @@ func (s *server) openAPI() error {
 		Writer:     &writer{s.meta, s.ingest},
 		Deleter:    s.store,
 		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
+		Buckets:    &buckets{s.meta, s.store, s.log},
 		Querier:    &querier{s.store, s.meta, s.budget.Queries, s.now},
 		Budget:     s.budget.Ingest,
 		Ailments:   s.store.ailments,

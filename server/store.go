@@ -87,7 +87,7 @@ func (c *storeConfig) shard(i int) shard.Config {
 		if !ok {
 			return shard.Bucket{}, false
 		}
-		return shard.Bucket{Retention: b.Retention, Floor: b.Floor, Partition: b.Partition(), Level: level(b.Level)}, true
+		return shard.Bucket{Retention: b.Retention, Floor: b.Floor, Partition: b.Partition(), Level: level(b.Compression())}, true
 	}
 	return sc
 }
