@@ -30,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/tombstone"
@@ -155,9 +156,8 @@ type Parts struct {
 	Upkeep     Upkeep
 	Buckets    Buckets
 	Budget     Budget
-	// Ailments returns a sentence for each thing that keeps the server from
-	// serving; none if it is well.
-	Ailments func() []string
+	// Health judges how well the server is.
+	Health func() health.Report
 	// Tracer begins traces; nil if there are none.
 	Tracer   Tracer
 	Registry *prometheus.Registry
@@ -179,7 +179,7 @@ type API struct {
 	querier  Querier
 	upkeep   Upkeep
 	buckets  Buckets
-	ailments func() []string
+	health   func() health.Report
 	tracer   Tracer
 	ids      *requestIDs
 	scrape   http.Handler
@@ -208,7 +208,7 @@ func New(c Config, p Parts) (*API, error) {
 		querier:  p.Querier,
 		upkeep:   p.Upkeep,
 		buckets:  p.Buckets,
-		ailments: p.Ailments,
+		health:   p.Health,
 		tracer:   p.Tracer,
 		ids:      ids,
 		scrape:   scrapeHandler(p.Registry),

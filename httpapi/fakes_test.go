@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/tombstone"
@@ -172,17 +173,17 @@ const testBudget = 1 << 30
 
 // rig is an API on fakes.
 type rig struct {
-	api      *API
-	store    *fakeStore
-	budget   *fakeBudget
-	querier  *fakeQuerier
-	ailments []string
-	log      strings.Builder
+	api     *API
+	store   *fakeStore
+	budget  *fakeBudget
+	querier *fakeQuerier
+	report  health.Report
+	log     strings.Builder
 }
 
 func newRig(t testing.TB, change func(*Config)) *rig {
 	t.Helper()
-	b := &rig{store: &fakeStore{}, budget: &fakeBudget{free: testBudget}, querier: &fakeQuerier{}}
+	b := &rig{store: &fakeStore{}, budget: &fakeBudget{free: testBudget}, querier: &fakeQuerier{}, report: health.Report{Score: 100}}
 	c := Default(1)
 	c.MaxBodyBytes = 1 << 20
 	c.BodyWait = 20 * time.Millisecond
@@ -193,7 +194,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	api, err := New(c, Parts{
 		Access: fakeAccess{}, NewDecoder: func() Decoder { return fakeDecoder{} },
 		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier,
-		Budget: b.budget, Ailments: func() []string { return b.ailments },
+		Budget: b.budget, Health: func() health.Report { return b.report },
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 		Now: func() time.Time { return time.Unix(1700000000, 0) }, Random: strings.NewReader("ABCDEFGH"),
 	})

@@ -18,6 +18,14 @@ type metrics struct {
 	refused   prometheus.Counter
 	bodyBytes prometheus.Counter
 	rows      prometheus.Counter
+	writes    *influxMetrics
+	questions *influxMetrics
+}
+
+// durations are from a tenth of a millisecond, where a memory-bound query
+// ends, to ten seconds, where clients give up.
+func durations() []float64 {
+	return []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -27,11 +35,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "HTTP requests by method, path and status.",
 		}, []string{"method", "path", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "varve_http_request_duration_seconds",
-			Help: "Time from the header of a request to the end of its answer.",
-			// From a tenth of a millisecond, where a memory-bound query ends,
-			// to ten seconds, where clients give up.
-			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+			Name:    "varve_http_request_duration_seconds",
+			Help:    "Time from the header of a request to the end of its answer.",
+			Buckets: durations(),
 		}, []string{"method", "path"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "varve_http_panics_total",
@@ -55,6 +61,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 	}
 	r.MustRegister(m.requests, m.durations, m.panics, m.points, m.refused, m.bodyBytes, m.rows)
+	m.writes = newInfluxMetrics(r, "write", "Requests that write points")
+	m.questions = newInfluxMetrics(r, "query", "Requests that ask for points")
 	return m
 }
 
@@ -62,18 +70,23 @@ func newMetrics(r prometheus.Registerer) *metrics {
 type routeMetrics struct {
 	statuses *prometheus.CounterVec
 	duration prometheus.Observer
+	influx   *influxMetrics // nil for what neither writes nor queries
 }
 
 func (m *metrics) route(method, path string) *routeMetrics {
 	return &routeMetrics{
 		statuses: m.requests.MustCurryWith(prometheus.Labels{"method": method, "path": path}),
 		duration: m.durations.WithLabelValues(method, path),
+		influx:   m.influx(path),
 	}
 }
 
 func (m *routeMetrics) observe(status int, d time.Duration) {
 	m.statuses.WithLabelValues(strconv.Itoa(status)).Inc()
 	m.duration.Observe(d.Seconds())
+	if m.influx != nil {
+		m.influx.observe(status, d)
+	}
 }
 
 // serveMetrics is GET /metrics.

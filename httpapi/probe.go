@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/varvedb/varve/health"
 )
 
 // ping is GET and HEAD /ping: the server is there.
@@ -13,29 +15,48 @@ func (a *API) ping(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// influxHealth is GET /health of the points port.
+// healthStatus is 503 for a server that fails at something. One that only has
+// to be looked after serves, and is not taken out of service for it.
+func healthStatus(r *health.Report) int {
+	if r.Failing() {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
+}
+
+// influxHealth is GET /health of the points port. InfluxDB's clients know the
+// words pass and fail only, so that what is not failing passes, with a message.
 func (a *API) influxHealth(w http.ResponseWriter, _ *http.Request) error {
 	type check struct {
 		Name    string `json:"name"`
 		Message string `json:"message"`
 		Status  string `json:"status"`
 	}
+	word := func(failing bool) string {
+		if failing {
+			return "fail"
+		}
+		return "pass"
+	}
+	r := a.health()
 	answer := struct {
 		Name    string  `json:"name"`
 		Message string  `json:"message"`
 		Status  string  `json:"status"`
 		Checks  []check `json:"checks"`
+		Score   float64 `json:"score"`
 		Version string  `json:"version"`
 		Commit  string  `json:"commit"`
-	}{"influxdb", "ready for queries and writes", "pass", []check{}, influxVersion, a.config.Commit}
-	status := http.StatusOK
-	if ailments := a.ailments(); len(ailments) > 0 {
-		status, answer.Status, answer.Message = http.StatusServiceUnavailable, "fail", strings.Join(ailments, "; ")
-		for _, s := range ailments {
-			answer.Checks = append(answer.Checks, check{"store", s, "fail"})
+	}{"influxdb", "ready for queries and writes", word(r.Failing()), []check{}, r.Score, influxVersion, a.config.Commit}
+	if reasons := r.Reasons(); len(reasons) > 0 {
+		answer.Message = strings.Join(reasons, "; ")
+	}
+	for i := range r.Results {
+		if f := &r.Results[i]; len(f.Reasons) > 0 {
+			answer.Checks = append(answer.Checks, check{f.Name, strings.Join(f.Reasons, "; "), word(f.Failing)})
 		}
 	}
-	return writeJSON(w, status, answer)
+	return writeJSON(w, healthStatus(&r), answer)
 }
 
 // ready is GET /ready: the server accepts requests only after recovery, so
@@ -50,16 +71,20 @@ func (a *API) ready(w http.ResponseWriter, _ *http.Request) error {
 
 // serviceHealth is GET /health of the service port.
 func (a *API) serviceHealth(w http.ResponseWriter, _ *http.Request) error {
-	answer := struct {
+	r := a.health()
+	status := "healthy"
+	switch {
+	case r.Failing():
+		status = "unhealthy"
+	case r.Score < 100:
+		status = "degraded"
+	}
+	return writeJSON(w, healthStatus(&r), struct {
 		Status    string   `json:"status"`
 		Timestamp string   `json:"timestamp"`
+		Score     float64  `json:"score"`
 		Reasons   []string `json:"reasons,omitempty"`
-	}{Status: "healthy", Timestamp: a.now().UTC().Format(time.RFC3339Nano)}
-	status := http.StatusOK
-	if ailments := a.ailments(); len(ailments) > 0 {
-		status, answer.Status, answer.Reasons = http.StatusServiceUnavailable, "unhealthy", ailments
-	}
-	return writeJSON(w, status, answer)
+	}{status, a.now().UTC().Format(time.RFC3339Nano), r.Score, r.Reasons()})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

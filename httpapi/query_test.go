@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/health"
 )
 
 func floats(values ...float64) column.Vector {
@@ -236,7 +237,7 @@ func TestProbes(t *testing.T) {
 		}
 	}
 	w := call(b.api.Points(), http.MethodGet, "/health", "")
-	want := `{"name":"influxdb","message":"ready for queries and writes","status":"pass","checks":[],"version":"v2.9.1","commit":""}` + "\n"
+	want := `{"name":"influxdb","message":"ready for queries and writes","status":"pass","checks":[],"score":100,"version":"v2.9.1","commit":""}` + "\n"
 	if w.Code != 200 || w.Body.String() != want {
 		t.Errorf("/health: status %d: %s", w.Code, w.Body)
 	}
@@ -245,16 +246,35 @@ func TestProbes(t *testing.T) {
 		t.Errorf("/ready: status %d: %s", w.Code, w.Body)
 	}
 	w = call(b.api.Service(), http.MethodGet, "/health", "")
-	if w.Code != 200 || w.Body.String() != `{"status":"healthy","timestamp":"2023-11-14T22:13:20Z"}`+"\n" {
+	if w.Code != 200 || w.Body.String() != `{"status":"healthy","timestamp":"2023-11-14T22:13:20Z","score":100}`+"\n" {
 		t.Errorf("service /health: status %d: %s", w.Code, w.Body)
 	}
-	b.ailments = []string{"the disk is full"}
-	w = call(b.api.Service(), http.MethodGet, "/health", "")
-	if w.Code != 503 || !strings.Contains(w.Body.String(), `"unhealthy"`) || !strings.Contains(w.Body.String(), "the disk is full") {
-		t.Errorf("service /health: status %d: %s", w.Code, w.Body)
-	}
-	if w = call(b.api.Points(), http.MethodGet, "/health", ""); w.Code != 503 || !strings.Contains(w.Body.String(), `"status":"fail"`) {
-		t.Errorf("/health: status %d: %s", w.Code, w.Body)
+}
+
+// What has to be looked after serves, and says so; what fails is 503.
+func TestHealthStates(t *testing.T) {
+	b := newRig(t, nil)
+	slow := health.Result{Name: "compaction", Deduction: 10, Finding: health.Finding{Severity: 0.5, Reasons: []string{"is behind"}}}
+	full := health.Result{Name: "disk", Deduction: 40, Finding: health.Finding{Severity: 1, Failing: true, Reasons: []string{"is full"}}}
+	for _, c := range []struct {
+		report          health.Report
+		status          int
+		service, influx string
+	}{
+		{health.Report{Score: 90, Results: []health.Result{slow}}, 200,
+			`{"status":"degraded","timestamp":"2023-11-14T22:13:20Z","score":90,"reasons":["is behind"]}`,
+			`"message":"is behind","status":"pass","checks":[{"name":"compaction","message":"is behind","status":"pass"}],"score":90,`},
+		{health.Report{Score: 50, Results: []health.Result{slow, full}}, 503,
+			`{"status":"unhealthy","timestamp":"2023-11-14T22:13:20Z","score":50,"reasons":["is full","is behind"]}`,
+			`"message":"is full; is behind","status":"fail","checks":[{"name":"compaction","message":"is behind","status":"pass"},{"name":"disk","message":"is full","status":"fail"}],"score":50,`},
+	} {
+		b.report = c.report
+		if w := call(b.api.Service(), http.MethodGet, "/health", ""); w.Code != c.status || w.Body.String() != c.service+"\n" {
+			t.Errorf("service /health: status %d: %s, want %s", w.Code, w.Body, c.service)
+		}
+		if w := call(b.api.Points(), http.MethodGet, "/health", ""); w.Code != c.status || !strings.Contains(w.Body.String(), c.influx) {
+			t.Errorf("/health: status %d: %s, want %s", w.Code, w.Body, c.influx)
+		}
 	}
 }
 

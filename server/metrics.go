@@ -38,6 +38,7 @@ func (m *metrics) watch(s *store, w *ingest.Writer, b *memory.Budget) {
 	e.dropped = prometheus.NewDesc("varve_ingest_dropped_points_total", "Points that were refused, by reason.", []string{"reason"}, nil)
 	e.batches = prometheus.NewDesc("varve_ingest_batches_total", "Batches that were taken.", nil, nil)
 	e.points = prometheus.NewDesc("varve_ingest_points_total", "Points that were stored.", nil, nil)
+	e.processed = prometheus.NewDesc("data_points_processed_total", "Points that were stored: varve_ingest_points_total under the name that dashboards of the platform have.", nil, nil)
 	e.values = prometheus.NewDesc("varve_ingest_values_total", "Field values that were stored.", nil, nil)
 	e.limit = prometheus.NewDesc("varve_memory_limit_bytes", "Target for the memory of the process.", nil, nil)
 	e.pools = poolMetrics()
@@ -83,14 +84,14 @@ type engineCollector struct {
 	pools                            []reading[memory.PoolStats]
 	caches                           []reading[memory.CacheStats]
 	dropped, batches, points, values *prometheus.Desc
-	limit                            *prometheus.Desc
+	processed, limit                 *prometheus.Desc
 }
 
 func (e *engineCollector) Describe(to chan<- *prometheus.Desc) {
 	describe(to, e.shards)
 	describe(to, e.pools)
 	describe(to, e.caches)
-	for _, d := range []*prometheus.Desc{e.dropped, e.batches, e.points, e.values, e.limit} {
+	for _, d := range []*prometheus.Desc{e.dropped, e.batches, e.points, e.processed, e.values, e.limit} {
 		to <- d
 	}
 }
@@ -114,7 +115,7 @@ func (e *engineCollector) Collect(to chan<- prometheus.Metric) {
 	for _, c := range []struct {
 		desc *prometheus.Desc
 		n    uint64
-	}{{e.batches, is.Batches}, {e.points, is.Points}, {e.values, is.Values}} {
+	}{{e.batches, is.Batches}, {e.points, is.Points}, {e.processed, is.Points}, {e.values, is.Values}} {
 		to <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(c.n))
 	}
 	to <- prometheus.MustNewConstMetric(e.limit, prometheus.GaugeValue, float64(ms.Limit))
@@ -162,6 +163,7 @@ func shardMetrics() []reading[shard.Stats] {
 		gauge("varve_segment_bytes", "Size of segments.", label, func(x *s) float64 { return float64(x.SegmentBytes) }),
 		gauge("varve_segment_rows", "Rows in segments, overwritten ones included.", label, func(x *s) float64 { return float64(x.SegmentRows) }),
 		gauge("varve_segment_values", "Field values in segments, overwritten ones included.", label, func(x *s) float64 { return float64(x.SegmentValues) }),
+		gauge("varve_compression_ratio", "Size of the rows in segments as plain numbers, 8 bytes for each value and each timestamp, by the size of the segments; 0 while there are none. Tags are in the segments and not counted among the plain numbers.", label, compressionRatio),
 		gauge("varve_tombstones", "Deletes that compaction has not carried out yet.", label, func(x *s) float64 { return float64(x.Tombstones) }),
 
 		gauge("varve_log_bytes", "Size of the log on disk.", label, func(x *s) float64 { return float64(x.LogBytes) }),
@@ -174,6 +176,17 @@ func shardMetrics() []reading[shard.Stats] {
 		counter("varve_log_failures_total", "Writes and fsyncs of the log that failed.", label, func(x *s) float64 { return float64(x.Log.Failures) }),
 		counter("varve_log_refused_total", "Appends refused because the log could not be written.", label, func(x *s) float64 { return float64(x.Log.Refused) }),
 	}
+}
+
+// plainBytes is the size of a number in memory, and in formats that do not
+// compress.
+const plainBytes = 8
+
+func compressionRatio(s *shard.Stats) float64 {
+	if s.SegmentBytes == 0 {
+		return 0
+	}
+	return float64(plainBytes*(s.SegmentRows+s.SegmentValues)) / float64(s.SegmentBytes)
 }
 
 func poolMetrics() []reading[memory.PoolStats] {

@@ -141,6 +141,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	s.forget = &forgetter{store: s.store, buckets: s.meta, schema: s.schema, log: s.log}
 	m.watch(s.store, s.ingest, s.budget)
+	s.registry.MustRegister(newHealthCollector(s.health))
 	return nil
 }
 
@@ -220,7 +221,7 @@ func (s *server) openAPI() error {
 		Buckets:    &buckets{s.meta, s.store, s.log},
 		Querier:    &querier{s.store, s.meta, s.budget.Queries, s.now},
 		Budget:     s.budget.Ingest,
-		Ailments:   s.store.ailments,
+		Health:     s.health,
 		Registry:   s.registry,
 		Log:        s.log,
 		Now:        s.now,

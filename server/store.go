@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
@@ -29,7 +28,9 @@ import (
 
 // store is the shards of this machine.
 type store struct {
-	shards []*shard.Shard
+	shards    []*shard.Shard
+	keepFree  uint64 // bytes of the volume, see shard.Config
+	memtables int64  // bytes that those of one shard may have
 }
 
 // storeConfig is what opening the shards takes.
@@ -47,7 +48,8 @@ type storeConfig struct {
 
 // openStore opens all shards, at once: each replays its own log.
 func openStore(ctx context.Context, c storeConfig) (*store, error) {
-	s := &store{shards: make([]*shard.Shard, c.shards)}
+	sc := c.shard(0)
+	s := &store{shards: make([]*shard.Shard, c.shards), keepFree: sc.MinFreeBytes, memtables: sc.MaxMemtableBytes}
 	opening, ctx := errgroup.WithContext(ctx)
 	for i := range s.shards {
 		opening.Go(func() (err error) {
@@ -180,24 +182,6 @@ func (s *store) removals() uint64 {
 		n += st.Flushes + st.Compactions + st.ExpiredSegments
 	}
 	return n
-}
-
-// ailments returns what keeps the store from serving, a sentence each.
-func (s *store) ailments() []string {
-	var all []string
-	for i, sh := range s.shards {
-		st := sh.Stats()
-		if st.RefusingWrites != "" {
-			all = append(all, fmt.Sprintf("shard %d refuses writes: %s", i, st.RefusingWrites))
-		}
-		if st.FlushError != "" {
-			all = append(all, fmt.Sprintf("shard %d cannot flush: %s", i, st.FlushError))
-		}
-		for _, p := range st.Problems {
-			all = append(all, fmt.Sprintf("shard %d has damage: %s", i, p))
-		}
-	}
-	return all
 }
 
 // readError makes of an error of a query what clients are told: of damage,

@@ -23,7 +23,7 @@ var order = [][]string{
 	{"httpapi"},
 	{"result"},
 	{"lang/*"},
-	{"ingest", "query", "check", "importer", "bench", "demo"},
+	{"health", "ingest", "query", "check", "importer", "bench", "demo"},
 	{"bench/*"},
 	{"exec"},
 	{"scan"},
