@@ -85,6 +85,35 @@ func Tags(key []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// AppendTags appends the key of those tags of a series key that keep names.
+func AppendTags(dst, key []byte, keep []string) []byte {
+	start := len(dst)
+	escaped := bytes.IndexByte(key, '\\') >= 0
+	for rest := key; len(rest) > 0; {
+		tag := rest
+		if end := indexPlain(rest, ',', escaped); end >= 0 {
+			tag, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = nil
+		}
+		k := tag[:max(indexPlain(tag, '=', escaped), 0)]
+		if escaped {
+			k = unescape(k)
+		}
+		for _, want := range keep {
+			if string(k) != want {
+				continue
+			}
+			if len(dst) > start {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, tag...)
+			break
+		}
+	}
+	return dst
+}
+
 // TagValue returns the value of one tag of a series key, nil if it has none.
 func TagValue(key []byte, tag string) []byte {
 	for k, v := range Tags(key) {

@@ -69,6 +69,20 @@ func TestSeriesKeyRandom(t *testing.T) {
 			}
 			n++
 		}
+		var keep []string
+		var kept []Tag
+		for _, t := range tags {
+			if rng.IntN(2) == 0 {
+				keep, kept = append(keep, string(t.Key)), append(kept, t)
+			}
+		}
+		part, err := AppendSeriesKey([]byte("x"), kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := AppendTags([]byte("x"), key, keep); !bytes.Equal(got, part) {
+			t.Fatalf("tags %q of %q are %q, want %q", keep, key, got, part)
+		}
 		again, _ := AppendSeriesKey(nil, tags)
 		if !bytes.Equal(key, again) {
 			t.Fatal("the key depends on more than the tags")

@@ -15,6 +15,7 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/predicate"
 	"github.com/varvedb/varve/run"
 	"github.com/varvedb/varve/run/runtest"
 	"github.com/varvedb/varve/scan"
@@ -213,6 +214,75 @@ func TestSegmentsAndMemtables(t *testing.T) {
 	for _, want := range []string{"page: rows 0 to 4 (5 rows", "  scan: measurements 1, partitions 3, runs 5 (0 pruned), series 60, blocks ", "aggregate: mean(\"i\") by series"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("explained plan lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+// Last values from last spans are those of the rows: where another run ends at
+// the same time or later, where a delete took the end, and where the last rows
+// lack a field.
+func TestLastSpans(t *testing.T) {
+	point := func(host string, at int64, f any) runtest.Point {
+		p := runtest.Point{Series: "host=" + host, Time: at, Fields: map[string]any{"g": int64(at)}}
+		if f != nil {
+			p.Fields["f"] = f
+		}
+		return p
+	}
+	var old, late []runtest.Point
+	for at := range int64(100) {
+		old = append(old, point("same", at, float64(at)), point("earlier", at, float64(at)), point("gone", at, float64(at)), point("alone", at, float64(at)))
+		if at < 96 {
+			old = append(old, point("sparse", at, float64(at)), point("later", at, float64(at)))
+		} else {
+			old = append(old, point("sparse", at, nil))
+		}
+		if at >= 90 {
+			late = append(late, point("same", at, -float64(at)), point("later", at, -float64(at)))
+			if at < 99 {
+				late = append(late, point("earlier", at, -float64(at)))
+			}
+		}
+	}
+	deletes := []*tombstone.Tombstone{{Seq: 9, Min: 98, Max: 200, Where: predicate.Eq("host", "gone")}}
+	summed := &snapshot{inputs: map[string][]shard.Input{}}
+	plain := &snapshot{inputs: map[string][]shard.Input{}}
+	for i, points := range [][]runtest.Point{old, late} {
+		for _, s := range []struct {
+			to   *snapshot
+			span int
+		}{{summed, 4}, {plain, 0}} {
+			r := runtest.New(points, runtest.Options{MinSeq: uint64(i + 1), MaxSeq: uint64(i + 1), Span: s.span})
+			hidden, err := tombstone.Select(deletes, 0, "m", r.Meta().MinTime, r.Meta().MaxTime, uint64(i+1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.to.inputs["m"] = append(s.to.inputs["m"], shard.Input{Run: r, Hidden: hidden, PartMin: 0, PartMax: 1000})
+		}
+	}
+	for _, stop := range []int64{1000, 100, 99, 98, 95, 50} {
+		for _, group := range []plan.Group{plan.BySeries(), plan.ByTags("host"), plan.ByTags()} {
+			p := plan.New(0, 0, stop)
+			p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last, Field: "f"}}, Group: group}
+			var answers [2][]answer
+			spans := int64(0)
+			for i, s := range []*snapshot{plain, summed} {
+				r, err := Run(context.Background(), p, []scan.Snapshot{s}, scan.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if answers[i], err = collect(r, p); err != nil {
+					t.Fatal(err)
+				}
+				spans = r.Stats().Spans
+				r.Close()
+			}
+			if d := cmp.Diff(answers[0], answers[1], cmp.AllowUnexported(answer{})); d != "" {
+				t.Errorf("before %d, %v: result differs (-rows +spans):\n%s", stop, group, d)
+			}
+			if stop == 1000 && spans == 0 {
+				t.Errorf("%v: no span was used", group)
+			}
 		}
 	}
 }

@@ -23,6 +23,8 @@ type answer struct {
 	buf   []byte
 	count int64
 
+	at      int64    // of the row before
+	clock   []byte   // at as text; empty: there was none
 	middles [][]byte // for each column of the present piece, what comes between time and value
 	tail    []byte   // what comes behind the value
 }
@@ -45,7 +47,7 @@ func (a *answer) add(p *Piece) error {
 			}
 			a.count++
 			a.buf = append(a.buf, `{"time":"`...)
-			a.buf = time.Unix(0, at).UTC().AppendFormat(a.buf, time.RFC3339Nano)
+			a.buf = a.appendTime(a.buf, at)
 			a.buf = append(a.buf, a.middles[c]...)
 			a.buf = appendValue(a.buf, v, i)
 			if p.overflows(c, i) {
@@ -63,6 +65,15 @@ func (a *answer) add(p *Piece) error {
 		}
 	}
 	return nil
+}
+
+// appendTime appends a time. Rows of one time mostly come together: the
+// latest of a fleet have the same, and so have all fields of a row.
+func (a *answer) appendTime(dst []byte, at int64) []byte {
+	if at != a.at || len(a.clock) == 0 {
+		a.at, a.clock = at, time.Unix(0, at).UTC().AppendFormat(a.clock[:0], time.RFC3339Nano)
+	}
+	return append(dst, a.clock...)
 }
 
 // render makes the parts that all rows of p have in common.

@@ -80,6 +80,10 @@ type SummaryCursor interface {
 	Skip() error
 	// ReadSpan returns the rows of the span and goes behind it.
 	ReadSpan() (*column.Rows, error)
+	// SeekLast is Seek to the last span of series ord within the bounds, and
+	// describes it. ok is false if the last row within them is in no span, or
+	// in one that reaches beyond them; the cursor then stands nowhere.
+	SeekLast(ord uint32, min, max int64) (span Span, ok bool, err error)
 }
 
 // Span says where the rows of a span lie in time.

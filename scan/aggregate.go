@@ -48,10 +48,7 @@ func (s *Scan) openAggregate(src *source) error {
 		return err
 	}
 	s.feed = nil
-	all := newGroups(shape)
-	for _, g := range states {
-		all.merge(g)
-	}
+	all := join(shape, states)
 	if err := s.budget.reserve(all.meters.bytes()); err != nil {
 		return err
 	}
@@ -80,104 +77,6 @@ func (s *Scan) present(all *groups) error {
 		}
 	}
 	return out.flush(emit)
-}
-
-// groups are the states of several series condensed by tags.
-type groups struct {
-	shape  *shape
-	meters *meters
-	byKey  map[string]*group
-	list   []*group
-	tags   []column.Tag
-	key    []byte
-}
-
-// group is one of them: its windows, ascending, and the slots of each.
-type group struct {
-	key     []byte
-	windows []int64
-	slots   []int
-}
-
-func newGroups(sh *shape) *groups {
-	return &groups{
-		shape: sh, byKey: map[string]*group{},
-		meters: newMeters(sh.aggregate, sh.calls, sh.columns, !sh.aggregate.Group.Series),
-	}
-}
-
-// keyOf returns the key of the group of a series, valid until the next call.
-func (g *groups) keyOf(series []byte) ([]byte, error) {
-	if g.shape.aggregate.Group.Series {
-		return series, nil
-	}
-	g.tags = g.tags[:0]
-	for k, v := range column.Tags(series) {
-		if slices.Contains(g.shape.aggregate.Group.Tags, string(k)) {
-			g.tags = append(g.tags, column.Tag{Key: bytes.Clone(k), Value: bytes.Clone(v)})
-		}
-	}
-	var err error
-	g.key, err = column.AppendSeriesKey(g.key[:0], g.tags)
-	return g.key, err
-}
-
-// find returns the group with a key, which is copied if it is new.
-func (g *groups) find(key []byte) *group {
-	if have := g.byKey[string(key)]; have != nil {
-		return have
-	}
-	one := &group{key: bytes.Clone(key)}
-	g.byKey[string(key)] = one
-	g.list = append(g.list, one)
-	return one
-}
-
-// slot returns the slot of a window of a group. hint is a place near it.
-func (g *groups) slot(one *group, window int64, hint *int) int {
-	at := *hint
-	if at >= len(one.windows) || one.windows[at] != window {
-		var found bool
-		if at, found = slices.BinarySearch(one.windows, window); !found {
-			n := g.meters.n
-			g.meters.grow(n + 1)
-			one.windows = slices.Insert(one.windows, at, window)
-			one.slots = slices.Insert(one.slots, at, n)
-		}
-	}
-	*hint = at + 1
-	return one.slots[at]
-}
-
-// add condenses a series whose windows are in the slots of m in order.
-func (g *groups) add(series []byte, windows []int64, m *meters) error {
-	key, err := g.keyOf(series)
-	if err != nil {
-		return err
-	}
-	one := g.find(key)
-	if g.shape.selects {
-		series = bytes.Clone(series)
-	}
-	hint := 0
-	for i, w := range windows {
-		g.meters.merge(g.slot(one, w, &hint), m, i, series)
-	}
-	return nil
-}
-
-// merge adds the groups of o, whose series come behind those of g.
-func (g *groups) merge(o *groups) {
-	if o == nil {
-		return
-	}
-	for _, from := range o.list {
-		one := g.find(from.key)
-		hint := 0
-		for i, w := range from.windows {
-			g.meters.merge(g.slot(one, w, &hint), o.meters, from.slots[i], nil)
-		}
-	}
 }
 
 // aggregateWorker condenses its units' series.
@@ -235,7 +134,11 @@ func (w *aggregateWorker) do(ctx context.Context, unit int, emit func(*Batch) er
 
 func (w *aggregateWorker) begin(unit int) {
 	if w.shape.grouped {
-		w.groups = newGroups(w.shape)
+		hint := 0
+		if w.groups != nil {
+			hint = len(w.groups.list)
+		}
+		w.groups = newGroups(w.shape, hint)
 		w.states[unit] = w.groups
 	}
 }
@@ -251,7 +154,11 @@ func (w *aggregateWorker) finish(key []byte, emit func(*Batch) error) error {
 		}
 		return w.out.add(key, w.windows.slots, w.slots, w.series, emit)
 	}
-	return w.groups.add(key, w.windows.slots, w.series)
+	if w.shape.selects {
+		key = bytes.Clone(key)
+	}
+	w.groups.add(key, w.windows.slots, w.series, 0)
+	return nil
 }
 
 // read adds the rows of the present series between lo and hi.
@@ -317,17 +224,8 @@ func (w *aggregateWorker) summary(f *feeder, span run.Span) (bool, error) {
 	if !w.windows.covers(span.MinTime, span.MaxTime) {
 		return false, nil
 	}
-	if len(w.sums) == 0 {
-		w.sums = make([]column.Summary, len(w.series.cols))
-	}
-	for c, which := range w.series.cols {
-		if len(which) == 0 {
-			continue
-		}
-		var err error
-		if w.sums[c], err = f.spans.Summary(c); err != nil {
-			return false, err
-		}
+	if _, err := w.summaries(f); err != nil {
+		return false, err
 	}
 	wanted := false
 	w.windows.each(span.MinTime, func() {
@@ -353,6 +251,23 @@ func (w *aggregateWorker) summary(f *feeder, span run.Span) (bool, error) {
 		}
 	})
 	return true, f.skip(span)
+}
+
+// summaries returns what is known of the span at which f stands, by column.
+func (w *aggregateWorker) summaries(f *feeder) ([]column.Summary, error) {
+	if len(w.sums) == 0 {
+		w.sums = make([]column.Summary, len(w.series.cols))
+	}
+	for c, which := range w.series.cols {
+		if len(which) == 0 {
+			continue
+		}
+		var err error
+		if w.sums[c], err = f.spans.Summary(c); err != nil {
+			return nil, err
+		}
+	}
+	return w.sums, nil
 }
 
 // holdStep is how much the states of a worker grow before it reserves them.

@@ -230,6 +230,9 @@ func BenchmarkLast(b *testing.B) {
 		p := plan.New(0, benchStart, benchStart+f.length())
 		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last, Field: "usage_0"}}, Group: plan.BySeries()}
 		b.Run(fmt.Sprintf("segment/rows=%d", rows), func(b *testing.B) { measure(b, s, p, 4000) })
+		q := *p
+		q.Aggregate = &plan.Aggregate{Calls: p.Aggregate.Calls, Group: plan.ByTags("hostname")}
+		b.Run(fmt.Sprintf("segment/hosts/rows=%d", rows), func(b *testing.B) { measure(b, s, &q, 4000) })
 	}
 	f := &fleet{hosts: 4000, fields: 2, rows: 60, partitions: 1, step: 1e10}
 	p := plan.New(0, benchStart, benchStart+f.length())

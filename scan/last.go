@@ -5,6 +5,8 @@ import (
 	"context"
 	"math"
 	"slices"
+
+	"github.com/varvedb/varve/column"
 )
 
 // lastWorker finds the last values of its units' series. It goes back in time
@@ -105,12 +107,7 @@ func (w *lastWorker) do(ctx context.Context, unit int, emit func(*Batch) error) 
 			}
 			continue
 		}
-		w.series.reset()
-		w.series.grow(1)
-		w.series.merge(0, w.states, s.slot, nil)
-		if err := w.groups.add(s.key, w.windows.slots, w.series); err != nil {
-			return err
-		}
+		w.groups.add(s.key, w.windows.slots, w.states, s.slot)
 	}
 	return w.out.flush(emit)
 }
@@ -199,6 +196,10 @@ func (w *lastWorker) find(ctx context.Context, s *lastSeries) error {
 	if err := w.r.series(); err != nil {
 		return err
 	}
+	w.r.seek(w.r.job.src.first, w.r.job.src.last)
+	if found, err := w.tail(s); found || err != nil {
+		return err
+	}
 	w.windows.begin()
 	w.series.reset()
 	lo, hi, rows := w.r.extent()
@@ -222,17 +223,53 @@ func (w *lastWorker) find(ctx context.Context, s *lastSeries) error {
 	if w.series.n == 0 || !w.series.found(0) {
 		return nil
 	}
-	if s.slot < 0 {
-		s.slot = w.states.n
-		w.states.grow(s.slot + 1)
-		s.key = w.keep(w.r.walker.key)
-	}
+	w.slot(s)
 	w.states.merge(s.slot, w.series, 0, nil)
 	s.done = true
 	for _, m := range w.states.list {
 		s.done = s.done && m.found(s.slot)
 	}
 	return nil
+}
+
+// tail adds what the last span of the present series says, if that settles
+// every call: rows of other feeders all lie before the last values.
+func (w *lastWorker) tail(s *lastSeries) (bool, error) {
+	f, before := w.r.stream.newest()
+	if f == nil || f.spans == nil || len(f.hidden) > 0 {
+		return false, nil
+	}
+	if _, ok, err := f.spans.SeekLast(f.ord, f.low, f.high); !ok || err != nil {
+		return false, err
+	}
+	sums, err := w.summaries(f)
+	if err != nil {
+		return false, err
+	}
+	for c, which := range w.states.cols {
+		for _, i := range which {
+			if sum := &sums[c]; sum.Count == 0 || sum.LastTime <= before || w.states.calls[i].field.Type == column.String {
+				return false, nil
+			}
+		}
+	}
+	w.slot(s)
+	for c, which := range w.states.cols {
+		for _, i := range which {
+			w.states.list[i].addSummary(s.slot, &sums[c])
+		}
+	}
+	s.done = true
+	return true, f.spans.Skip()
+}
+
+// slot gives a series a slot if it has none.
+func (w *lastWorker) slot(s *lastSeries) {
+	if s.slot < 0 {
+		s.slot = w.states.n
+		w.states.grow(s.slot + 1)
+		s.key = w.keep(w.r.walker.key)
+	}
 }
 
 // summarySteps is how many times more rows a step covers where summaries
@@ -247,6 +284,25 @@ func (w *lastWorker) keep(key []byte) []byte {
 	at := len(w.keys)
 	w.keys = append(w.keys, key...)
 	return w.keys[at:len(w.keys):len(w.keys)]
+}
+
+// newest returns the feeder that may have the latest rows, and the bound at or
+// before which all rows of the others lie; nil if no feeder has any.
+func (s *stream) newest() (f *feeder, before int64) {
+	before = math.MinInt64
+	for i := range s.n {
+		g := &s.feeders[i]
+		switch {
+		case g.ended:
+		case f == nil:
+			f = g
+		case g.high > f.high:
+			f, before = g, f.high
+		default:
+			before = max(before, g.high)
+		}
+	}
+	return f, before
 }
 
 // summarized reports whether all feeders of the series know summaries.

@@ -88,7 +88,7 @@ func (s *Scan) mergeMeasurement(name string, parts []*groups) error {
 		calls[i].col = 0 // nothing is read any more
 	}
 	sh.calls, sh.columns = calls, 1
-	all := newGroups(sh)
+	all := newGroups(sh, 0)
 	for _, g := range parts {
 		all.mergeMapped(g)
 	}
@@ -242,7 +242,7 @@ func (d *partialDecoder) groups() *groups {
 		d.err = errState
 		return nil
 	}
-	g := newGroups(sh)
+	g := newGroups(sh, 0)
 	for range d.count() {
 		one := g.find(d.text())
 		for range d.count() {

@@ -37,7 +37,7 @@ func filled(p *plan.Plan) *Partial {
 			}
 		}
 	}
-	g := newGroups(sh)
+	g := newGroups(sh, 0)
 	one := g.find([]byte("host=a"))
 	hint := 0
 	for w := range int64(3) {

@@ -583,21 +583,8 @@ func (c *Cursor) findSpan() (bool, error) {
 			continue
 		}
 		if c.spanBlock != c.block {
-			group := int(c.x.group[c.block])
-			if c.x.spans[group].len == 0 {
-				return false, nil
-			}
-			if c.tableGroup != group {
-				t, err := c.s.spanTable(c.x, group)
-				if err != nil {
-					return false, err
-				}
-				c.table, c.tableGroup = t, group
-			}
-			c.span, c.spanLimit = c.table.find(c.block-int(c.x.groupFirst[group]), c.ord-c.x.first[c.block])
-			c.spanBlock = c.block
-			if c.span == c.spanLimit {
-				return false, nil
+			if ok, err := c.findSpans(c.block); !ok || err != nil {
+				return false, err
 			}
 			first := c.span
 			c.span += sort.Search(c.spanLimit-first, func(i int) bool { return c.table.maxTime[first+i] >= c.from })
@@ -614,6 +601,60 @@ func (c *Cursor) findSpan() (bool, error) {
 		c.nextBlock()
 	}
 	return false, nil
+}
+
+// findSpans makes span and spanLimit those of the series in a block; false if
+// it has none there.
+func (c *Cursor) findSpans(block int) (bool, error) {
+	group := int(c.x.group[block])
+	if c.x.spans[group].len == 0 {
+		return false, nil
+	}
+	if c.tableGroup != group {
+		t, err := c.s.spanTable(c.x, group)
+		if err != nil {
+			return false, err
+		}
+		c.table, c.tableGroup = t, group
+	}
+	c.span, c.spanLimit = c.table.find(block-int(c.x.groupFirst[group]), c.ord-c.x.first[block])
+	c.spanBlock = block
+	return c.span < c.spanLimit, nil
+}
+
+// SeekLast goes to the last span of a series within bounds; see
+// run.SummaryCursor.
+func (c *Cursor) SeekLast(ord uint32, min, max int64) (run.Span, bool, error) {
+	if err := c.Seek(ord, min, max); err != nil || c.done {
+		return run.Span{}, false, err
+	}
+	defer func() { c.done = !c.atSpan }()
+	for b := c.lastBlock; b >= c.block; b-- {
+		first := c.x.minTime[b]
+		if c.x.first[b] == ord {
+			first = c.x.firstTime[b]
+		}
+		if first > max {
+			continue
+		}
+		if ok, err := c.findSpans(b); !ok || err != nil {
+			c.err = err
+			return run.Span{}, false, err
+		}
+		t := c.table
+		for k := c.spanLimit - 1; k >= c.span; k-- {
+			if t.minTime[k] > max {
+				continue
+			}
+			if t.maxTime[k] > max || t.minTime[k] < min {
+				return run.Span{}, false, nil
+			}
+			c.block, c.span, c.from = b, k, t.minTime[k]
+			c.spanning, c.atSpan = true, true
+			return run.Span{MinTime: t.minTime[k], MaxTime: t.maxTime[k], Rows: int(t.rows[k])}, true, nil
+		}
+	}
+	return run.Span{}, false, nil
 }
 
 // Span describes the span that begins at the cursor; see run.SummaryCursor.

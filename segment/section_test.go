@@ -70,6 +70,9 @@ func TestRoundTrip(t *testing.T) {
 			if err := checkSpans(s, &model[i], rnd); err != nil {
 				rt.Fatalf("section %q: %v", model[i].name, err)
 			}
+			if err := checkLast(s, &model[i], rnd); err != nil {
+				rt.Fatalf("section %q: %v", model[i].name, err)
+			}
 			if err := checkBounds(s, &model[i], rnd); err != nil {
 				rt.Fatalf("section %q: %v", model[i].name, err)
 			}
@@ -204,6 +207,65 @@ func checkSpans(s *Section, m *modelSection, rnd *rand.Rand) error {
 }
 
 // checkSummary recomputes a summary as slowly and plainly as can be.
+// checkLast compares the last spans of random bounds with the rows.
+func checkLast(s *Section, m *modelSection, rnd *rand.Rand) error {
+	names := fieldNames(m.fields)
+	c, err := s.Open(names)
+	if err != nil {
+		return err
+	}
+	for range 30 {
+		ord := rnd.IntN(len(m.series))
+		want := &m.series[ord]
+		lo, hi := interval(rnd, want)
+		i, j := want.bounds(lo, hi)
+		span, ok, err := c.SeekLast(uint32(ord), lo, hi)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			// The same cursor goes on, and such rows are in no span of their own.
+			if err := c.Seek(uint32(ord), lo, hi); err != nil {
+				return err
+			}
+			if err := checkRows(c, want, i, j); err != nil {
+				return fmt.Errorf("behind a last span that is not there: %w", err)
+			}
+			if lo == math.MinInt64 && hi == math.MaxInt64 && len(want.rows.Time) >= minSpanRows && len(c.x.first) == 1 {
+				return fmt.Errorf("series %d of %d rows has no last span", ord, len(want.rows.Time))
+			}
+			continue
+		}
+		from := j - span.Rows
+		if from < i || span.MinTime != want.rows.Time[from] || span.MaxTime != want.rows.Time[j-1] {
+			return fmt.Errorf("last span %+v of rows %d to %d", span, i, j)
+		}
+		for col := range names {
+			sum, err := c.Summary(col)
+			if err != nil {
+				return err
+			}
+			if err := checkSummary(&sum, want, col, from, j); err != nil {
+				return fmt.Errorf("series %d, last span %+v, column %d: %w", ord, span, col, err)
+			}
+		}
+		if rnd.IntN(2) == 0 {
+			err = c.Skip()
+		} else if rows, rerr := c.ReadSpan(); rerr != nil {
+			err = rerr
+		} else {
+			err = sameRows(&want.rows, from, rows)
+		}
+		if err != nil {
+			return err
+		}
+		if rows, err := c.Next(); rows != nil || err != nil {
+			return fmt.Errorf("rows behind the last span: %v, %v", rows, err)
+		}
+	}
+	return nil
+}
+
 func checkSummary(got *column.Summary, s *modelSeries, col, i, j int) error {
 	v := &s.rows.Cols[col]
 	var want column.Summary

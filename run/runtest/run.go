@@ -376,6 +376,8 @@ func (c *FilterCursor) matters(row int) bool {
 	return true
 }
 
+var _ run.SummaryCursor = (*SummaryCursor)(nil)
+
 // SummaryCursor knows a summary of every Options.Span rows of a series.
 type SummaryCursor struct{ *Cursor }
 
@@ -428,6 +430,24 @@ func (c *SummaryCursor) ReadSpan() (*column.Rows, error) {
 	}
 	c.at = to
 	return c.take(from, to), nil
+}
+
+// SeekLast implements run.SummaryCursor.
+func (c *SummaryCursor) SeekLast(ord uint32, min, max int64) (run.Span, bool, error) {
+	if err := c.Seek(ord, min, max); err != nil {
+		return run.Span{}, false, err
+	}
+	if c.at >= c.end {
+		return run.Span{}, false, nil
+	}
+	if first := (c.end - 1) / c.r.o.Span * c.r.o.Span; first >= c.at {
+		c.at = first
+		if span, ok, err := c.Span(); ok || err != nil {
+			return span, ok, err
+		}
+	}
+	c.rows = nil
+	return run.Span{}, false, nil
 }
 
 // Summarize condenses values one by one.

@@ -1,0 +1,175 @@
+package scan
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"unsafe"
+
+	"github.com/varvedb/varve/column"
+)
+
+// groups are the states of several series condensed by tags.
+type groups struct {
+	shape  *shape
+	meters *meters
+	byKey  map[string]*group
+	list   []*group
+	key    []byte
+}
+
+// group is one of them: its windows, ascending, and the slots of each.
+type group struct {
+	key     []byte
+	windows []int64
+	slots   []int
+	// Most groups of a question without windows have just one, which then
+	// needs no memory of its own.
+	window [1]int64
+	slot   [1]int
+}
+
+// newGroups returns no groups, with room for a number of them.
+func newGroups(sh *shape, room int) *groups {
+	return &groups{
+		shape: sh, byKey: make(map[string]*group, room),
+		meters: newMeters(sh.aggregate, sh.calls, sh.columns, !sh.aggregate.Group.Series),
+	}
+}
+
+// keyOf returns the key of the group of a series, valid until the next call.
+func (g *groups) keyOf(series []byte) []byte {
+	if g.shape.aggregate.Group.Series {
+		return series
+	}
+	g.key = column.AppendTags(g.key[:0], series, g.shape.aggregate.Group.Tags)
+	return g.key
+}
+
+// find returns the group with a key, which is copied if it is new.
+func (g *groups) find(key []byte) *group {
+	// Series of a group mostly lie side by side.
+	if n := len(g.list); n > 0 && bytes.Equal(g.list[n-1].key, key) {
+		return g.list[n-1]
+	}
+	if have := g.byKey[string(key)]; have != nil {
+		return have
+	}
+	one := g.append(bytes.Clone(key))
+	g.byKey[unsafe.String(unsafe.SliceData(one.key), len(one.key))] = one
+	return one
+}
+
+// append appends a group whose key, which it keeps, no other has.
+func (g *groups) append(key []byte) *group {
+	one := &group{key: key}
+	one.windows, one.slots = one.window[:0], one.slot[:0]
+	g.list = append(g.list, one)
+	return one
+}
+
+// slot returns the slot of a window of a group. hint is a place near it.
+func (g *groups) slot(one *group, window int64, hint *int) int {
+	at := *hint
+	if at >= len(one.windows) || one.windows[at] != window {
+		var found bool
+		if at, found = slices.BinarySearch(one.windows, window); !found {
+			n := g.meters.n
+			g.meters.grow(n + 1)
+			one.windows = slices.Insert(one.windows, at, window)
+			one.slots = slices.Insert(one.slots, at, n)
+		}
+	}
+	*hint = at + 1
+	return one.slots[at]
+}
+
+// add condenses a series whose windows are in the slots of m from first on.
+// Selectors keep series.
+func (g *groups) add(series []byte, windows []int64, m *meters, first int) {
+	one := g.find(g.keyOf(series))
+	hint := 0
+	for i, w := range windows {
+		g.meters.merge(g.slot(one, w, &hint), m, first+i, series)
+	}
+}
+
+// join condenses the groups of all units, ascending by key.
+func join(sh *shape, units []*groups) *groups {
+	n := 0
+	for _, g := range units {
+		if g != nil {
+			n += len(g.list)
+		}
+	}
+	all := newGroups(sh, 0)
+	all.list = make([]*group, 0, n)
+	for _, from := range inOrder(units, n) {
+		var one *group
+		if k := len(all.list); k > 0 && bytes.Equal(all.list[k-1].key, from.key) {
+			one = all.list[k-1]
+		} else {
+			one = all.append(from.key)
+		}
+		hint := 0
+		for i, w := range from.windows {
+			all.meters.merge(all.slot(one, w, &hint), units[from.unit].meters, from.slots[i], nil)
+		}
+	}
+	return all
+}
+
+// unitGroup is a group of a unit, and what is left of its key behind the
+// bytes that all keys share: as many as a word holds.
+type unitGroup struct {
+	*group
+	head uint64
+	unit int
+}
+
+// inOrder returns the groups of all units ascending by key, those of one key
+// in the order of the units. There are n of them.
+func inOrder(units []*groups, n int) []unitGroup {
+	list := make([]unitGroup, 0, n)
+	shared := 0
+	for u, g := range units {
+		if g == nil {
+			continue
+		}
+		for _, one := range g.list {
+			if len(list) == 0 {
+				shared = len(one.key)
+			}
+			first := one.key
+			if len(list) > 0 {
+				first = list[0].key
+			}
+			shared = min(shared, len(one.key))
+			for i := range shared {
+				if first[i] != one.key[i] {
+					shared = i
+					break
+				}
+			}
+			list = append(list, unitGroup{group: one, unit: u})
+		}
+	}
+	for i := range list {
+		var word [8]byte
+		copy(word[:], list[i].key[shared:])
+		list[i].head = binary.BigEndian.Uint64(word[:])
+	}
+	slices.SortFunc(list, func(a, b unitGroup) int {
+		switch {
+		case a.head < b.head:
+			return -1
+		case a.head > b.head:
+			return 1
+		}
+		if c := bytes.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return a.unit - b.unit
+	})
+	return list
+}
