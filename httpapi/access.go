@@ -18,6 +18,7 @@ type Access interface {
 
 // Principal is who makes a request.
 type Principal struct {
+	Name          string // of the token, for logs; never its secret
 	Org           uint64
 	DefaultBucket uint64 // 0 for none
 	Rights        Rights

@@ -52,8 +52,6 @@ type Config struct {
 	// KeepDecoderBytes is how much memory decoders that wait for the next body
 	// may hold together, of known series and buffers.
 	KeepDecoderBytes int
-	// QueryTimeout ends a query of the service port.
-	QueryTimeout time.Duration
 	// OpenService lets the service port be used without a token, as the
 	// principal Anonymous.
 	OpenService bool
@@ -78,7 +76,6 @@ func Default(procs int) Config {
 		// A decoder holds about 3 MiB after ten thousand lines of some
 		// thousand hosts, and 20 MiB with a hundred thousand series.
 		KeepDecoderBytes: 64 << 20,
-		QueryTimeout:     5 * time.Minute,
 	}
 }
 
@@ -91,8 +88,6 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("wait for memory is %s, want more than 0", c.BodyWait)
 	case c.Decoders < 1 || c.KeepDecoderBytes < 0:
 		return fmt.Errorf("%d decoders that keep %d bytes: want at least 1 and 0", c.Decoders, c.KeepDecoderBytes)
-	case c.QueryTimeout <= 0:
-		return fmt.Errorf("query timeout is %s, want more than 0", c.QueryTimeout)
 	case c.OpenService && c.Anonymous.Rights == nil:
 		return errors.New("service without tokens needs a principal")
 	}

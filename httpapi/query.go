@@ -9,6 +9,7 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/query"
 )
 
 // Piece is some rows of one series or group: a part of an answer.
@@ -27,7 +28,7 @@ func (p *Piece) overflows(col, row int) bool {
 	return len(p.Overflow) > 0 && p.Overflow[col] != nil && p.Overflow[col][row]
 }
 
-// Querier answers plans: packages scan and exec.
+// Querier answers plans: package query.
 type Querier interface {
 	// Query calls emit with each piece of the answer, in order, and returns
 	// an account of what was pruned and read, with an error too. A piece is
@@ -59,10 +60,8 @@ func (a *API) query(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &Error{Code: Invalid, Message: err.Error(), Err: err}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.config.QueryTimeout)
-	defer cancel()
 	out := newAnswer(w, req.Limit)
-	explain, err := a.querier.Query(ctx, p, out.add)
+	explain, err := a.querier.Query(query.WithAsker(r.Context(), who.Name), p, out.add)
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
@@ -131,9 +130,7 @@ func (a *API) list(what plan.List) handler {
 		if err := p.Validate(); err != nil {
 			return &Error{Code: Invalid, Message: err.Error(), Err: err}
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), a.config.QueryTimeout)
-		defer cancel()
-		names, err := a.querier.List(ctx, p)
+		names, err := a.querier.List(query.WithAsker(r.Context(), who.Name), p)
 		if err != nil {
 			return err
 		}

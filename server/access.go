@@ -17,7 +17,11 @@ func (a access) Identify(secret string) (httpapi.Principal, bool) {
 }
 
 func (a access) principal(t meta.Token) httpapi.Principal {
-	return httpapi.Principal{Org: uint64(t.OrgID), DefaultBucket: uint64(t.DefaultBucket), Rights: &rights{a.meta, t}}
+	name := t.ID.String()
+	if t.Description != "" {
+		name += " (" + t.Description + ")"
+	}
+	return httpapi.Principal{Name: name, Org: uint64(t.OrgID), DefaultBucket: uint64(t.DefaultBucket), Rights: &rights{a.meta, t}}
 }
 
 func (a access) Org(ref string) (uint64, bool) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/meta"
+	"github.com/varvedb/varve/query"
 )
 
 // Config is what an operator can set.
@@ -42,6 +43,8 @@ type Config struct {
 	MaxFuture time.Duration
 	// MaxColumns is how many tags and fields a measurement may have.
 	MaxColumns int
+	// Query has the limits of questions.
+	Query query.Config
 	// StopTimeout is how long requests under way may take to end when the
 	// server is told to stop.
 	StopTimeout time.Duration
@@ -65,6 +68,7 @@ func Default() Config {
 		Shards:      1,
 		MaxBody:     50 << 20,
 		MaxColumns:  meta.DefaultSchema().MaxColumns,
+		Query:       query.Default(),
 		StopTimeout: 10 * time.Second, // what service managers grant before they kill
 		LogLevel:    "info",
 		LogFormat:   "text",
@@ -100,6 +104,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("limit of columns of a measurement is %d, want at least 1", c.MaxColumns)
 	case c.StopTimeout < 0:
 		return fmt.Errorf("stop timeout %s is negative", c.StopTimeout)
+	}
+	if err := c.Query.Validate(); err != nil {
+		return err
 	}
 	if c.ServiceAuth != "token" && c.ServiceAuth != "none" {
 		return fmt.Errorf("service authentication is %q, want token or none", c.ServiceAuth)

@@ -2,35 +2,34 @@ package server
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
-	"github.com/varvedb/varve/exec"
 	"github.com/varvedb/varve/httpapi"
-	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/scan"
 )
 
-// querier implements httpapi.Querier.
+// querier implements httpapi.Querier on package query.
 type querier struct {
-	store   *store
-	buckets *meta.Store
-	memory  *memory.Pool
-	now     func() time.Time
+	driver *query.Driver
+	store  *store
 }
 
-// Query executes p over a snapshot of every shard.
+// Query implements httpapi.Querier.
 func (q *querier) Query(ctx context.Context, p *plan.Plan, emit func(*httpapi.Piece) error) (string, error) {
 	var piece httpapi.Piece
-	return q.run(ctx, p, func(b *scan.Batch) error { return pieces(b, p, &piece, emit) })
+	explain, err := q.driver.Run(ctx, p, func(b *scan.Batch) error { return pieces(b, p, &piece, emit) })
+	return explain, q.readError(err)
 }
 
 // List implements httpapi.Querier.
 func (q *querier) List(ctx context.Context, p *plan.Plan) ([]string, error) {
 	var names []string
-	_, err := q.run(ctx, p, func(b *scan.Batch) error {
+	_, err := q.driver.Run(ctx, p, func(b *scan.Batch) error {
 		for i := range b.Rows() {
 			names = append(names, string(b.Columns[0].Str(i)))
 		}
@@ -38,65 +37,35 @@ func (q *querier) List(ctx context.Context, p *plan.Plan) ([]string, error) {
 	})
 	// Each measurement has a list of its own; the question was about all.
 	slices.Sort(names)
-	return slices.Compact(names), err
+	return slices.Compact(names), q.readError(err)
 }
 
-// run hands each batch of the answer to use and explains what was done.
-func (q *querier) run(ctx context.Context, p *plan.Plan, use func(*scan.Batch) error) (string, error) {
-	kept, clipped, err := q.clip(p)
-	if err != nil {
-		return "", err
+// readError makes of an error of a question what clients are told.
+func (q *querier) readError(err error) error {
+	var over *query.MemoryError
+	var bucket *query.UnknownBucketError
+	switch {
+	case errors.As(err, &over):
+		// Not 503: to ask the same again makes no difference.
+		return &httpapi.Error{Code: httpapi.Unprocessable, Message: over.Error(), Err: err}
+	case errors.As(err, &bucket):
+		return &httpapi.Error{Code: httpapi.NotFound, Message: "bucket not found", Err: err}
 	}
-	if kept == nil {
-		return clipped, nil
-	}
-	snapshots, release, err := q.store.snapshots()
-	if err != nil {
-		return "", passing(err)
-	}
-	defer release()
-	r, err := exec.Run(ctx, kept, snapshots, scan.Config{Memory: q.memory})
-	if err != nil {
-		return "", q.store.readError(err)
-	}
-	defer r.Close()
-	for {
-		b, err := r.Next()
-		if err == nil && b != nil {
-			if p.Aggregate != nil && p.Aggregate.Window == nil {
-				// The only window is the range that was asked for.
-				for i := range b.Start {
-					b.Start[i] = p.Start
-				}
-			}
-			err = use(b)
-		}
-		if err != nil || b == nil {
-			return r.Explain() + clipped, q.store.readError(err)
-		}
-	}
+	return q.store.readError(err)
 }
 
-// clip returns p without the times that the bucket does not keep, nil if it
-// keeps none, and a line about that for the explained plan, empty if nothing
-// was cut off. What is physically gone by now is a matter of flush and
-// compaction, and must not show.
-func (q *querier) clip(p *plan.Plan) (kept *plan.Plan, explain string, err error) {
-	b, ok := q.buckets.Bucket(meta.ID(p.Bucket))
+// horizons implements query.Buckets on package meta.
+type horizons struct {
+	buckets *meta.Store
+	now     func() time.Time
+}
+
+func (h horizons) Horizon(bucket uint64) (at int64, ok bool) {
+	b, ok := h.buckets.Bucket(meta.ID(bucket))
 	if !ok {
-		return nil, "", &httpapi.Error{Code: httpapi.NotFound, Message: "bucket not found"}
+		return 0, false
 	}
-	horizon := b.Horizon(q.now())
-	if p.Start >= horizon {
-		return p, "", nil
-	}
-	explain = "clipped to retention from " + time.Unix(0, horizon).UTC().Format(time.RFC3339Nano) + "\n"
-	if horizon >= p.Stop {
-		return nil, explain, nil
-	}
-	c := *p
-	c.Start = horizon
-	return &c, explain, nil
+	return b.Horizon(h.now()), true
 }
 
 // pieces cuts a batch into what the API renders: rows of one group, and, of

@@ -38,6 +38,7 @@ import (
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/segment"
 	"github.com/varvedb/varve/shard"
 	"github.com/varvedb/varve/vfs"
@@ -79,6 +80,7 @@ type server struct {
 	schema *meta.Schema
 	store  *store
 	ingest *ingest.Writer
+	query  *query.Driver
 	forget *forgetter
 	api    *httpapi.API
 
@@ -139,6 +141,11 @@ func (s *server) open(ctx context.Context) (err error) {
 	s.log.Info("store is open", "shards", l.Shards, "took", time.Since(began).Round(time.Millisecond))
 
 	if s.ingest, err = ingest.New(ingest.Config{MaxFuture: c.MaxFuture}, s.schema, s.store, s.now); err != nil {
+		return err
+	}
+	if s.query, err = query.New(c.Query, query.Parts{
+		Store: s.store, Buckets: horizons{s.meta, s.now}, Memory: s.budget.Queries, Registry: s.registry, Log: s.log,
+	}); err != nil {
 		return err
 	}
 	s.forget = &forgetter{store: s.store, buckets: s.meta, schema: s.schema, log: s.log}
@@ -215,7 +222,7 @@ func (s *server) openAPI() error {
 		Deleter:    s.store,
 		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
 		Buckets:    &buckets{s.meta, s.store, s.log},
-		Querier:    &querier{s.store, s.meta, s.budget.Queries, s.now},
+		Querier:    &querier{s.query, s.store},
 		Budget:     s.budget.Ingest,
 		Health:     s.health,
 		Registry:   s.registry,

@@ -17,7 +17,7 @@ import (
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/protocol/lineproto"
-	"github.com/varvedb/varve/scan"
+	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/segment"
 	"github.com/varvedb/varve/shard"
 	"github.com/varvedb/varve/tombstone"
@@ -165,8 +165,8 @@ func (s *store) pin() (all []*shard.Snapshot, release func(), err error) {
 	return all, release, nil
 }
 
-// snapshots is pin for a scan.
-func (s *store) snapshots() (all []scan.Snapshot, release func(), err error) {
+// Snapshots implements query.Store.
+func (s *store) Snapshots() (all []query.Snapshot, release func(), err error) {
 	pinned, release, err := s.pin()
 	for _, n := range pinned {
 		all = append(all, n)
@@ -212,6 +212,10 @@ func passing(err error) error {
 	var iu *ingest.UnavailableError
 	if errors.As(err, &iu) {
 		return &httpapi.Error{Code: httpapi.Unavailable, Message: iu.Reason, RetryAfter: iu.RetryAfter, Err: err}
+	}
+	var qu *query.UnavailableError
+	if errors.As(err, &qu) {
+		return &httpapi.Error{Code: httpapi.Unavailable, Message: qu.Reason, RetryAfter: qu.RetryAfter, Err: err}
 	}
 	if errors.Is(err, shard.ErrClosed) || errors.Is(err, wlog.ErrClosed) || errors.Is(err, memory.ErrFull) {
 		return &httpapi.Error{Code: httpapi.Unavailable, Message: err.Error(), Err: err}

@@ -57,7 +57,7 @@ func (b *trial) write(lines string) httpapi.Refused {
 }
 
 func (b *trial) querier() *querier {
-	return &querier{b.store, b.meta, b.budget.Queries, b.server.now}
+	return &querier{b.query, b.store}
 }
 
 // rows returns how many values m.x has from the beginning to the end, and the
