@@ -119,11 +119,15 @@ func Snapshot(ctx context.Context, cfg Config, n *shard.Snapshot) (Totals, error
 // Folder checks the shard in a folder that nobody has open.
 func Folder(ctx context.Context, cfg Config, dir string) (Totals, error) {
 	c := newChecker(cfg)
-	m, err := manifest.NewStore(cfg.FS, dir).Load()
+	st, err := manifest.NewStore(cfg.FS, dir).Load()
 	if err != nil {
-		c.reportError(filepath.Join(dir, "ROOT"), err)
+		c.report(filepath.Join(dir, "ROOT"), 0, "%s", err)
 		return c.totals, nil
 	}
+	for _, d := range st.Damaged {
+		c.report(d.File, d.Offset, "%s; another file holds the same and nothing is lost", d.Reason)
+	}
+	m := st.Manifest
 	for i := range m.Segments {
 		if err := ctx.Err(); err != nil {
 			return c.totals, err

@@ -2,10 +2,36 @@
 // their partitions, the tombstones that still hide rows in them, and up to
 // which position of the log all that came into them.
 //
-// A commit is: write the manifest to a file of its own and sync it; then swap
-// the root, a small file that names it, by an atomic rename. A crash leaves
-// the old root or the new one. The shard is the only caller; a Manifest is
-// never changed once it was committed, so that snapshots share it.
+// A state lies on disk twice: in a manifest file that a small root names, and
+// in a copy that stands for itself. A commit goes:
+//
+//  1. fence: refuse if root or copy is of a later owner or of another state
+//     than the parent.
+//  2. write manifest, copy and root to temporary names and sync them.
+//  3. rename manifest and copy, sync the folder.
+//  4. rename the root, sync the folder; the commit returns.
+//  5. remove manifests before the parent.
+//
+// The state is the later one of root and copy. Invariants:
+//
+//   - The copy is of the state of the root or a later one. So while the copy
+//     can be read the root is not needed.
+//   - What a commit has returned for is in both. So a root whose copy cannot be
+//     read is of the newest state that anything was built on: a copy that was
+//     later than it belonged to a commit that nobody was told of, whose parent
+//     has all its segments and all its log.
+//   - A root whose manifest cannot be read and whose copy is older is never
+//     given up for the copy: that would be a step back.
+//
+// So any one of the three files may be flipped, torn or missing. An owner
+// commits under a higher epoch before it removes anything, which makes root and
+// copy alike again.
+//
+// Rejected: to go by the newest manifest file without a root or a copy. A
+// manifest whose commit failed may lie there, and its segments may be gone.
+//
+// The shard is the only caller; a Manifest is never changed once it was
+// committed, so that snapshots share it.
 package manifest
 
 import (

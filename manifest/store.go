@@ -1,12 +1,10 @@
 package manifest
 
 import (
-	"encoding/binary"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,26 +15,15 @@ import (
 const (
 	rootName       = "ROOT"
 	manifestPrefix = "manifest-"
-
-	rootMagic     = "VRVR"
-	manifestMagic = "VRVM"
-	formatVersion = 1
-	headerSize    = 16
+	copyName       = manifestPrefix + "copy"
 )
 
-// CorruptError says that a file is not what was written.
-type CorruptError struct {
-	File   string
-	Offset int64
-	Reason string
-}
-
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s is corrupt at offset %d: %s", e.File, e.Offset, e.Reason)
-}
-
-// ErrFenced says that another owner has taken over the shard.
-var ErrFenced = errors.New("the shard has a newer owner")
+var (
+	// ErrFenced says that another owner has taken over the shard.
+	ErrFenced = errors.New("the shard has a newer owner")
+	// ErrUnchanged says that a commit failed before it wrote anything.
+	ErrUnchanged = errors.New("nothing was written")
+)
 
 // Store reads and commits the manifests of one folder. Its methods are for
 // one goroutine at a time.
@@ -56,101 +43,150 @@ type root struct {
 // NewStore returns the store of a folder that exists.
 func NewStore(fsys vfs.FS, dir string) *Store { return &Store{fsys, dir} }
 
-// Load returns the present state; a folder without a root gives an empty
-// Manifest.
-func (s *Store) Load() (*Manifest, error) {
-	r, err := s.loadRoot()
-	if errors.Is(err, fs.ErrNotExist) {
-		return &Manifest{NextSegment: 1}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	name := filepath.Join(s.dir, r.Manifest)
-	raw, err := vfs.ReadFile(s.fs, name)
-	if err != nil {
-		return nil, fmt.Errorf("load manifest: %w", err)
-	}
-	if crc32.Checksum(raw, castagnoli()) != r.Checksum {
-		return nil, &CorruptError{name, 0, "its checksum is not the one in the root"}
-	}
-	m := &Manifest{}
-	if err := decode(name, manifestMagic, raw, m); err != nil {
-		return nil, err
-	}
-	if m.Number != r.Number {
-		return nil, &CorruptError{name, headerSize, fmt.Sprintf("number %d, the root says %d", m.Number, r.Number)}
-	}
-	if err := m.Check(); err != nil {
-		return nil, &CorruptError{name, headerSize, err.Error()}
-	}
-	return m, nil
-}
+func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *Store) loadRoot() (*root, error) {
-	name := filepath.Join(s.dir, rootName)
-	raw, err := vfs.ReadFile(s.fs, name)
-	if err != nil {
-		return nil, fmt.Errorf("load root: %w", err)
-	}
-	r := &root{}
-	if err := decode(name, rootMagic, raw, r); err != nil {
-		return nil, err
-	}
-	if filepath.Base(r.Manifest) != r.Manifest {
-		return nil, &CorruptError{name, headerSize, fmt.Sprintf("manifest %q is not in this folder", r.Manifest)}
-	}
-	return r, nil
-}
+func manifestName(number uint64) string { return fmt.Sprintf("%s%016x", manifestPrefix, number) }
 
 // Commit makes m, whose Parent is the number of the present state, the
 // present state, gives it its number, and removes manifests that are neither
-// it nor its parent. After an error the old state stands, or the new one: the
-// caller loads again before it goes on.
+// it nor its parent. After an error other than ErrUnchanged the old state
+// stands, or the new one: Took tells which.
 func (s *Store) Commit(m *Manifest) error {
 	m.Number = m.Parent + 1
 	m.Normalize()
 	if err := m.Check(); err != nil {
-		return fmt.Errorf("commit manifest %d: %w", m.Number, err)
+		return fmt.Errorf("commit manifest %d: %w: %w", m.Number, ErrUnchanged, err)
 	}
 	if err := s.fence(m); err != nil {
-		return fmt.Errorf("commit manifest %d: %w", m.Number, err)
+		return fmt.Errorf("commit manifest %d: %w: %w", m.Number, ErrUnchanged, err)
 	}
-	raw, err := encode(manifestMagic, m)
-	if err != nil {
-		return fmt.Errorf("commit manifest %d: %w", m.Number, err)
-	}
-	name := fmt.Sprintf("%s%016x", manifestPrefix, m.Number)
-	// The root may not name a file whose own name is not durable, which
-	// WriteFileAtomic sees to.
-	if err := vfs.WriteFileAtomic(s.fs, filepath.Join(s.dir, name), raw); err != nil {
-		return fmt.Errorf("commit manifest %d: %w", m.Number, err)
-	}
-	head, err := encode(rootMagic, &root{m.Epoch, m.Number, name, crc32.Checksum(raw, castagnoli())})
-	if err != nil {
-		return fmt.Errorf("commit manifest %d: %w", m.Number, err)
-	}
-	if err := vfs.WriteFileAtomic(s.fs, filepath.Join(s.dir, rootName), head); err != nil {
+	return s.Secure(m)
+}
+
+// Secure writes all that Commit writes, once more: of a commit that took place
+// but is not known to be durable, or that may have taken place.
+func (s *Store) Secure(m *Manifest) error {
+	if err := s.write(m); err != nil {
 		return fmt.Errorf("commit manifest %d: %w", m.Number, err)
 	}
 	s.removeOld(m)
 	return nil
 }
 
-// fence refuses a commit over the state of a later owner or another writer.
-func (s *Store) fence(m *Manifest) error {
-	r, err := s.loadRoot()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+func (s *Store) write(m *Manifest) error {
+	raw, err := encode(manifestMagic, m)
 	if err != nil {
 		return err
 	}
-	if r.Epoch > m.Epoch || r.Number != m.Parent {
-		return fmt.Errorf("%w: root has epoch %d and number %d, this commit %d after %d",
-			ErrFenced, r.Epoch, r.Number, m.Epoch, m.Parent)
+	named := manifestName(m.Number)
+	head, err := encode(rootMagic, &root{m.Epoch, m.Number, named, crc32.Checksum(raw, castagnoli())})
+	if err != nil {
+		return err
+	}
+
+	// 1. All that takes room, so that a full disk leaves no doubt.
+	if err := s.stage([]string{named, copyName, rootName}, [][]byte{raw, raw, head}); err != nil {
+		return err
+	}
+	// 2. The manifest that the root will name, and the copy. With the latter
+	// the commit has taken place.
+	if err := s.unstage(named); err != nil {
+		return err
+	}
+	if err := s.unstage(copyName); err != nil {
+		return err
+	}
+	if err := vfs.SyncDir(s.fs, s.dir); err != nil {
+		return err
+	}
+	// 3. The root, never before what it names and the copy are durable.
+	if err := s.unstage(rootName); err != nil {
+		return err
+	}
+	return vfs.SyncDir(s.fs, s.dir)
+}
+
+// stage writes files to temporary names, all or none of them.
+func (s *Store) stage(names []string, data [][]byte) error {
+	for i, name := range names {
+		err := vfs.StageFile(s.fs, s.path(name), data[i])
+		if err == nil {
+			continue
+		}
+		for _, before := range names[:i] {
+			_ = s.fs.Remove(s.path(before) + vfs.TempSuffix) // the next commit writes over it
+		}
+		return err
 	}
 	return nil
+}
+
+// unstage gives a staged file its name.
+func (s *Store) unstage(name string) error {
+	if err := s.fs.Rename(s.path(name)+vfs.TempSuffix, s.path(name)); err != nil {
+		return fmt.Errorf("write %s: %w", s.path(name), err)
+	}
+	return nil
+}
+
+// Took tells, after Commit of m failed, whether the commit took place all the
+// same. If it did, Secure has to succeed before anything is built on it; if it
+// did not, the old state stands. An error says that this cannot be told now;
+// ErrFenced, that another has committed.
+func (s *Store) Took(m *Manifest) (bool, error) {
+	r, c := s.loadRoot(), s.loadManifest(copyName)
+	there := marks(r, c)
+	if slices.ContainsFunc(there, func(p mark) bool {
+		return p.number > m.Number || p.epoch > m.Epoch || p.number == m.Number && p.epoch != m.Epoch
+	}) {
+		return false, fmt.Errorf("%w: the disk has epoch and number %v, this commit %d and %d", ErrFenced, there, m.Epoch, m.Number)
+	}
+	if slices.Contains(there, mark{m.Epoch, m.Number}) {
+		return true, nil
+	}
+	// Neither has it, if what cannot be read is not there.
+	for _, err := range []error{r.err, c.err} {
+		if err != nil && !missing(err) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// fence refuses a commit over the state of a later owner or another writer.
+func (s *Store) fence(m *Manifest) error {
+	r, c := s.loadRoot(), s.loadManifest(copyName)
+	there := marks(r, c)
+	if len(there) == 0 {
+		if missing(r.err) && missing(c.err) {
+			return nil
+		}
+		return errors.Join(r.err, c.err)
+	}
+	latest := slices.MaxFunc(there, func(a, b mark) int { return a.compare(b) })
+	if latest.epoch > m.Epoch || latest.number != m.Parent {
+		return fmt.Errorf("%w: the disk has epoch %d and number %d, this commit %d after %d",
+			ErrFenced, latest.epoch, latest.number, m.Epoch, m.Parent)
+	}
+	return nil
+}
+
+// mark says which state a file is of.
+type mark struct{ epoch, number uint64 }
+
+func (m mark) compare(o mark) int {
+	return cmp.Or(cmp.Compare(m.number, o.number), cmp.Compare(m.epoch, o.epoch))
+}
+
+// marks returns those of root and copy that can be read.
+func marks(r readRoot, c readManifest) (out []mark) {
+	if r.err == nil {
+		out = append(out, mark{r.Epoch, r.Number})
+	}
+	if c.err == nil {
+		out = append(out, mark{c.m.Epoch, c.m.Number})
+	}
+	return out
 }
 
 // removeOld removes manifests before the parent of m. Failing to costs a few
@@ -160,52 +196,10 @@ func (s *Store) removeOld(m *Manifest) {
 	if err != nil {
 		return
 	}
-	keep := []string{
-		fmt.Sprintf("%s%016x", manifestPrefix, m.Number),
-		fmt.Sprintf("%s%016x", manifestPrefix, m.Parent),
-	}
+	keep := []string{copyName, manifestName(m.Number), manifestName(m.Parent)}
 	for _, name := range names {
 		if strings.HasPrefix(name, manifestPrefix) && !slices.Contains(keep, name) {
-			_ = s.fs.Remove(filepath.Join(s.dir, name))
+			_ = s.fs.Remove(s.path(name))
 		}
 	}
-}
-
-// castagnoli is the polynomial of every checksum in the format.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
-
-func encode(magic string, v any) ([]byte, error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	out := append(make([]byte, 0, headerSize+len(body)), magic...)
-	out = binary.LittleEndian.AppendUint32(out, formatVersion)
-	out = binary.LittleEndian.AppendUint32(out, uint32(len(body)))
-	out = binary.LittleEndian.AppendUint32(out, crc32.Checksum(body, castagnoli()))
-	return append(out, body...), nil
-}
-
-func decode(name, magic string, raw []byte, v any) error {
-	switch {
-	case len(raw) < headerSize:
-		return &CorruptError{name, int64(len(raw)), "the file ends in its header"}
-	case string(raw[:4]) != magic:
-		return &CorruptError{name, 0, fmt.Sprintf("magic %q, not %q", raw[:4], magic)}
-	}
-	if version := binary.LittleEndian.Uint32(raw[4:]); version != formatVersion {
-		return fmt.Errorf("%s has format version %d; this program reads version %d: use the program that wrote it, or a newer one",
-			name, version, formatVersion)
-	}
-	body := raw[headerSize:]
-	if size := binary.LittleEndian.Uint32(raw[8:]); uint64(size) != uint64(len(body)) {
-		return &CorruptError{name, 8, fmt.Sprintf("a body of %d bytes where there should be %d", len(body), size)}
-	}
-	if binary.LittleEndian.Uint32(raw[12:]) != crc32.Checksum(body, castagnoli()) {
-		return &CorruptError{name, 12, "checksum mismatch"}
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return &CorruptError{name, headerSize, err.Error()}
-	}
-	return nil
 }

@@ -189,58 +189,6 @@ func damageSegment(t *testing.T, change func([]byte) []byte) {
 	}
 }
 
-// TestDamagedManifest flips each byte of the root and of the manifest in turn.
-// The shard says which file it is and does not start with half a state.
-func TestDamagedManifest(t *testing.T) {
-	ctx := context.Background()
-	fs := vfs.NewMem(time.Now)
-	cfg := testConfig(fs, t)
-	s, err := shard.Open(ctx, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Write(ctx, 1, oneSeries("m", 1)); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Flush(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	names, err := fs.List(cfg.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(1, 1))
-	for _, name := range names {
-		if name != "ROOT" && !strings.HasPrefix(name, "manifest-") {
-			continue
-		}
-		full := filepath.Join(cfg.Dir, name)
-		info, err := fs.Stat(full)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for at := range info.Size() {
-			clone := fs.CrashClone(nil)
-			rewrite(t, clone, full, func(b []byte) []byte { b[at] ^= 1 << rng.IntN(8); return b })
-			s, err := shard.Open(ctx, testConfig(clone, t))
-			if err == nil {
-				got := mustDump(t, s, 1)
-				_ = s.Close()
-				if len(got) != 1 {
-					t.Fatalf("%s with byte %d flipped opens with %d values", name, at, len(got))
-				}
-				continue // the parent of the present manifest, which nothing reads
-			}
-			if !strings.Contains(err.Error(), name) {
-				t.Fatalf("%s with byte %d flipped: %v", name, at, err)
-			}
-		}
-	}
-}
-
 // TestDamagedLog flips bits in every place of the log, at several stages of a
 // shard's life. It opens, everything that is in segments is there, nothing is
 // there that was not written, and it goes on from there without giving a

@@ -369,32 +369,34 @@ func newDraft(m *manifest.Manifest, files []*segmentFile, flushed int) draft {
 var errInDoubt = errors.New("it is not known whether the commit took place")
 
 // commitDurably commits m. When the store cannot say whether the commit took
-// place, it finds out, and goes on trying to make it durable: until then
-// neither the old state nor the new one may be built upon. An error that is
-// not errInDoubt means that the old state stands.
+// place, it finds out, and if it did, or nobody can tell, goes on trying to
+// make it durable: until then neither the old state nor the new one may be
+// built upon. An error that is not errInDoubt means that the old state stands.
 func (s *Shard) commitDurably(m *manifest.Manifest) error {
 	err := s.store.Commit(m)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, manifest.ErrUnchanged) {
+		return err
+	}
 	doubted := false
-	for err != nil {
-		there, lerr := s.store.Load()
-		switch {
-		case errors.Is(err, manifest.ErrFenced):
-			return err // before anything was written
-		case lerr == nil && there.Number < m.Number:
-			return err // the old state stands
-		case lerr == nil && there.Number == m.Number && there.Epoch == m.Epoch:
-			lerr = vfs.SyncDir(s.cfg.FS, s.cfg.Dir)
-			if lerr == nil {
-				if doubted {
-					s.tellFlush(nil) // what was said below is no longer so
-				}
-				return nil
-			}
-		case lerr == nil:
+	for {
+		took, then := s.store.Took(m)
+		if errors.Is(then, manifest.ErrFenced) {
 			// A newer owner, whose state may have been built upon this one.
 			return fmt.Errorf("%w: %w", errInDoubt, err)
 		}
-		s.cfg.Logger.Error("a commit is in doubt; it will be tried again", "shard", s.cfg.ID, "error", err, "then", lerr)
+		if then == nil && !took {
+			return err // the old state stands
+		}
+		if then = s.store.Secure(m); then == nil {
+			if doubted {
+				s.tellFlush(nil) // what was said below is no longer so
+			}
+			return nil
+		}
+		s.cfg.Logger.Error("a commit is in doubt; it will be tried again", "shard", s.cfg.ID, "error", err, "then", then)
 		s.stats.doubts.Add(1)
 		s.tellFlush(err)
 		doubted = true
@@ -404,7 +406,6 @@ func (s *Shard) commitDurably(m *manifest.Manifest) error {
 		case <-time.After(s.cfg.RetryAfter):
 		}
 	}
-	return nil
 }
 
 // partitioner decides in which partition rows of a bucket go.

@@ -16,18 +16,74 @@ import (
 )
 
 // takeOver loads the manifest and commits it anew under a higher epoch, so
-// that an owner before this one can commit nothing more.
+// that an owner before this one can commit nothing more; then it removes what
+// the manifest does not name.
+//
+// On a full disk that commit has to wait for the first one that finds room:
+// what there is can be read until then. Files that the manifest does not name
+// may be what fills the disk. They go before that commit if no damage to a
+// single file could lead back to the state before, which may name them.
 func (s *Shard) takeOver() (*manifest.Manifest, error) {
-	m, err := s.store.Load()
+	st, err := s.store.Load()
 	if err != nil {
 		return nil, err
 	}
-	m = m.Clone()
-	m.Epoch++
-	if err := s.store.Commit(m); err != nil {
+	if err := s.expectSegments(st.Manifest); err != nil {
 		return nil, err
 	}
-	return m, nil
+	for _, d := range st.Damaged {
+		s.problems.add(d.File, fmt.Errorf("%w; the other copy was used and nothing is lost", d))
+		s.cfg.Logger.Error("a file of the manifest is damaged; the other copy is used", "shard", s.cfg.ID, "error", d)
+	}
+	m := st.Manifest.Clone()
+	m.Epoch++
+	err = s.store.Commit(m)
+	cleared := false
+	if vfs.IsNoSpace(err) && st.Whole {
+		if err := s.removeOrphans(m); err != nil {
+			return nil, err
+		}
+		cleared = true
+		err = s.store.Commit(m)
+	}
+	switch {
+	case vfs.IsNoSpace(err) && st.Manifest.Number > 0:
+		s.cfg.Logger.Error("the disk is full: what there is can be read, nothing can be written until there is room", "shard", s.cfg.ID, "error", err)
+		took, terr := s.store.Took(m)
+		if terr != nil {
+			return nil, errors.Join(err, terr)
+		}
+		if !took {
+			m.Number, m.Parent = st.Manifest.Number, st.Manifest.Parent
+		}
+		return m, nil
+	case err != nil:
+		return nil, err
+	case !cleared:
+		err = s.removeOrphans(m)
+	}
+	return m, err
+}
+
+// expectSegments refuses a folder that has segments but never had a manifest:
+// it is not new, and they would be removed as orphans.
+func (s *Shard) expectSegments(m *manifest.Manifest) error {
+	if m.Number > 0 {
+		return nil
+	}
+	dir := filepath.Join(s.cfg.Dir, segmentDir)
+	names, err := s.cfg.FS.List(dir)
+	if err != nil {
+		return fmt.Errorf("list segments: %w", err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, segmentSuffix) {
+			return fmt.Errorf("%s has no ROOT and no manifest, but segments (%s): nothing was changed; "+
+				"put ROOT and manifest-* back, with segments and log from the same copy, or move the folder away to begin anew",
+				s.cfg.Dir, filepath.Join(dir, name))
+		}
+	}
+	return nil
 }
 
 // removeOrphans deletes segment files that the manifest does not name: of a
@@ -44,7 +100,7 @@ func (s *Shard) removeOrphans(m *manifest.Manifest) error {
 		known[filepath.Base(s.segmentName(m.Segments[i].ID))] = true
 	}
 	for _, name := range names {
-		if known[name] || !strings.HasSuffix(name, ".seg") && !strings.HasSuffix(name, vfs.TempSuffix) {
+		if known[name] || !strings.HasSuffix(name, segmentSuffix) && !strings.HasSuffix(name, vfs.TempSuffix) {
 			continue
 		}
 		if err := s.cfg.FS.Remove(filepath.Join(dir, name)); err != nil {

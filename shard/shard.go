@@ -190,8 +190,9 @@ type Shard struct {
 }
 
 const (
-	segmentDir = "segments"
-	logDir     = "log"
+	segmentDir    = "segments"
+	segmentSuffix = ".seg"
+	logDir        = "log"
 )
 
 // Open opens or creates a shard: it loads the manifest, removes what no
@@ -212,10 +213,12 @@ func Open(ctx context.Context, cfg Config) (*Shard, error) {
 		aside:     map[manifest.Partition]setback{},
 		wakeFlush: make(chan struct{}, 1),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for i := range s.wakeCompact {
 		s.wakeCompact[i] = make(chan struct{}, 1)
 	}
 	if err := s.open(ctx); err != nil {
+		s.cancel()
 		return nil, fmt.Errorf("open shard %s: %w", cfg.Dir, err)
 	}
 	return s, nil
@@ -229,9 +232,6 @@ func (s *Shard) open(ctx context.Context) error {
 	}
 	m, err := s.takeOver()
 	if err != nil {
-		return err
-	}
-	if err := s.removeOrphans(m); err != nil {
 		return err
 	}
 	files := make([]*segmentFile, len(m.Segments))
@@ -255,6 +255,7 @@ func (s *Shard) open(ctx context.Context) error {
 		s.current.closeFiles()
 		return errors.Join(err, s.log.Close())
 	}
+	s.watchDisk() // a full disk is told of from the first write on
 	s.wg.Add(compactors + 1)
 	for i := range compactors {
 		go s.compactLoop(i)

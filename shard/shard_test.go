@@ -429,6 +429,21 @@ func crashOnce(t *testing.T, seed uint64, k int) (done bool) {
 		_ = s.Close()
 	}
 	after := mem.CrashClone(rand.New(rand.NewPCG(seed, uint64(k))))
+	damaged := after.CrashClone(nil)
+	if name := damageOne(t, damaged, cfg.Dir, rng); name != "" {
+		s, err := shard.Open(ctx, testConfig(damaged, t))
+		if err != nil {
+			t.Fatalf("seed %d, crash at %d, then %s damaged: reopen: %v", seed, k, name, err)
+		}
+		got := mustDump(t, s, 1)
+		if d := got.diff(acked); d != "" && got.diff(maybe) != "" {
+			t.Fatalf("seed %d, crash at %d, then %s damaged: %s", seed, k, name, d)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		mustCheck(t, testConfig(damaged, t))
+	}
 	s, err = shard.Open(ctx, testConfig(after, t))
 	if err != nil {
 		t.Fatalf("seed %d, crash at %d: reopen: %v", seed, k, err)

@@ -106,7 +106,7 @@ func (v *version) memtableBytes() int64 {
 
 // SegmentName returns the path of a segment of the shard in dir.
 func SegmentName(dir string, id uint64) string {
-	return filepath.Join(dir, segmentDir, fmt.Sprintf("%016x.seg", id))
+	return filepath.Join(dir, segmentDir, fmt.Sprintf("%016x%s", id, segmentSuffix))
 }
 
 // LogDir returns the folder of the log of the shard in dir.

@@ -144,18 +144,28 @@ const TempSuffix = ".tmp"
 // or the new, wholly, and after a return without error it is the new. Two
 // calls for one name must not run at the same time.
 func WriteFileAtomic(fs FS, name string, data []byte) error {
-	temp := name + TempSuffix
-	if err := writeSynced(fs, temp, data); err != nil {
-		// The temporary file is rubbish; failing to remove it as well would
-		// only hide the cause.
-		_ = fs.Remove(temp)
-		return fmt.Errorf("write %s: %w", name, err)
+	if err := StageFile(fs, name, data); err != nil {
+		return err
 	}
+	temp := name + TempSuffix
 	if err := fs.Rename(temp, name); err != nil {
 		_ = fs.Remove(temp)
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	if err := SyncDir(fs, filepath.Dir(name)); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// StageFile writes the content that name will have after a rename from the
+// same name with TempSuffix, and makes its bytes durable.
+func StageFile(fs FS, name string, data []byte) error {
+	temp := name + TempSuffix
+	if err := writeSynced(fs, temp, data); err != nil {
+		// The temporary file is rubbish; failing to remove it as well would
+		// only hide the cause.
+		_ = fs.Remove(temp)
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
