@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -31,11 +32,18 @@ func (c *client) flags(cmd *cobra.Command, usage string) {
 	f := cmd.Flags()
 	f.StringVar(&c.url, "url", "", usage)
 	f.StringVar(&c.token, "token", "", "token; otherwise VARVE_TOKEN or VARVE_ADMIN_TOKEN, or the data folder's")
-	f.StringVar(&c.dataDir, "data-dir", "", "data folder of a server on this machine, to learn its address and token from")
+	f.StringVar(&c.dataDir, "data-dir", "", "data folder of a server on this machine, to learn its address and token from (VARVE_DATA_DIR)")
 }
+
+// servicePort and pointsPort say which of a server's ports a command talks to.
+func servicePort(a server.Addresses) string { return a.Service }
+func pointsPort(a server.Addresses) string  { return a.HTTP }
 
 // resolve fills in what was not given.
 func (c *client) resolve(port func(server.Addresses) string, fallback string) error {
+	if c.dataDir == "" && c.url == "" {
+		c.dataDir = os.Getenv("VARVE_DATA_DIR")
+	}
 	if c.url == "" {
 		c.url = "http://" + fallback
 		if c.dataDir != "" {
@@ -49,11 +57,18 @@ func (c *client) resolve(port func(server.Addresses) string, fallback string) er
 			c.url = "http://" + port(a)
 		}
 	}
+	if !strings.Contains(c.url, "://") {
+		c.url = "http://" + c.url
+	}
 	c.url = strings.TrimRight(c.url, "/")
 	c.token = tokenOr(c.token)
 	if c.token == "" && c.dataDir != "" {
 		text, err := os.ReadFile(filepath.Join(c.dataDir, server.TokenFile))
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// The token was given to the server; a port that asks for none may
+			// do without.
+		case err != nil:
 			return fmt.Errorf("read token: %w", err)
 		}
 		c.token = strings.TrimSpace(string(text))
@@ -74,15 +89,26 @@ func tokenOr(token string) string {
 // post sends body and returns the answer if it is a success; the caller
 // closes it.
 func (c *client) post(ctx context.Context, path, contentType string, body []byte) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
+	return c.do(ctx, http.MethodPost, path, contentType, body)
+}
+
+// do makes a request and returns the answer if it is a success; the caller
+// closes it.
+func (c *client) do(ctx context.Context, method, path, contentType string, body []byte) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask server: %w", err)
 	}
-	req.Header.Set("Content-Type", contentType)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Token "+c.token)
 	}
 	resp, err := http.DefaultClient.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("no server answers at %s; start one by varve serve, or say where it is by --url or --data-dir", c.url)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask server: %w", err)
 	}
@@ -90,19 +116,51 @@ func (c *client) post(ctx context.Context, path, contentType string, body []byte
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	return nil, &refusal{resp.StatusCode, reason(resp.Body)}
+	return nil, &refusal{resp.StatusCode, reason(resp.Body), c.token != ""}
+}
+
+// call sends v as JSON, unless it is nil, and reads the answer into answer,
+// unless that is nil.
+func (c *client) call(ctx context.Context, method, path string, v, answer any) error {
+	var body []byte
+	contentType := ""
+	if v != nil {
+		var err error
+		if body, err = json.Marshal(v); err != nil {
+			return fmt.Errorf("make request: %w", err)
+		}
+		contentType = "application/json"
+	}
+	r, err := c.do(ctx, method, path, contentType, body)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if answer == nil {
+		return nil
+	}
+	if err := json.NewDecoder(r).Decode(answer); err != nil {
+		return fmt.Errorf("read answer of %s%s: %w", c.url, path, err)
+	}
+	return nil
 }
 
 // refusal is an error that the server answered with.
 type refusal struct {
-	status int
-	reason string
+	status    int
+	reason    string
+	withToken bool
 }
 
 func (e *refusal) Error() string {
 	s := fmt.Sprintf("server answered %d: %s", e.status, e.reason)
-	if e.status == http.StatusUnauthorized {
+	switch {
+	case e.status == http.StatusUnauthorized && e.withToken:
+		s += " (the server does not know this token; is it another server's?)"
+	case e.status == http.StatusUnauthorized:
 		s += " (give a token by --token, VARVE_TOKEN or --data-dir)"
+	case e.status == http.StatusNotFound && strings.Contains(e.reason, "bucket"):
+		s += " (varve bucket list shows those that are there)"
 	}
 	return s
 }

@@ -23,8 +23,8 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "varve:", err)
-		os.Exit(1)
 	}
+	os.Exit(exitStatus(err))
 }
 
 func root(environment []string) *cobra.Command {
@@ -35,32 +35,51 @@ func root(environment []string) *cobra.Command {
 
 Any InfluxDB 2 writer can write to it. A first start:
 
-  varve serve --data-dir data
-  curl -H "Authorization: Token $(cat data/admin-token)" \
-    --data-binary 'weather,city=Kyiv temperature=21.5' \
-    'http://127.0.0.1:8086/api/v2/write'
-  varve query --data-dir data --measurement weather`,
+  varve serve --data-dir data &
+  varve write --data-dir data 'weather,city=Kyiv temperature=21.5'
+  varve query --data-dir data --measurement weather
+
+Exit status: 0; 1 when something failed; 2 when flags or arguments are wrong; 3
+when points were refused and others stored.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	c.SetFlagErrorFunc(suggestFlag)
-	c.AddCommand(serveCommand(environment), queryCommand(), importCommand(), checkCommand(), configCommand(environment), benchCommand(), demoCommand(), versionCommand())
+	c.AddCommand(serveCommand(environment), writeCommand(), queryCommand(), importCommand(), checkCommand(), configCommand(environment), benchCommand(), demoCommand(), versionCommand())
+	markUsage(c)
 	return c
 }
 
-// suggestFlag adds to an error about a flag that is not there the one that was
-// probably meant.
+// markUsage gives wrong arguments of a command and those below the exit status
+// that wrong flags have.
+func markUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &exitError{wrongUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, below := range c.Commands() {
+		markUsage(below)
+	}
+}
+
+// suggestFlag makes an error about flags say what to do about it: it names the
+// flag that was probably meant.
 func suggestFlag(cmd *cobra.Command, err error) error {
 	var missing *pflag.NotExistError
-	if !errors.As(err, &missing) {
-		return err
+	if errors.As(err, &missing) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := config.Nearest(missing.GetSpecifiedName(), names); near != "" {
+			err = fmt.Errorf("%w; did you mean --%s?", err, near)
+		} else {
+			err = fmt.Errorf("%w; %s --help lists them", err, cmd.CommandPath())
+		}
 	}
-	var names []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if near := config.Nearest(missing.GetSpecifiedName(), names); near != "" {
-		return fmt.Errorf("%w; did you mean --%s?", err, near)
-	}
-	return fmt.Errorf("%w; %s --help lists them", err, cmd.CommandPath())
+	return &exitError{wrongUsage, err}
 }
 
 func versionCommand() *cobra.Command {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/varvedb/varve/importer"
 )
+
+var rewrite = flag.Bool("rewrite", false, "write the expected output of the scripts anew")
 
 func TestCompleteMapping(t *testing.T) {
 	var m importer.Mapping
@@ -36,10 +40,10 @@ func TestCompleteMapping(t *testing.T) {
 
 func TestDrawAnswer(t *testing.T) {
 	var out bytes.Buffer
-	err := drawAnswer(&out, strings.NewReader(`{"status":"success","data":[
+	err := readAnswer(strings.NewReader(`{"status":"success","data":[
 		{"time":"2026-01-01T00:00:00Z","measurement":"m","field":"v","value":1.50,"tags":{"h":"ä"}},
 		{"time":"2026-01-01T00:00:00.5Z","measurement":"m","field":"long","value":"a\u001b[31m","tags":{"g":"x"}},
-		{"time":"2026-01-01T00:00:01Z","measurement":"m","field":"n","value":null,"tags":{}}],"count":3,"explain":"read 1 block\n"}`))
+		{"time":"2026-01-01T00:00:01Z","measurement":"m","field":"n","value":null,"tags":{}}],"count":3,"explain":"read 1 block\n"}`), &table{out: &out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +59,35 @@ read 1 block
 		t.Error(diff)
 	}
 	for _, text := range []string{``, `[]`, `{"status":"success","data":[`, `{"status":"success","data":[]}`} {
-		if err := drawAnswer(&out, strings.NewReader(text)); err == nil {
+		if err := readAnswer(strings.NewReader(text), &table{out: &out}); err == nil {
 			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
+func TestParseWhere(t *testing.T) {
+	for text, want := range map[string]string{
+		"temperature>20":        `{"field":"temperature","op":">","value":20}`,
+		" a <= -1.5e3 ":         `{"field":"a","op":"<=","value":-1.5e3}`,
+		"ok==true":              `{"field":"ok","op":"=","value":true}`,
+		"state=~^err|=x":        `{"field":"state","op":"=~","value":"^err|=x"}`,
+		`name!="21"`:            `{"field":"name","op":"!=","value":"21"}`,
+		`name=two words`:        `{"field":"name","op":"=","value":"two words"}`,
+		`name=null`:             `{"field":"name","op":"=","value":"null"}`,
+		`"a=\"b exists" exists`: `{"field":"a=\"b exists","op":"exists"}`,
+		"note exists":           `{"field":"note","op":"exists"}`,
+	} {
+		c, err := parseWhere(text)
+		got, _ := json.Marshal(c)
+		b := bytes.NewBuffer(nil)
+		json.HTMLEscape(b, []byte(want))
+		if err != nil || string(got) != b.String() {
+			t.Errorf("%q: %s, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "a", "a=", "=1", "a is 1", `"a"`, `a="x`, "a!1"} {
+		if c, err := parseWhere(text); err == nil {
+			t.Errorf("%q: %v", text, c)
 		}
 	}
 }
@@ -73,7 +104,7 @@ func TestDrawLongAnswer(t *testing.T) {
 	}
 	in.WriteString(`],"count":1500}`)
 	var out bytes.Buffer
-	if err := drawAnswer(&out, strings.NewReader(in.String())); err != nil {
+	if err := readAnswer(strings.NewReader(in.String()), &table{out: &out}); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(out.String(), "\n"); n != 3*peek+2 {

@@ -40,14 +40,12 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 			flag.NoOptDefVal = "true"
 		}
 		words := set.Choices
-		if err := cmd.RegisterFlagCompletionFunc(set.FlagName(), func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		must(cmd.RegisterFlagCompletionFunc(set.FlagName(), func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			if words == nil {
 				return nil, cobra.ShellCompDirectiveDefault // names of files
 			}
 			return words, cobra.ShellCompDirectiveNoFileComp
-		}); err != nil {
-			panic("BUG: " + err.Error())
-		}
+		}))
 	}
 }
 

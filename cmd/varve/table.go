@@ -71,6 +71,18 @@ func (t *table) flush() error {
 	return nil
 }
 
+// end says how many values there were.
+func (t *table) end(count int64, explain string) error {
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if explain != "" {
+		explain = "\n" + explain + "\n"
+	}
+	_, err := fmt.Fprintf(t.out, "%d values\n%s", count, explain)
+	return err
+}
+
 func (t *table) cells(r answerRow) []string {
 	cells := []string{r.Time}
 	for _, k := range t.tags {

@@ -45,6 +45,7 @@ var order = [][]string{
 	{"predicate"},
 	{"column"},
 	{"memory"},
+	{"plot"},
 	{"vfs"},
 	{"trace"},
 }

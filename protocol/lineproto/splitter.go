@@ -53,7 +53,7 @@ func (s *Splitter) Next(buf []byte) (Chunk, error) {
 		if s.err != nil && s.err != io.EOF {
 			return Chunk{}, fmt.Errorf("read line protocol behind line %d: %w", s.line, s.err)
 		}
-		end := wholeLines(buf)
+		end := WholeLines(buf)
 		if s.err == io.EOF && len(buf)-end <= s.maxLine {
 			end = len(buf)
 		}
@@ -72,8 +72,9 @@ func (s *Splitter) Next(buf []byte) (Chunk, error) {
 	}
 }
 
-// wholeLines returns the length of the whole lines at the beginning of b.
-func wholeLines(b []byte) int {
+// WholeLines returns the length of the whole lines at the beginning of b. It
+// follows quotes, as Splitter does.
+func WholeLines(b []byte) int {
 	if bytes.IndexByte(b, '"') < 0 {
 		return bytes.LastIndexByte(b, '\n') + 1
 	}
