@@ -64,7 +64,12 @@ func (a *API) servicePrincipal(r *http.Request) (Principal, error) {
 	if a.config.OpenService {
 		return a.config.Anonymous, nil
 	}
-	return a.principal(r, headerOnly)
+	p, err := a.principal(r, headerOnly)
+	if err != nil {
+		return p, &Error{Code: Unauthorized, Message: "unauthorized access: send a token in a header, `Authorization: Token …`; " +
+			"the file admin-token in the server's data folder has that of the admin", Err: err}
+	}
+	return p, nil
 }
 
 // headerToken returns the token of an Authorization header of the schemes

@@ -1,6 +1,6 @@
 // Package httpapi answers HTTP: the InfluxDB 2 API for writers (and the write
-// call of version 1), the service API for questions, and what operators ask
-// on both ports. It checks tokens and limits, decodes, hands over to what
+// call of version 1) and for buckets, the service API for points as JSON and
+// questions, and what operators ask on both ports. It checks tokens and limits, decodes, hands over to what
 // stands below, and words the answer.
 //
 // A write goes: token → bucket → body into a pooled buffer, decompressed on
@@ -50,7 +50,8 @@ type Config struct {
 	// Decoders is how many bodies are decoded and stored at a time.
 	Decoders int
 	// KeepDecoderBytes is how much memory decoders that wait for the next body
-	// may hold together, of known series and buffers.
+	// may hold together, of known series and buffers: three quarters those of
+	// line protocol, a quarter those of JSON.
 	KeepDecoderBytes int
 	// OpenService lets the service port be used without a token, as the
 	// principal Anonymous.
@@ -145,12 +146,16 @@ type Problem struct {
 type Parts struct {
 	Access     Access
 	NewDecoder func() Decoder
-	Writer     Writer
-	Deleter    Deleter
-	Querier    Querier
-	Upkeep     Upkeep
-	Buckets    Buckets
-	Budget     Budget
+	// NewPointDecoder and Schema are for POST /data.
+	NewPointDecoder func() PointDecoder
+	Schema          Schema
+
+	Writer  Writer
+	Deleter Deleter
+	Querier Querier
+	Upkeep  Upkeep
+	Buckets Buckets
+	Budget  Budget
 	// Health judges how well the server is.
 	Health func() health.Report
 	// Tracer begins traces; nil if there are none.
@@ -167,7 +172,7 @@ type Parts struct {
 type API struct {
 	config   Config
 	access   Access
-	decoders *decoders
+	decoders *decoders[Decoder]
 	bodies   *bodies
 	writer   Writer
 	deleter  Deleter
@@ -182,6 +187,9 @@ type API struct {
 	log      *slog.Logger
 	now      func() time.Time
 	started  time.Time
+
+	pointDecoders *decoders[PointDecoder]
+	schema        Schema
 }
 
 // New returns an API. It registers its metrics with the registry.
@@ -193,10 +201,11 @@ func New(c Config, p Parts) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http api: %w", err)
 	}
+	places := make(chan struct{}, c.Decoders)
 	a := &API{
 		config:   c,
 		access:   p.Access,
-		decoders: &decoders{make: p.NewDecoder, keep: c.KeepDecoderBytes, wait: c.BodyWait, places: make(chan struct{}, c.Decoders)},
+		decoders: &decoders[Decoder]{make: p.NewDecoder, keep: c.KeepDecoderBytes / 4 * 3, wait: c.BodyWait, places: places},
 		bodies:   &bodies{max: c.MaxBodyBytes, budget: p.Budget},
 		writer:   p.Writer,
 		deleter:  p.Deleter,
@@ -211,6 +220,9 @@ func New(c Config, p Parts) (*API, error) {
 		log:      p.Log,
 		now:      p.Now,
 		started:  p.Now(),
+
+		pointDecoders: &decoders[PointDecoder]{make: p.NewPointDecoder, keep: c.KeepDecoderBytes / 4, wait: c.BodyWait, places: places},
+		schema:        p.Schema,
 	}
 	return a, nil
 }
@@ -238,6 +250,7 @@ func (a *API) Points() http.Handler {
 // Service returns the handler of the service port.
 func (a *API) Service() http.Handler {
 	return a.router(answerDetail, []route{
+		{http.MethodPost, "/data", a.data},
 		{http.MethodPost, "/query", a.query},
 		{http.MethodGet, "/measurements", a.list(plan.List{What: plan.Measurements})},
 		{http.MethodGet, "/measurements/{name}/tags", a.list(plan.List{What: plan.TagKeys})},

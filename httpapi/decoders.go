@@ -6,34 +6,40 @@ import (
 	"time"
 )
 
+// pooled is a decoder that is used for one body after the other.
+type pooled interface {
+	// MemoryBytes is what it holds between two bodies.
+	MemoryBytes() int
+}
+
 // decoders bounds how many bodies are decoded and stored at a time, and keeps
 // decoders for the next ones. The one that was used last is taken first, so
 // that few writers warm up few decoders and the others are never made.
-type decoders struct {
-	make func() Decoder
+type decoders[D pooled] struct {
+	make func() D
 	keep int           // bytes that idle decoders may hold together
 	wait time.Duration // for a place
 
-	places chan struct{} // one is in it for each decoder in use
+	places chan struct{} // one is in it for each decoder in use, of any kind
 
 	mu   sync.Mutex // guards what follows
-	idle []Decoder
+	idle []D
 	kept int // bytes that idle holds
 }
 
 // take returns a decoder when there is a place for one.
-func (ds *decoders) take(ctx context.Context) (Decoder, error) {
+func (ds *decoders[D]) take(ctx context.Context) (d D, err error) {
 	select {
 	case ds.places <- struct{}{}:
 	default:
 		if err := ds.queue(ctx); err != nil {
-			return nil, err
+			return d, err
 		}
 	}
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
 	if n := len(ds.idle); n > 0 {
-		d := ds.idle[n-1]
+		d = ds.idle[n-1]
 		ds.idle = ds.idle[:n-1]
 		ds.kept -= d.MemoryBytes()
 		return d, nil
@@ -42,7 +48,7 @@ func (ds *decoders) take(ctx context.Context) (Decoder, error) {
 }
 
 // queue waits for a place.
-func (ds *decoders) queue(ctx context.Context) error {
+func (ds *decoders[D]) queue(ctx context.Context) error {
 	timeout := time.NewTimer(ds.wait)
 	defer timeout.Stop()
 	select {
@@ -57,7 +63,7 @@ func (ds *decoders) queue(ctx context.Context) error {
 
 // give returns a decoder. One that panicked, which may be in any state, is not
 // kept, nor one for which there is no room.
-func (ds *decoders) give(d Decoder, sound bool) {
+func (ds *decoders[D]) give(d D, sound bool) {
 	ds.mu.Lock()
 	if n := d.MemoryBytes(); sound && ds.kept+n <= ds.keep {
 		ds.idle = append(ds.idle, d)

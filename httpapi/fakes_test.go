@@ -17,6 +17,7 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/tombstone"
 )
@@ -94,6 +95,13 @@ func (fakeDecoder) Parse(body []byte, p lineproto.Precision, _ int64) (*column.B
 func (fakeDecoder) Conflicts() []lineproto.Conflict { return nil }
 
 func (fakeDecoder) MemoryBytes() int { return 0 }
+
+// fakeSchema knows no field.
+type fakeSchema struct{}
+
+func (fakeSchema) FieldTypes(uint64) jsonpoints.Types {
+	return func(string, string) column.Type { return 0 }
+}
 
 // fakeStore remembers what reached it.
 type fakeStore struct {
@@ -193,6 +201,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	}
 	api, err := New(c, Parts{
 		Access: fakeAccess{}, NewDecoder: func() Decoder { return fakeDecoder{} },
+		NewPointDecoder: func() PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) }, Schema: fakeSchema{},
 		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier,
 		Budget: b.budget, Health: func() health.Report { return b.report },
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&b.log, nil)),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/protocol/jsonpoints"
 )
 
 // instant is a time as people write it in a request: RFC 3339 (UTC where no
@@ -33,15 +34,6 @@ func (t *instant) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Numbers below these are seconds, milliseconds and microseconds; what is
-// larger is nanoseconds. Each bound lies 3000 years after 1970, so that no
-// unit is mistaken for the next for a time after 1973.
-const (
-	belowIsSeconds = 1e11
-	belowIsMillis  = 1e14
-	belowIsMicros  = 1e17
-)
-
 // nanos returns the time in nanoseconds since 1970.
 func (t instant) nanos(now time.Time) (int64, error) {
 	s := strings.TrimSpace(string(t))
@@ -49,16 +41,16 @@ func (t instant) nanos(now time.Time) (int64, error) {
 		return 0, fmt.Errorf("the time is empty")
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return scaled(n)
+		return scaled(n), nil
 	}
 	if f, err := strconv.ParseFloat(s, 64); err == nil {
-		if math.IsNaN(f) || math.Abs(f) >= belowIsSeconds {
+		if math.IsNaN(f) || math.Abs(f) >= jsonpoints.BelowIsSeconds {
 			return 0, fmt.Errorf("time %q is not whole and too large for seconds", s)
 		}
 		// Parts of a second to the microsecond, which is what a float64 holds.
 		return within(time.UnixMicro(int64(math.Round(f * 1e6))))
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02"} {
 		if at, err := time.Parse(layout, s); err == nil {
 			return within(at)
 		}
@@ -79,16 +71,16 @@ func (t instant) nanos(now time.Time) (int64, error) {
 	return 0, fmt.Errorf("time %q is neither RFC 3339 (2026-01-02T15:04:05Z) nor relative (-1h, -7d) nor a number since 1970", s)
 }
 
-func scaled(n int64) (int64, error) {
-	switch a := math.Abs(float64(n)); {
-	case a < belowIsSeconds:
-		return within(time.Unix(n, 0))
-	case a < belowIsMillis:
-		return within(time.UnixMilli(n))
-	case a < belowIsMicros:
-		return within(time.UnixMicro(n))
+// scaled returns the time of a whole number, clipped as by within.
+func scaled(n int64) int64 {
+	at, ok := jsonpoints.Since1970(n)
+	switch {
+	case !ok && n < 0:
+		return column.MinTime
+	case !ok:
+		return column.MaxTime
 	}
-	return n, nil
+	return at
 }
 
 // within clips to the range of stored times: an open end written as the year

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/protocol/lineproto"
 )
 
@@ -109,12 +110,14 @@ func precision1(s string) (lineproto.Precision, error) {
 
 // store reads, decodes and stores the body of a write.
 func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision lineproto.Precision) error {
-	refused, err := a.decodeAndWrite(r, t, precision)
+	_, refused, err := writeBody(a, r, t.bucket, a.decoders, func(d Decoder, text []byte) (*column.Batch, []lineproto.Conflict, error) {
+		b, err := d.Parse(text, precision, a.now().UnixNano())
+		return b, d.Conflicts(), err
+	})
 	if err != nil {
 		return err
 	}
 	if refused.Points > 0 {
-		a.metrics.refused.Add(float64(refused.Points))
 		return &Error{Code: Unprocessable, Message: "failure writing points to database: partial write: " +
 			refused.Reason + " dropped=" + strconv.Itoa(refused.Points)}
 	}
@@ -122,39 +125,44 @@ func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision 
 	return nil
 }
 
-func (a *API) decodeAndWrite(r *http.Request, t target, precision lineproto.Precision) (Refused, error) {
+// writeBody reads the body of r, decodes it and stores it. parse returns what
+// the body holds and what it leaves out because it contradicts other rows; its
+// errors are the client's.
+func writeBody[D pooled](a *API, r *http.Request, bucket uint64, from *decoders[D],
+	parse func(d D, text []byte) (*column.Batch, []lineproto.Conflict, error)) (stored int, refused Refused, err error) {
 	text, err := a.bodies.read(r, a.config.BodyWait)
 	if err != nil {
-		return Refused{}, err
+		return 0, Refused{}, err
 	}
 	defer text.close()
 	a.metrics.bodyBytes.Add(float64(len(text.Bytes)))
 	if len(text.Bytes) == 0 {
-		return Refused{}, &Error{Code: Invalid, Message: "writing requires points"}
+		return 0, Refused{}, &Error{Code: Invalid, Message: "writing requires points"}
 	}
-	d, err := a.decoders.take(r.Context())
+	d, err := from.take(r.Context())
 	if err != nil {
-		return Refused{}, err
+		return 0, Refused{}, err
 	}
 	sound := false
-	defer func() { a.decoders.give(d, sound) }()
-	b, err := d.Parse(text.Bytes, precision, a.now().UnixNano())
+	defer func() { from.give(d, sound) }()
+	b, conflicts, err := parse(d, text.Bytes)
 	sound = true
 	if err != nil {
-		return Refused{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
+		return 0, Refused{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
 	}
 	text.recycle()
-	points, conflicts := b.Rows(), d.Conflicts()
+	points := b.Rows()
 	if points == 0 && len(conflicts) == 0 {
-		return Refused{}, nil // comments and empty lines only
+		return 0, Refused{}, nil // comments and empty lines only
 	}
-	refused, err := a.writer.Write(r.Context(), t.bucket, b, conflicts)
-	if err != nil {
-		return Refused{}, err
+	if refused, err = a.writer.Write(r.Context(), bucket, b, conflicts); err != nil {
+		return 0, Refused{}, err
 	}
 	for i := range conflicts {
 		points += conflicts[i].Rows
 	}
-	a.metrics.points.Add(float64(points - refused.Points))
-	return refused, nil
+	stored = points - refused.Points
+	a.metrics.points.Add(float64(stored))
+	a.metrics.refused.Add(float64(refused.Points))
+	return stored, refused, nil
 }

@@ -37,6 +37,7 @@ import (
 	"github.com/varvedb/varve/ingest"
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
+	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/segment"
@@ -229,6 +230,9 @@ func (s *server) openAPI() error {
 		Log:        s.log,
 		Now:        s.now,
 		Random:     rand.Reader,
+
+		NewPointDecoder: func() httpapi.PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) },
+		Schema:          schema{s.schema},
 	})
 	return err
 }

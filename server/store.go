@@ -16,6 +16,7 @@ import (
 	"github.com/varvedb/varve/ingest"
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
+	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/segment"
@@ -221,6 +222,20 @@ func passing(err error) error {
 		return &httpapi.Error{Code: httpapi.Unavailable, Message: err.Error(), Err: err}
 	}
 	return err
+}
+
+// schema implements httpapi.Schema on package meta.
+type schema struct{ meta *meta.Schema }
+
+// FieldTypes implements httpapi.Schema.
+func (s schema) FieldTypes(bucket uint64) jsonpoints.Types {
+	return func(measurement, field string) column.Type {
+		t, ok := s.meta.Measurement(bucket, measurement).Kind(field).Type()
+		if !ok {
+			return 0 // a tag, or not there
+		}
+		return t
+	}
 }
 
 // writer implements httpapi.Writer on package ingest.
