@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/protocol/lineproto"
 )
 
 // sampleRows is how many rows are looked at for types that are not given:
@@ -165,7 +166,7 @@ func (c *csvImport) add(row *csvRow) error {
 	measurement := l.fixed
 	if l.measurement >= 0 {
 		measurement = row.cells[l.measurement]
-		if err := CheckMeasurement(measurement); err != nil {
+		if err := lineproto.CheckMeasurement(measurement); err != nil {
 			return err
 		}
 	}
@@ -175,7 +176,7 @@ func (c *csvImport) add(row *csvRow) error {
 		if c.null(v) {
 			continue
 		}
-		if err := checkName("tag value", v); err != nil {
+		if err := lineproto.CheckName("tag value", v); err != nil {
 			return fmt.Errorf("tag %q: %w", t.key, err)
 		}
 		c.tags = append(c.tags, column.Tag{Key: t.key, Value: []byte(v)})

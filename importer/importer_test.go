@@ -29,7 +29,7 @@ func (m *memory) Write(_ context.Context, b *column.Batch) error {
 			return err
 		}
 	}
-	text, err := importer.AppendLines(nil, b)
+	text, err := lineproto.AppendLines(nil, b)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/protocol/lineproto"
 )
 
 // Mapping says what the columns of a CSV file mean. Columns are named as in
@@ -134,7 +135,7 @@ func (m *Mapping) layout(header []string) (*layout, error) {
 	l.time = find(m.Time)
 	if m.MeasurementColumn != "" {
 		l.measurement = find(m.MeasurementColumn)
-	} else if err := CheckMeasurement(m.Measurement); err != nil {
+	} else if err := lineproto.CheckMeasurement(m.Measurement); err != nil {
 		return nil, err
 	}
 	for _, t := range m.Tags {
@@ -145,7 +146,7 @@ func (m *Mapping) layout(header []string) (*layout, error) {
 		l.tags = append(l.tags, layoutTag{find(t.Column), []byte(key)})
 	}
 	for k, v := range m.FixedTags {
-		if err := checkName("tag value", v); err != nil {
+		if err := lineproto.CheckName("tag value", v); err != nil {
 			return nil, err
 		}
 		l.fixedTags = append(l.fixedTags, column.Tag{Key: []byte(k), Value: []byte(v)})
@@ -190,13 +191,13 @@ func (l *layout) check() error {
 		names = append(names, string(t.Key))
 	}
 	for _, f := range l.fields {
-		if err := checkFieldName(f.name); err != nil {
+		if err := lineproto.CheckFieldName(f.name); err != nil {
 			return err
 		}
 		names = append(names, f.name)
 	}
 	for _, name := range names {
-		if err := checkName("name of a tag or field", name); err != nil {
+		if err := lineproto.CheckName("name of a tag or field", name); err != nil {
 			return err
 		}
 		if name == "time" {

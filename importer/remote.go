@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/protocol/lineproto"
 )
 
 // RemoteConfig says where to write.
@@ -112,7 +113,7 @@ func (e *RefusedError) DroppedRows() int { return e.Dropped }
 // Write implements Destination.
 func (r *Remote) Write(ctx context.Context, b *column.Batch) error {
 	var err error
-	if r.lines, err = AppendLines(r.lines[:0], b); err != nil {
+	if r.lines, err = lineproto.AppendLines(r.lines[:0], b); err != nil {
 		return err
 	}
 	if len(r.lines) == 0 {

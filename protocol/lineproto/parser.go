@@ -1,6 +1,7 @@
-// Package lineproto turns InfluxDB line protocol into a column.Batch. It is a
-// pure decoder: bytes in, rows out; whether the rows suit what is stored is
-// for the caller to find out.
+// Package lineproto turns InfluxDB line protocol into a column.Batch and back.
+// It is pure: bytes in, rows out; whether the rows suit what is stored is for
+// the caller to find out. AppendLines renders rows as lines that parse to the
+// same rows.
 //
 // A Parser keeps what it learned from one body to the next, belongs to one
 // goroutine at a time, and is meant to be pooled. A Splitter cuts a stream

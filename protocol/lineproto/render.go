@@ -1,4 +1,4 @@
-package importer
+package lineproto
 
 import (
 	"bytes"
@@ -79,10 +79,10 @@ func (r *renderer) prepare(t *column.Table) error {
 	for i := range t.Series.Len() {
 		r.keys = append(r.keys, name...)
 		for k, v := range column.Tags(t.Series.Key(i)) {
-			if err := checkName("tag key", k); err != nil {
+			if err := CheckName("tag key", k); err != nil {
 				return err
 			}
-			if err := checkName("tag value", v); err != nil {
+			if err := CheckName("tag value", v); err != nil {
 				return err
 			}
 			r.keys = append(r.keys, ',')
@@ -93,7 +93,7 @@ func (r *renderer) prepare(t *column.Table) error {
 		r.ends = append(r.ends, len(r.keys))
 	}
 	for i := range t.Fields {
-		if err := checkFieldName(t.Fields[i].Name); err != nil {
+		if err := CheckFieldName(t.Fields[i].Name); err != nil {
 			return err
 		}
 		r.fields = append(r.fields, string(appendEscaped(nil, t.Fields[i].Name, ", ="))+"=")
@@ -142,7 +142,7 @@ func appendEscaped[S string | []byte](dst []byte, s S, special string) []byte {
 
 // CheckMeasurement reports why line protocol cannot carry a measurement.
 func CheckMeasurement(name string) error {
-	if err := checkName("measurement", name); err != nil {
+	if err := CheckName("measurement", name); err != nil {
 		return err
 	}
 	if name[0] == '#' {
@@ -151,8 +151,9 @@ func CheckMeasurement(name string) error {
 	return checkStart("measurement", name)
 }
 
-func checkFieldName(name string) error {
-	if err := checkName("field name", name); err != nil {
+// CheckFieldName reports why line protocol cannot carry the name of a field.
+func CheckFieldName(name string) error {
+	if err := CheckName("field name", name); err != nil {
 		return err
 	}
 	return checkStart("field name", name)
@@ -167,9 +168,9 @@ func checkStart(what, name string) error {
 	return nil
 }
 
-// checkName reports why line protocol cannot carry a name or tag value. There
-// is no escape for a backslash, so one before a separator would swallow it.
-func checkName[S string | []byte](what string, s S) error {
+// CheckName reports why line protocol cannot carry a name or tag value; what
+// says in the error which of them it is. There is no escape for a backslash, so one before a separator would swallow it.
+func CheckName[S string | []byte](what string, s S) error {
 	switch {
 	case len(s) == 0:
 		return fmt.Errorf("%s is empty", what)
