@@ -37,6 +37,16 @@ func (t Type) String() string {
 	return fmt.Sprintf("type(%d)", uint8(t))
 }
 
+// TypeOf returns the type whose String is name.
+func TypeOf(name string) (Type, bool) {
+	for t := Float64; t.Known(); t++ {
+		if t.String() == name {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
 // Known reports whether t is a type that this version stores.
 func (t Type) Known() bool { return t >= Float64 && t <= Bool }
 

@@ -150,12 +150,13 @@ type Parts struct {
 	NewPointDecoder func() PointDecoder
 	Schema          Schema
 
-	Writer  Writer
-	Deleter Deleter
-	Querier Querier
-	Upkeep  Upkeep
-	Buckets Buckets
-	Budget  Budget
+	Writer   Writer
+	Deleter  Deleter
+	Querier  Querier
+	Exporter Exporter
+	Upkeep   Upkeep
+	Buckets  Buckets
+	Budget   Budget
 	// Health judges how well the server is.
 	Health func() health.Report
 	// Tracer begins traces; nil if there are none.
@@ -177,6 +178,7 @@ type API struct {
 	writer   Writer
 	deleter  Deleter
 	querier  Querier
+	exporter Exporter
 	upkeep   Upkeep
 	buckets  Buckets
 	health   func() health.Report
@@ -210,6 +212,7 @@ func New(c Config, p Parts) (*API, error) {
 		writer:   p.Writer,
 		deleter:  p.Deleter,
 		querier:  p.Querier,
+		exporter: p.Exporter,
 		upkeep:   p.Upkeep,
 		buckets:  p.Buckets,
 		health:   p.Health,
@@ -257,6 +260,7 @@ func (a *API) Service() http.Handler {
 		{http.MethodGet, "/measurements/{name}/fields", a.list(plan.List{What: plan.Fields})},
 		{http.MethodGet, "/tags/{name}/values", a.list(plan.List{What: plan.TagValues})},
 		{http.MethodGet, "/health", a.serviceHealth},
+		{http.MethodPost, "/api/v1/export", a.export},
 		{http.MethodPost, "/api/v1/settle", a.settle},
 		{http.MethodPost, "/api/v1/check", a.check},
 	})

@@ -2,15 +2,32 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/export/stream"
 	"github.com/varvedb/varve/meta"
 )
 
 // Offline is a data folder that is worked on without a server.
 type Offline struct{ s *server }
+
+// HasStore reports why dir is no data folder that a server has made, or nil.
+func HasStore(dir string) error {
+	_, err := os.Stat(filepath.Join(dir, storeFolder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is no data folder of a varve", dir)
+	}
+	if err != nil {
+		return fmt.Errorf("open data folder: %w", err)
+	}
+	return nil
+}
 
 // OpenOffline opens a data folder for this process alone. It is made if it is
 // not there, with the names of c.
@@ -52,7 +69,7 @@ func (o *Offline) Bucket(ref string) (*OfflineBucket, error) {
 }
 
 // OfflineBucket is a bucket of an Offline. It implements the destination of
-// package importer.
+// package importer and the source of package export.
 type OfflineBucket struct {
 	s      *server
 	bucket meta.Bucket
@@ -61,4 +78,9 @@ type OfflineBucket struct {
 // Write stores a batch and returns when it is durable.
 func (b *OfflineBucket) Write(ctx context.Context, batch *column.Batch) error {
 	return b.s.ingest.Write(ctx, b.bucket, batch)
+}
+
+// Export gives out with what the bucket holds.
+func (b *OfflineBucket) Export(ctx context.Context, r *stream.Request, out stream.Receiver) error {
+	return b.s.exporter().Export(ctx, uint64(b.bucket.ID), r, out)
 }

@@ -224,6 +224,7 @@ func (s *server) openAPI() error {
 		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
 		Buckets:    &buckets{s.meta, s.store, s.log},
 		Querier:    &querier{s.query, s.store},
+		Exporter:   s.exporter(),
 		Budget:     s.budget.Ingest,
 		Health:     s.health,
 		Registry:   s.registry,
