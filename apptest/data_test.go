@@ -333,7 +333,7 @@ func TestImportCommand(t *testing.T) {
 
 func TestBenchCommand(t *testing.T) {
 	s := start(t, t.TempDir())
-	out, err := varve(t, "bench", "write", "--url", s.http, "--devices", "100", "--rows", "20000", "--body-lines", "1000", "--try", "100ms")
+	out, err := varve(t, "bench", "write", "--url", s.http, "--devices", "100", "--rows", "20000", "--body-lines", "1000", "--try", "100ms", "--pool", "16MiB")
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

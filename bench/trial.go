@@ -15,12 +15,16 @@ type Trial struct {
 	Gain float64 `json:"gain"`
 }
 
+// trialPool is rendered in a second or two; values may repeat in a trial.
+const trialPool = 256 << 20
+
 // tryOut sends short loads that differ from cfg in one thing each. The rows
 // are later ones of the same fleet, so that nothing is overwritten.
 func tryOut(ctx context.Context, cfg WriteConfig, done *WriteReport, progress io.Writer) ([]Trial, error) {
 	base := cfg
 	base.Duration, base.Rows, base.RowsPerSecond = cfg.Trial, 0, 0
 	base.Slice = max(cfg.Trial, time.Millisecond)
+	base.PoolBytes = min(cfg.PoolBytes, trialPool)
 	at := after(cfg.Fleet.Start, done, &cfg)
 	var all []Trial
 	for _, v := range variants(base) {

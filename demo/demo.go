@@ -14,7 +14,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,23 +37,28 @@ type Config struct {
 	// MaxRate bounds the rows per second of each fleet, to leave a laptop
 	// some air.
 	MaxRate int
-	// Report is the time between two lines of progress; every AskEvery'th is
-	// followed by questions and answers.
-	Report   time.Duration
-	AskEvery int
-	Now      func() time.Time
+	// Report is the time between two lines of progress, Ask between two
+	// rounds of questions; 0 asks none.
+	Report, Ask time.Duration
+	// Live keeps progress on one line, as fits a terminal; Width is how many
+	// characters a line of it has, and Color says whether it has colours.
+	Live  bool
+	Width int
+	Color bool
+	Now   func() time.Time
 }
 
 // Default returns the configuration of `make demo`.
 func Default() Config {
 	return Config{
-		Hosts:    1000,
-		Trucks:   500,
-		Backlog:  24 * time.Hour,
-		MaxRate:  100_000,
-		Report:   2 * time.Second,
-		AskEvery: 5,
-		Now:      time.Now,
+		Hosts:   1000,
+		Trucks:  500,
+		Backlog: 24 * time.Hour,
+		MaxRate: 100_000,
+		Report:  2 * time.Second,
+		Ask:     10 * time.Second,
+		Width:   100, // what most terminals have at least, and a page shows
+		Now:     time.Now,
 	}
 }
 
@@ -71,7 +75,7 @@ const (
 
 // Run demonstrates until ctx ends.
 func Run(ctx context.Context, c Config, out io.Writer) error {
-	d := &demo{Config: c, out: out, link: &link{connect: c.Connect, client: &http.Client{}}}
+	d := &demo{Config: c, screen: &screen{out: out, live: c.Live, width: c.Width, color: c.Color}, link: &link{connect: c.Connect, client: &http.Client{}}}
 	feeding, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var wg sync.WaitGroup
@@ -100,7 +104,7 @@ func Run(ctx context.Context, c Config, out io.Writer) error {
 
 type demo struct {
 	Config
-	out    io.Writer
+	screen *screen
 	link   *link
 	hosts  *feeder
 	trucks *feeder
@@ -140,103 +144,23 @@ func (d *demo) write(ctx context.Context, body []byte, points int) error {
 	return nil
 }
 
-// feeder writes one simulated fleet.
-type feeder struct {
-	*demo
-	kind    fleet.Kind
-	devices int
-
-	mu    sync.Mutex // guards what follows
-	start time.Time
-	steps int64 // intervals that are acknowledged as a whole
-}
-
-func (f *feeder) run(ctx context.Context) error {
-	if f.devices == 0 {
-		return nil
-	}
-	c := fleet.Default(f.kind)
-	c.Devices, c.Interval = f.devices, fleetInterval
-	// On the grid of a former demo in the same store, so that points of both
-	// coincide instead of doubling.
-	c.Start = f.Now().Add(-f.Backlog).Truncate(time.Hour)
-	g, err := fleet.New(c)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	f.start = c.Start
-	f.mu.Unlock()
-	var body []byte
-	began := time.Now()
-	rows := 0
-	for ctx.Err() == nil {
-		body = body[:0]
-		n := 0
-		for n < bodyLines && !f.due(c.Start, g.Step()).After(f.Now()) {
-			body, _ = g.Append(body)
-			n++
-		}
-		if n == 0 {
-			if err := sleep(ctx, time.Until(f.due(c.Start, g.Step()))); err != nil {
-				return nil
-			}
-			continue
-		}
-		if err := f.write(ctx, body, n); err != nil {
-			return err
-		}
-		f.mu.Lock()
-		f.steps = g.Step() // the interval of the next line may have begun
-		f.mu.Unlock()
-		rows += n
-		if f.MaxRate > 0 {
-			ahead := time.Duration(rows)*time.Second/time.Duration(f.MaxRate) - time.Since(began)
-			if ahead > 0 && sleep(ctx, ahead) != nil {
-				return nil
-			}
-		}
-	}
-	return nil
-}
-
-func (f *feeder) due(start time.Time, step int64) time.Time {
-	return start.Add(time.Duration(step) * fleetInterval)
-}
-
-// written returns the span of time for which every row is acknowledged.
-func (f *feeder) written() (start, end time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.start, f.due(f.start, f.steps)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
-// report prints progress until ctx ends.
+// report shows progress until ctx ends.
 func (d *demo) report(ctx context.Context) {
 	tick := time.NewTicker(d.Report)
 	defer tick.Stop()
 	before, beforeBytes, at := int64(0), int64(0), time.Now()
+	asked := at
 	gone := false
-	for n := 1; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
+			d.screen.settle()
 			return
 		case <-tick.C:
 		}
 		if since, away := d.link.away(); away {
 			if !gone {
-				fmt.Fprintf(d.out, "%s  the server is gone; waiting for it\n", since.Format(time.TimeOnly))
+				d.screen.line("%s  the server is gone; waiting for it", since.Format(time.TimeOnly))
 			}
 			gone = true
 			continue
@@ -245,15 +169,17 @@ func (d *demo) report(ctx context.Context) {
 		seconds := now.Sub(at).Seconds()
 		gone = false
 		if d.link.returned() {
-			fmt.Fprintf(d.out, "%s  the server is back\n", now.Format(time.TimeOnly))
+			d.screen.line("%s  the server is back", now.Format(time.TimeOnly))
 			d.count(ctx)
 		} else {
-			fmt.Fprintf(d.out, "%s  %11s points/s  %6.1f MB/s of line protocol  %14s points acknowledged\n", now.Format(time.TimeOnly),
-				grouped(int64(float64(points-before)/seconds)), float64(bytes-beforeBytes)/seconds/1e6, grouped(points))
+			rate := float64(points-before) / seconds
+			d.screen.progress(rate, fmt.Sprintf("%s  %11s points/s  %6.1f MB/s of line protocol  %14s points acknowledged", now.Format(time.TimeOnly),
+				grouped(int64(rate)), float64(bytes-beforeBytes)/seconds/1e6, grouped(points)))
 		}
 		before, beforeBytes, at = points, bytes, now
-		if d.AskEvery > 0 && n%d.AskEvery == 0 {
+		if d.Ask > 0 && now.Sub(asked) >= d.Ask {
 			d.askAround(ctx)
+			asked = now
 		}
 	}
 }
@@ -269,72 +195,21 @@ func (d *demo) count(ctx context.Context) {
 	rows, took, err := d.link.ask(ctx, question{Measurement: "cpu", Start: start.UnixNano(), Stop: end.UnixNano(),
 		Fields: []string{fleet.HostFields()[0]}, Aggregation: "count", GroupBy: []string{}})
 	if err != nil {
-		fmt.Fprintf(d.out, "          count failed: %v\n", err)
+		d.screen.line("          count failed: %v", err)
 		return
 	}
 	var got int64
 	for _, r := range rows {
 		n, err := r.Value.Int64()
 		if err != nil {
-			fmt.Fprintf(d.out, "          count failed: %v\n", err)
+			d.screen.line("          count failed: %v", err)
 			return
 		}
 		got += n
 	}
-	fmt.Fprintf(d.out, "          %s points of the host fleet acknowledged, %s found, %s missing (counted in %s)\n",
+	d.screen.line("          %s points of the host fleet acknowledged, %s found, %s missing (counted in %s)",
 		grouped(want), grouped(got), grouped(want-got), rounded(took))
 }
-
-// askAround prints a few questions with their answers.
-func (d *demo) askAround(ctx context.Context) {
-	now := d.Now()
-	_, end := d.hosts.written()
-	_, trucksEnd := d.trucks.written()
-	for _, q := range []struct {
-		words string
-		question
-		show func(row) string
-	}{
-		{"this host, busy with, last 30 s", question{Measurement: "host_cpu", Start: now.Add(-30 * time.Second).UnixNano(), Stop: now.UnixNano(),
-			Fields: []string{"usage_user", "usage_system"}, Filters: map[string][]string{"cpu": {"cpu"}}, Aggregation: "mean", GroupBy: []string{}},
-			func(r row) string { return strings.TrimPrefix(r.Field, "usage_") + " " + short(r.Value) + " %" }},
-		{"this host, memory used", question{Measurement: "host_mem", Start: now.Add(-time.Minute).UnixNano(), Stop: now.UnixNano(),
-			Fields: []string{"used_percent"}, Aggregation: "last", GroupBy: []string{}},
-			func(r row) string { return short(r.Value) + " %" }},
-		{"fleet, mean usage_user by region, last hour of it", question{Measurement: "cpu", Start: end.Add(-time.Hour).UnixNano(), Stop: end.UnixNano(),
-			Fields: []string{"usage_user"}, Aggregation: "mean", GroupBy: []string{"region"}},
-			func(r row) string { return r.Tags["region"] + " " + short(r.Value) }},
-		{"trucks, top speed by fleet, last hour of it", question{Measurement: "readings", Start: trucksEnd.Add(-time.Hour).UnixNano(), Stop: trucksEnd.UnixNano(),
-			Fields: []string{"velocity"}, Aggregation: "max", GroupBy: []string{"fleet"}},
-			func(r row) string { return r.Tags["fleet"] + " " + short(r.Value) }},
-	} {
-		rows, took, err := d.link.ask(ctx, q.question)
-		if err != nil {
-			if ctx.Err() == nil {
-				fmt.Fprintf(d.out, "          %s: %v\n", q.words, err)
-			}
-			continue
-		}
-		if len(rows) == 0 {
-			continue // its points have not come yet
-		}
-		var parts []string
-		for _, r := range rows {
-			parts = append(parts, q.show(r))
-		}
-		fmt.Fprintf(d.out, "          %s (%s): %s\n", q.words, rounded(took), strings.Join(parts, ", "))
-	}
-}
-
-func short(n interface{ Float64() (float64, error) }) string {
-	f, err := n.Float64()
-	if err != nil {
-		return "?"
-	}
-	return fmt.Sprintf("%.1f", f)
-}
-
-func rounded(d time.Duration) string { return d.Round(10 * time.Microsecond).String() }
 
 // grouped renders a number with thousands apart.
 func grouped(n int64) string {

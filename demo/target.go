@@ -16,6 +16,7 @@ type Target struct {
 	HTTP    string // host:port of the points port
 	Service string // host:port of the service port
 	Token   string
+	PID     int // of its process
 }
 
 // again is how long to wait before trying a server that did not answer.

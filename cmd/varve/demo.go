@@ -61,8 +61,17 @@ stays; a second demo goes on with it.`,
 					return err
 				}
 			}
+			screen := screenOf(k.out)
+			c.Live, c.Color = screen.terminal, screen.color
+			if screen.terminal {
+				c.Width, c.Report = screen.width, liveReport
+			}
 			k.greet()
-			return demo.Run(ctx, c, k.out)
+			err = demo.Run(ctx, c, k.out)
+			if err == nil {
+				k.farewell()
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -96,6 +105,8 @@ const (
 	patience = time.Minute
 	// grace is how long the server may take to stop before it is killed.
 	grace = 15 * time.Second
+	// liveReport is how often the line of a terminal changes.
+	liveReport = 500 * time.Millisecond
 	// look is the time between two looks for a server that starts.
 	look = 50 * time.Millisecond
 )
@@ -185,7 +196,7 @@ func (k *keeper) target() (demo.Target, error) {
 	if child != nil && a.PID != child.Process.Pid {
 		return demo.Target{}, errors.New("the server is not ready yet")
 	}
-	t := demo.Target{HTTP: a.HTTP, Service: a.Service, Token: tokenOr("")}
+	t := demo.Target{HTTP: a.HTTP, Service: a.Service, Token: tokenOr(""), PID: a.PID}
 	if text, err := os.ReadFile(filepath.Join(k.dataDir, server.TokenFile)); err == nil {
 		t.Token = strings.TrimSpace(string(text))
 	}
@@ -224,17 +235,33 @@ func (k *keeper) lastWords() string {
 	return lines[len(lines)-1]
 }
 
+// greet says what another terminal can do meanwhile.
 func (k *keeper) greet() {
 	t, err := k.target()
 	if err != nil {
 		return
 	}
-	fmt.Fprintf(k.out, `A server runs on %s. Another terminal can ask it too:
-  %s query --data-dir %s -m host_cpu --tag cpu=cpu --start -1m --aggregation mean --every 10s
-or write to it:
-  curl -H "Authorization: Token $(cat %s)" --data-binary 'weather,city=Kyiv temperature=21.5' http://%s/api/v2/write
+	fmt.Fprintf(k.out, `A server runs on %[2]s. Meanwhile, in another terminal:
 
-`, k.dataDir, os.Args[0], k.dataDir, filepath.Join(k.dataDir, server.TokenFile), t.HTTP)
+  # a plot of this machine's processor
+  %[1]s query --data-dir %[2]s -m host_cpu --tag cpu=cpu --start -5m --field usage_user --field usage_system --aggregation mean --every 5s
+  # a point of your own
+  curl -H "Authorization: Token $(cat %[3]s)" --data-binary 'weather,city=Kyiv temperature=21.5' http://%[4]s/api/v2/write
+  # a crash: the server is started again, and what was acknowledged is counted
+  kill -9 %[5]d
+
+`, os.Args[0], k.dataDir, filepath.Join(k.dataDir, server.TokenFile), t.HTTP, t.PID)
+}
+
+// farewell says how to go on with the data.
+func (k *keeper) farewell() {
+	fmt.Fprintf(k.out, `
+The data stays in %[2]s. To go on with it:
+
+  %[1]s serve --data-dir %[2]s
+  %[1]s export --offline %[2]s --measurement host_cpu --format csv -
+  %[1]s check --data-dir %[2]s
+`, os.Args[0], k.dataDir)
 }
 
 // stop ends the server and waits for it.
