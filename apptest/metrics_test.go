@@ -31,7 +31,7 @@ var platformNames = []string{
 
 // labels are those that metrics may have: of each, what the values can be is
 // known when the program is written or started.
-var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status"}
+var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status", "port", "limit", "result"}
 
 // foreign reports whether a metric is one of the runtime's, which are not
 // described here.

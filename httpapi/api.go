@@ -159,6 +159,8 @@ type Parts struct {
 	Budget   Budget
 	// Health judges how well the server is.
 	Health func() health.Report
+	// Stopping reports whether the server was told to stop; nil: never.
+	Stopping func() bool
 	// Tracer begins traces; nil if there are none.
 	Tracer   Tracer
 	Registry *prometheus.Registry
@@ -182,6 +184,7 @@ type API struct {
 	upkeep   Upkeep
 	buckets  Buckets
 	health   func() health.Report
+	stopping func() bool
 	tracer   Tracer
 	ids      *requestIDs
 	scrape   http.Handler
@@ -216,6 +219,7 @@ func New(c Config, p Parts) (*API, error) {
 		upkeep:   p.Upkeep,
 		buckets:  p.Buckets,
 		health:   p.Health,
+		stopping: p.Stopping,
 		tracer:   p.Tracer,
 		ids:      ids,
 		scrape:   scrapeHandler(p.Registry),

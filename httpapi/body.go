@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -215,5 +216,10 @@ func tooLarge() *Error {
 }
 
 func unreadable(err error) *Error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// Not Invalid: a writer would throw the points away instead of trying
+		// again.
+		return &Error{Code: Unavailable, Message: "unable to read data: " + err.Error(), Err: err}
+	}
 	return &Error{Code: Invalid, Message: "unable to read data: " + err.Error(), Err: err}
 }

@@ -60,8 +60,11 @@ func (a *API) influxHealth(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // ready is GET /ready: the server accepts requests only after recovery, so
-// that whoever can ask gets this answer.
+// that whoever can ask gets this answer, until the server is told to stop.
 func (a *API) ready(w http.ResponseWriter, _ *http.Request) error {
+	if a.stopping != nil && a.stopping() {
+		return &Error{Code: Unavailable, Message: "the server is stopping"}
+	}
 	return writeJSON(w, http.StatusOK, struct {
 		Status  string `json:"status"`
 		Started string `json:"started"`

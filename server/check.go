@@ -77,8 +77,9 @@ func checkConfig(disk vfs.FS, schema *meta.Schema, report func(check.Problem)) c
 }
 
 // CheckFolder walks a data folder that no server uses, and changes nothing in
-// it but the lock that keeps servers out meanwhile.
-func CheckFolder(ctx context.Context, dataDir string, report func(check.Problem)) (check.Totals, error) {
+// it but the lock that keeps servers out meanwhile. The version is this
+// program's.
+func CheckFolder(ctx context.Context, dataDir, version string, report func(check.Problem)) (check.Totals, error) {
 	disk := vfs.OS{}
 	if _, err := disk.Stat(filepath.Join(dataDir, storeFolder, layoutFile)); err != nil {
 		return check.Totals{}, fmt.Errorf("check %s: there is no store: %w", dataDir, err)
@@ -88,7 +89,7 @@ func CheckFolder(ctx context.Context, dataDir string, report func(check.Problem)
 		return check.Totals{}, err
 	}
 	defer f.close()
-	l, err := f.layout(0) // it is there
+	l, err := f.readLayout(version)
 	if err != nil {
 		return check.Totals{}, err
 	}
@@ -127,4 +128,7 @@ func CheckFolder(ctx context.Context, dataDir string, report func(check.Problem)
 	return total, nil
 }
 
-func shardFolder(i int) string { return "shard-" + strconv.Itoa(i) }
+// shardPrefix begins the names of the folders of shards.
+const shardPrefix = "shard-"
+
+func shardFolder(i int) string { return shardPrefix + strconv.Itoa(i) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/transport"
 )
 
 // Config is what an operator can set.
@@ -48,6 +49,19 @@ type Config struct {
 	// StopTimeout is how long requests under way may take to end when the
 	// server is told to stop.
 	StopTimeout time.Duration
+	// StopDelay is how long it takes requests before that, while /ready says
+	// that it is not ready.
+	StopDelay time.Duration
+	// TLS is of both ports, Limits of each.
+	TLS    transport.TLS
+	Limits transport.Limits
+	// PprofAddr is a port for profiles, on loopback only; empty for none.
+	PprofAddr string
+	// NotifySocket is where a service manager wants to be told that the server
+	// is ready; empty for nowhere. Watchdog is how often it wants to hear that
+	// the server lives; 0 for never.
+	NotifySocket string
+	Watchdog     time.Duration
 	// LogLevel is debug, info, warn or error; LogFormat is text or json.
 	LogLevel  string
 	LogFormat string
@@ -69,7 +83,9 @@ func Default() Config {
 		MaxBody:     50 << 20,
 		MaxColumns:  meta.DefaultSchema().MaxColumns,
 		Query:       query.Default(),
-		StopTimeout: 10 * time.Second, // what service managers grant before they kill
+		StopTimeout: 10 * time.Second,                 // what service managers grant before they kill
+		TLS:         transport.TLS{MinVersion: "1.2"}, // clients in the field that have no later one
+		Limits:      transport.DefaultLimits(),
 		LogLevel:    "info",
 		LogFormat:   "text",
 	}
@@ -104,6 +120,16 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("limit of columns of a measurement is %d, want at least 1", c.MaxColumns)
 	case c.StopTimeout < 0:
 		return fmt.Errorf("stop timeout %s is negative", c.StopTimeout)
+	case c.StopDelay < 0:
+		return fmt.Errorf("stop delay %s is negative", c.StopDelay)
+	case c.PprofAddr != "" && !loopback(c.PprofAddr):
+		return fmt.Errorf("pprof.addr %q: profiles show the inside of the program to whoever asks; want a port on loopback, such as 127.0.0.1:6060", c.PprofAddr)
+	}
+	if err := c.TLS.Validate(); err != nil {
+		return err
+	}
+	if err := c.Limits.Validate(); err != nil {
+		return err
 	}
 	if err := c.Query.Validate(); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/varvedb/varve/vfs"
 )
@@ -29,6 +30,16 @@ type Addresses struct {
 	HTTP    string `json:"http"`
 	Service string `json:"service"`
 	PID     int    `json:"pid"`
+	TLS     bool   `json:"tls,omitempty"`   // on both ports
+	Pprof   string `json:"pprof,omitempty"` // never with TLS
+}
+
+// URL returns the URL of HTTP or Service.
+func (a Addresses) URL(address string) string {
+	if a.TLS {
+		return "https://" + address
+	}
+	return "http://" + address
 }
 
 // ReadAddresses tells where the server on a data folder listens.
@@ -59,12 +70,23 @@ func openFolder(disk vfs.FS, path string) (*folder, error) {
 	}
 	lock, err := disk.Lock(filepath.Join(path, lockFile))
 	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("data folder %s is in use by another varve", path)
+		return nil, inUse(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder %s: %w", path, err)
 	}
 	return &folder{disk, path, lock}, nil
+}
+
+// inUse says who has a data folder, as far as that is known: a server tells,
+// an import or a check does not.
+func inUse(path string) error {
+	const advice = "; wait for it or stop it, or choose another folder by --data-dir"
+	if a, err := ReadAddresses(path); err == nil {
+		return fmt.Errorf("data folder %s is in use by another varve (the last server there was process %d on %s)%s",
+			path, a.PID, a.URL(a.HTTP), advice)
+	}
+	return fmt.Errorf("data folder %s is in use by another varve%s", path, advice)
 }
 
 func (f *folder) close() error { return f.lock.Close() }
@@ -79,40 +101,91 @@ func (f *folder) writeAddresses(a Addresses) error {
 
 func (f *folder) removeAddresses() error { return f.disk.Remove(f.name(addressesFile)) }
 
-// layout says how the store was made; it never changes.
+// layout says how the store was made, and who wrote to it last.
 type layout struct {
 	Version int `json:"version"` // of the folder's structure
-	Shards  int `json:"shards"`
+	Shards  int `json:"shards"`  // never changes
+	// WrittenBy is the version of the program that opened the store last;
+	// empty if that was one that did not say.
+	WrittenBy string `json:"written_by,omitempty"`
 }
 
-// layoutVersion is the structure that this program makes and reads.
+// layoutVersion is the structure that this program makes and reads. There has
+// been no other. A later one comes with a function here that turns this one
+// into it, called by layout while the folder is locked.
 const layoutVersion = 1
 
-// layout returns how the store was made, or makes it with so many shards.
-func (f *folder) layout(shards int) (layout, error) {
+// layout returns how the store was made, or makes it with so many shards, and
+// notes which program has it from now on.
+func (f *folder) layout(shards int, program string) (layout, error) {
 	name := f.name(storeFolder, layoutFile)
-	var l layout
-	b, err := vfs.ReadFile(f.disk, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		l = layout{layoutVersion, shards}
+	l, err := f.readLayout(program)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := f.lost(); err != nil {
+			return l, err
+		}
+		l = layout{layoutVersion, shards, program}
 		if err := vfs.MkdirAllSync(f.disk, f.name(storeFolder)); err != nil {
 			return l, err
 		}
 		return l, f.writeJSON(name, l)
-	case err != nil:
+	}
+	if err != nil || program == "" || l.WrittenBy == program {
+		return l, err
+	}
+	l.WrittenBy = program
+	return l, f.writeJSON(name, l)
+}
+
+// readLayout returns how the store was made if this program can read it.
+func (f *folder) readLayout(program string) (l layout, err error) {
+	name := f.name(storeFolder, layoutFile)
+	b, err := vfs.ReadFile(f.disk, name)
+	if err != nil {
 		return l, err
 	}
 	if err := json.Unmarshal(b, &l); err != nil {
-		return l, fmt.Errorf("read %s: %w", name, err)
+		return l, fmt.Errorf("read %s: %w; restore the file from a copy of the same store", name, err)
 	}
-	if l.Version != layoutVersion {
-		return l, fmt.Errorf("the store in %s has layout version %d; this varve reads %d", f.path, l.Version, layoutVersion)
+	return l, f.readable(l, name, program)
+}
+
+// readable reports why this program must not open a store.
+func (f *folder) readable(l layout, name, program string) error {
+	by := "a varve that did not note its version"
+	if l.WrittenBy != "" {
+		by = "varve " + l.WrittenBy
 	}
-	if l.Shards < 1 || l.Shards > maxShards {
-		return l, fmt.Errorf("read %s: %d shards are impossible", name, l.Shards)
+	switch {
+	case l.Version > layoutVersion:
+		return fmt.Errorf("the store in %s has format version %d and was last written by %s; this is varve %s, which reads version %d. Start that varve or a later one, or restore a copy that was made before the upgrade; nothing was changed",
+			f.path, l.Version, by, program, layoutVersion)
+	case l.Version < layoutVersion:
+		return fmt.Errorf("read %s: there is no format version %d; this is varve %s, which reads version %d. Restore the file from a copy of the same store; nothing was changed",
+			name, l.Version, program, layoutVersion)
+	case l.Shards < 1 || l.Shards > maxShards:
+		return fmt.Errorf("read %s: %d shards are impossible; restore the file from a copy of the same store", name, l.Shards)
 	}
-	return l, nil
+	return nil
+}
+
+// lost reports a store without its layout: one made anew might have another
+// number of shards, and find no series where it looks.
+func (f *folder) lost() error {
+	names, err := f.disk.List(f.name(storeFolder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, shardPrefix) {
+			return fmt.Errorf("%s is missing, but %s beside it is not; restore the file from a copy of the same store",
+				f.name(storeFolder, layoutFile), n)
+		}
+	}
+	return nil
 }
 
 func (f *folder) writeJSON(name string, v any) error {

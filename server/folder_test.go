@@ -25,32 +25,90 @@ func TestFolderIsLocked(t *testing.T) {
 	}
 }
 
-// The number of shards is that of the first start, and what cannot be read is
-// refused instead of made anew.
+func TestFolderInUse(t *testing.T) {
+	dir := t.TempDir()
+	f, err := openFolder(vfs.OS{}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	want := []string{dir, "in use by another varve", "choose another folder by --data-dir"}
+	for range 2 {
+		_, err := openFolder(vfs.OS{}, dir)
+		for _, w := range want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("second open: %v, want %q", err, w)
+			}
+		}
+		if err := f.writeAddresses(Addresses{HTTP: "127.0.0.1:8086", PID: 4711, TLS: true}); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, "process 4711 on https://127.0.0.1:8086")
+	}
+}
+
+// The number of shards is that of the first start, and the file tells which
+// program has it.
 func TestLayout(t *testing.T) {
 	disk := vfs.NewMem(time.Now)
 	f, err := openFolder(disk, "/data")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if l, err := f.layout(3); err != nil || l.Shards != 3 {
-			t.Errorf("layout %+v, %v", l, err)
+	for i, program := range []string{"v1.0.0", "v1.0.0", "v1.1.0", ""} {
+		l, err := f.layout(3+i, program)
+		if err != nil || l.Shards != 3 {
+			t.Errorf("layout %+v, %v: want 3 shards for ever", l, err)
+		}
+		if l, err = f.readLayout("any"); err != nil || l.WrittenBy != []string{"v1.0.0", "v1.0.0", "v1.1.0", "v1.1.0"}[i] {
+			t.Errorf("after %q: %+v, %v", program, l, err)
 		}
 	}
-	if l, err := f.layout(7); err != nil || l.Shards != 3 {
-		t.Errorf("layout %+v, %v: want 3 shards for ever", l, err)
+	// What programs wrote before they noted their version.
+	if err := vfs.WriteFileAtomic(disk, f.name(storeFolder, layoutFile), []byte(`{"version":1,"shards":2}`+"\n")); err != nil {
+		t.Fatal(err)
 	}
-	for text, want := range map[string]string{
-		`{"version":2,"shards":1}`: "layout version 2",
-		`{"version":1,"shards":0}`: "0 shards",
-		`{"version`:                "read",
+	if l, err := f.layout(1, "v1.2.0"); err != nil || l != (layout{1, 2, "v1.2.0"}) {
+		t.Errorf("layout %+v, %v", l, err)
+	}
+}
+
+// What cannot be read is refused instead of made anew, says why and what to do,
+// and is left as it was.
+func TestUnreadableLayout(t *testing.T) {
+	disk := vfs.NewMem(time.Now)
+	f, err := openFolder(disk, "/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vfs.MkdirAllSync(disk, f.name(storeFolder, shardFolder(0))); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := f.layout(1, "v1.0.0"); err == nil || !strings.Contains(err.Error(), "layout.json is missing, but shard-0 beside it is not") {
+		t.Errorf("no layout: %+v, %v", l, err)
+	}
+	for text, want := range map[string][]string{
+		`{"version":2,"shards":1,"written_by":"v2.3.4"}`: {
+			"format version 2", "last written by varve v2.3.4", "this is varve v1.0.0, which reads version 1", "Start that varve or a later one", "nothing was changed"},
+		`{"version":7,"shards":1}`: {"format version 7", "did not note its version"},
+		`{"version":0,"shards":1}`: {"no format version 0", "this is varve v1.0.0, which reads version 1", "Restore the file"},
+		`{"shards":1}`:             {"no format version 0"},
+		`{"version":1,"shards":0}`: {"0 shards are impossible", "restore the file"},
+		`{"version`:                {"layout.json", "restore the file"},
+		``:                         {"layout.json", "restore the file"},
 	} {
-		if err := vfs.WriteFileAtomic(disk, f.name(storeFolder, layoutFile), []byte(text)); err != nil {
+		name := f.name(storeFolder, layoutFile)
+		if err := vfs.WriteFileAtomic(disk, name, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		if l, err := f.layout(1); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %+v, %v", text, l, err)
+		l, err := f.layout(1, "v1.0.0")
+		for _, w := range want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %+v, %v, want %q", text, l, err, w)
+			}
+		}
+		if b, err := vfs.ReadFile(disk, name); err != nil || string(b) != text {
+			t.Errorf("%s became %s, %v", text, b, err)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func TestTypesAreFreed(t *testing.T) {
 	b.write("m,h=1 z=5 3\nn x=\"s\" 1")
 	want(2)
 	b.shut()
-	if _, err := CheckFolder(t.Context(), dir, func(p check.Problem) { t.Error(p) }); err != nil {
+	if _, err := CheckFolder(t.Context(), dir, "test", func(p check.Problem) { t.Error(p) }); err != nil {
 		t.Error(err)
 	}
 	b = openTrial(t, dir, c)

@@ -9,11 +9,12 @@
 //     The first start makes them.
 //  3. Open the shards: manifest, then the log behind it is replayed.
 //  4. Make the API on top.
-//  5. Open both ports, and only then write addresses.json: who reads it finds
-//     a server that answers.
+//  5. Open the ports, and only then write addresses.json and tell the service
+//     manager: who reads it finds a server that answers.
 //
-// A stop goes backwards: the ports take no more requests and those under way
-// end, then the shards close, then the catalog, then the folder is let go.
+// A stop goes backwards: /ready says no, the ports take no more requests and
+// those under way end, then the shards close, then the catalog, then the folder
+// is let go.
 // What is in memtables stays in the log; a flush would only make the stop
 // longer.
 package server
@@ -28,6 +29,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,6 +88,7 @@ type server struct {
 	api    *httpapi.API
 
 	collector *collector
+	stopping  atomic.Bool // from the order to stop on, until which requests are taken
 }
 
 func newServer(c Config, out, logs io.Writer) *server {
@@ -104,7 +107,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.folder, err = openFolder(disk, c.DataDir); err != nil {
 		return err
 	}
-	l, err := s.folder.layout(c.Shards)
+	l, err := s.folder.layout(c.Shards, c.Version)
 	if err != nil {
 		return err
 	}
@@ -227,6 +230,7 @@ func (s *server) openAPI() error {
 		Exporter:   s.exporter(),
 		Budget:     s.budget.Ingest,
 		Health:     s.health,
+		Stopping:   s.stopping.Load,
 		Registry:   s.registry,
 		Log:        s.log,
 		Now:        s.now,
@@ -236,26 +240,6 @@ func (s *server) openAPI() error {
 		Schema:          schema{s.schema},
 	})
 	return err
-}
-
-// serve opens the ports and answers until ctx ends.
-func (s *server) serve(ctx context.Context) error {
-	points, err := listen("points", s.config.HTTPAddr, s.api.Points(), s.log)
-	if err != nil {
-		return err
-	}
-	service, err := listen("service", s.config.ServiceAddr, s.api.Service(), s.log)
-	if err != nil {
-		return errors.Join(err, points.Close())
-	}
-	a := Addresses{points.Addr().String(), service.Addr().String(), os.Getpid()}
-	if err := s.folder.writeAddresses(a); err != nil {
-		return errors.Join(err, points.Close(), service.Close())
-	}
-	fmt.Fprintf(s.out, "varve %s: InfluxDB clients write to http://%s, questions go to http://%s\n", s.config.Version, a.HTTP, a.Service)
-	s.log.Info("serving", "http", a.HTTP, "service", a.Service, "data", s.config.DataDir, "memory_limit", s.budget.Limit)
-	err = serve(ctx, s.config.StopTimeout, s.log, points, service)
-	return errors.Join(err, s.folder.removeAddresses())
 }
 
 // close ends what open began, in reverse.

@@ -36,7 +36,8 @@ It exits with 1 if anything is wrong.`,
 				return errors.New("check needs --data-dir or --url")
 			}
 			out := cmd.OutOrStdout()
-			totals, err := server.CheckFolder(cmd.Context(), c.dataDir, func(p check.Problem) { fmt.Fprintln(out, p) })
+			version, _, _ := build()
+			totals, err := server.CheckFolder(cmd.Context(), c.dataDir, version, func(p check.Problem) { fmt.Fprintln(out, p) })
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ func (c *client) resolve(port func(server.Addresses) string, fallback string) er
 			if err != nil {
 				return err
 			}
-			c.url = "http://" + port(a)
+			c.url = a.URL(port(a))
 		}
 	}
 	if !strings.Contains(c.url, "://") {

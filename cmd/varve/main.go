@@ -19,6 +19,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal meets the system's own handler and ends the process.
+	context.AfterFunc(ctx, stop)
 	err := root(os.Environ()).ExecuteContext(ctx)
 	stop()
 	if err != nil {

@@ -1,17 +1,35 @@
 package main
 
 import (
+	"os"
+	"strconv"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/varvedb/varve/server"
 )
+
+// serviceManager returns what systemd tells a service about itself: see
+// sd_notify(3) and sd_watchdog_enabled(3).
+func serviceManager(environment []string, pid int) (socket string, watchdog time.Duration) {
+	socket = variable(environment, "NOTIFY_SOCKET")
+	meant := variable(environment, "WATCHDOG_PID")
+	micros, err := strconv.ParseInt(variable(environment, "WATCHDOG_USEC"), 10, 64)
+	if err == nil && micros > 0 && (meant == "" || meant == strconv.Itoa(pid)) {
+		watchdog = time.Duration(micros) * time.Microsecond
+	}
+	return socket, watchdog
+}
 
 func serveCommand(environment []string) *cobra.Command {
 	s := newSettings(environment)
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `serve runs the server until it gets SIGINT or SIGTERM.
+		Long: `serve runs the server until it gets SIGINT or SIGTERM. It then ends the requests
+that are under way; a second signal ends it at once, which loses nothing that was
+acknowledged.
 
 The first start makes an organisation, a bucket and an admin token. The token is
 printed once, and kept in the file admin-token of the data folder, readable by
@@ -39,6 +57,7 @@ what results.`,
 			}
 			c := e.Config
 			c.Version, c.Commit, _ = build()
+			c.NotifySocket, c.Watchdog = serviceManager(environment, os.Getpid())
 			return server.Run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}

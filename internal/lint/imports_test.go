@@ -20,7 +20,7 @@ var order = [][]string{
 	{"cmd/varve"},
 	{"config"},
 	{"server"},
-	{"httpapi"},
+	{"httpapi", "transport"},
 	{"result"},
 	{"lang/*"},
 	{"health", "ingest", "query", "check", "importer", "export", "bench", "demo"},
