@@ -163,7 +163,7 @@ func (c *checker) segment(ctx context.Context, name string, e manifest.Segment) 
 	} else if sum != e.Checksum {
 		c.report(name, 0, "its checksum is %016x, the manifest says %016x", sum, e.Checksum)
 	}
-	r, err := segment.Open(b, name, nil)
+	r, err := segment.Open(b, name, segment.Caches{})
 	if err != nil {
 		c.reportError(name, err)
 		return

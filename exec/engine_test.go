@@ -87,7 +87,7 @@ func asSegment(t *testing.T, r run.Run) run.Run {
 	if _, err := w.Finish(); err != nil {
 		t.Fatal(err)
 	}
-	rd, err := segment.Open(blob{bytes.NewReader(buf.Bytes())}, fmt.Sprint("segment", m.MinSeq, m.MinTime), nil)
+	rd, err := segment.Open(blob{bytes.NewReader(buf.Bytes())}, fmt.Sprint("segment", m.MinSeq, m.MinTime), segment.Caches{})
 	if err != nil {
 		t.Fatal(err)
 	}

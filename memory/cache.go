@@ -60,6 +60,14 @@ func (c *Cache[K, V]) Put(key K, value V, bytes int64) {
 	s.put(key, h, value, bytes+itemBytes)
 }
 
+// Again reports whether it was called with this key lately. A value that is
+// dear to keep is put only when it is asked for again; otherwise those who go
+// through everything once would pay for it. Some keys may be taken for others.
+func (c *Cache[K, V]) Again(key K) bool {
+	s, h := c.shard(key)
+	return s.again(h)
+}
+
 // Remove forgets key.
 func (c *Cache[K, V]) Remove(key K) {
 	s, _ := c.shard(key)

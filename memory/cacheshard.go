@@ -14,6 +14,7 @@ type cacheShard[K comparable, V any] struct {
 	small  cacheQueue
 	main   cacheQueue
 	ghosts ghostQueue
+	door   []uint32 // what again was asked, by a part of the hash; nil until then
 
 	limit                            int64
 	hits, misses, evictions, refused int64
@@ -89,6 +90,26 @@ func (s *cacheShard[K, V]) put(key K, hash uint64, value V, bytes int64) {
 		s.push(i)
 	}
 	s.evict()
+}
+
+// doorSlots is how many keys of a shard again remembers: some times as many as
+// blocks have room there, and so few that who reads far more than that finds
+// most of it forgotten, the second time as well.
+const doorSlots = 1 << 13
+
+// again remembers hash and reports whether it knew it.
+func (s *cacheShard[K, V]) again(hash uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.door == nil {
+		s.door = make([]uint32, doorSlots)
+	}
+	slot := &s.door[hash%doorSlots]
+	// The bits above those that chose the shard and the slot.
+	mark := uint32(hash>>40) | 1
+	known := *slot == mark
+	*slot = mark
+	return known
 }
 
 func (s *cacheShard[K, V]) queue(it *cacheItem[K, V]) *cacheQueue {

@@ -436,3 +436,36 @@ func BenchmarkPoolReserve(b *testing.B) {
 		}
 	})
 }
+
+// A key is known the second time, unless far more others came in between.
+func TestCacheAgain(t *testing.T) {
+	c := NewCache[int, int](1 << 20)
+	wrong := 0
+	for k := range 1000 {
+		if c.Again(k) {
+			wrong++
+		}
+	}
+	known := 0
+	for k := range 1000 {
+		if c.Again(k) {
+			known++
+		}
+	}
+	// A few share a place with another.
+	if wrong > 5 || known < 850 {
+		t.Errorf("%d of 1000 keys are known at first, %d the second time", wrong, known)
+	}
+	for k := range 100 * doorSlots {
+		c.Again(1000 + k)
+	}
+	known = 0
+	for k := range 1000 {
+		if c.Again(k) {
+			known++
+		}
+	}
+	if known > 5 {
+		t.Errorf("%d of 1000 keys are known after many others", known)
+	}
+}

@@ -105,7 +105,7 @@ func (f *fleet) segments(b testing.TB) *benchSnapshot {
 		check(b, w.EndSection())
 		_, err := w.Finish()
 		check(b, err)
-		rd, err := segment.Open(blob{bytes.NewReader(buf.Bytes())}, fmt.Sprintf("s%d", p), nil)
+		rd, err := segment.Open(blob{bytes.NewReader(buf.Bytes())}, fmt.Sprintf("s%d", p), segment.Caches{})
 		check(b, err)
 		sec, _ := rd.Section("cpu")
 		s.inputs = append(s.inputs, shard.Input{Run: sec, PartMin: lo, PartMax: lo + f.length() - 1})

@@ -16,6 +16,8 @@ type groups struct {
 	byKey  map[string]*group
 	list   []*group
 	key    []byte
+	keys   []byte  // behind the keys of groups, which share its memory
+	slab   []group // not used so far
 }
 
 // group is one of them: its windows, ascending, and the slots of each.
@@ -31,10 +33,12 @@ type group struct {
 
 // newGroups returns no groups, with room for a number of them.
 func newGroups(sh *shape, room int) *groups {
-	return &groups{
+	g := &groups{
 		shape: sh, byKey: make(map[string]*group, room),
 		meters: newMeters(sh.aggregate, sh.calls, sh.columns, !sh.aggregate.Group.Series),
 	}
+	g.meters.room(room)
+	return g
 }
 
 // keyOf returns the key of the group of a series, valid until the next call.
@@ -55,18 +59,25 @@ func (g *groups) find(key []byte) *group {
 	if have := g.byKey[string(key)]; have != nil {
 		return have
 	}
-	one := g.append(bytes.Clone(key))
+	if len(g.slab) == 0 {
+		g.slab = make([]group, min(max(len(g.list), 1), maxSlab))
+	}
+	one := &g.slab[0]
+	g.slab = g.slab[1:]
+	if cap(g.keys)-len(g.keys) < len(key) {
+		g.keys = make([]byte, 0, max(len(key), len(key)*min(len(g.list), maxSlab)))
+	}
+	g.keys = append(g.keys, key...)
+	one.key = g.keys[len(g.keys)-len(key) : len(g.keys) : len(g.keys)]
+	one.windows, one.slots = one.window[:0], one.slot[:0]
+	g.list = append(g.list, one)
 	g.byKey[unsafe.String(unsafe.SliceData(one.key), len(one.key))] = one
 	return one
 }
 
-// append appends a group whose key, which it keeps, no other has.
-func (g *groups) append(key []byte) *group {
-	one := &group{key: key}
-	one.windows, one.slots = one.window[:0], one.slot[:0]
-	g.list = append(g.list, one)
-	return one
-}
+// maxSlab is for how many groups memory is taken at once: there may be a
+// million of them, or one.
+const maxSlab = 256
 
 // slot returns the slot of a window of a group. hint is a place near it.
 func (g *groups) slot(one *group, window int64, hint *int) int {
@@ -94,27 +105,35 @@ func (g *groups) add(series []byte, windows []int64, m *meters, first int) {
 	}
 }
 
-// join condenses the groups of all units, ascending by key.
+// join condenses the groups of all units, ascending by key. Nobody else uses
+// those any more.
 func join(sh *shape, units []*groups) *groups {
-	n := 0
+	n, slots := 0, 0
 	for _, g := range units {
 		if g != nil {
 			n += len(g.list)
+			slots += g.meters.n
 		}
 	}
 	all := newGroups(sh, 0)
 	all.list = make([]*group, 0, n)
+	all.meters.room(slots)
 	for _, from := range inOrder(units, n) {
-		var one *group
+		meters := units[from.unit].meters
 		if k := len(all.list); k > 0 && bytes.Equal(all.list[k-1].key, from.key) {
-			one = all.list[k-1]
-		} else {
-			one = all.append(from.key)
+			hint := 0
+			for i, w := range from.windows {
+				all.meters.merge(all.slot(all.list[k-1], w, &hint), meters, from.slots[i], nil)
+			}
+			continue
 		}
-		hint := 0
-		for i, w := range from.windows {
-			all.meters.merge(all.slot(one, w, &hint), units[from.unit].meters, from.slots[i], nil)
+		for i, old := range from.slots {
+			slot := all.meters.n
+			all.meters.grow(slot + 1)
+			all.meters.merge(slot, meters, old, nil)
+			from.slots[i] = slot
 		}
+		all.list = append(all.list, from.group)
 	}
 	return all
 }

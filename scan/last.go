@@ -203,10 +203,7 @@ func (w *lastWorker) find(ctx context.Context, s *lastSeries) error {
 	w.windows.begin()
 	w.series.reset()
 	lo, hi, rows := w.r.extent()
-	if w.r.stream.summarized() {
-		rows /= summarySteps
-	}
-	steps := newBackward(lo, hi, rows)
+	steps := newBackward(lo, hi, rows*(stepRows/lastRows))
 	for {
 		lo, hi, ok := steps.next()
 		if !ok {
@@ -272,9 +269,9 @@ func (w *lastWorker) slot(s *lastSeries) {
 	}
 }
 
-// summarySteps is how many times more rows a step covers where summaries
-// answer, so that it holds a whole span even if that is a long one.
-const summarySteps = 4
+// lastRows is about how many rows the first step back should hold: one of them
+// is wanted, and each is copied.
+const lastRows = 16
 
 // keep copies a key into memory that stays where it is.
 func (w *lastWorker) keep(key []byte) []byte {
@@ -303,14 +300,4 @@ func (s *stream) newest() (f *feeder, before int64) {
 		}
 	}
 	return f, before
-}
-
-// summarized reports whether all feeders of the series know summaries.
-func (s *stream) summarized() bool {
-	for i := range s.n {
-		if s.feeders[i].spans == nil {
-			return false
-		}
-	}
-	return true
 }

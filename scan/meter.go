@@ -152,6 +152,15 @@ func (m *meters) grow(n int) {
 	}
 }
 
+// room makes room for n slots without making them.
+func (m *meters) room(n int) {
+	if n > m.n {
+		for _, x := range m.list {
+			x.grow(n)
+		}
+	}
+}
+
 // add adds rows from to to-1 to a slot, nulls left out.
 func (m *meters) add(slot int, rows *column.Rows, from, to int) {
 	for c, which := range m.cols {

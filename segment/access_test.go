@@ -31,7 +31,7 @@ func TestReadsOnlyWhatIsAsked(t *testing.T) {
 	var buf bytes.Buffer
 	f.write(t, &buf, balanced(0))
 	blob := &countingBlob{memBlob: buf.Bytes()}
-	r, err := Open(blob, "test.seg", nil)
+	r, err := Open(blob, "test.seg", Caches{})
 	must(t, err)
 	if blob.reads != 1 {
 		t.Errorf("opening takes %d reads", blob.reads)

@@ -57,7 +57,7 @@ func walk(b []byte, model []modelSection) (problems int, err error) {
 			err = fmt.Errorf("error of the wrong kind: %w", e)
 		}
 	}
-	r, e := Open(memBlob(b), "test.seg", nil)
+	r, e := Open(memBlob(b), "test.seg", Caches{})
 	if e != nil {
 		bad(e)
 		return problems, err

@@ -2,12 +2,10 @@ package segment
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"sort"
 
 	"github.com/varvedb/varve/column"
-	"github.com/varvedb/varve/encoding"
 	"github.com/varvedb/varve/run"
 )
 
@@ -44,38 +42,20 @@ type Cursor struct {
 	span, spanLimit int
 	atSpan          bool // Span returned it
 
-	// The block whose pieces are in buf, -1 for none.
-	loaded int
-	head   []byte
-	timed  bool // all of times is decoded; otherwise all runs are regular
+	// The block that is read, -1 for none, and its runs.
+	loaded  int
+	head    *blockHead
+	rawHead []byte
 
 	out column.Rows
-}
-
-// cursorMemory is what cursors of one reader pass on to each other: most are
-// opened for a few rows, and making it afresh would cost more than reading
-// those.
-type cursorMemory struct {
-	dec    encoding.Decoder
-	buf    []byte
-	starts []uint32
-	counts []int32
-	runs   []encoding.TimeRun
-	times  []int64
-	none   nullRows
-	cols   []columnMemory
-}
-
-type columnMemory struct {
-	vec, spare column.Vector
 }
 
 type cursorColumn struct {
 	field   int // -1: the section does not have it
 	typ     column.Type
 	x       *fieldIndex
-	raw     []byte // stored piece of the loaded block, nil for none
-	decoded bool
+	raw     []byte         // stored piece of the loaded block, nil for none or if vec has it
+	vec     *column.Vector // decoded, nil until it is asked for
 	stats   *spanStats
 	group   int // of stats
 	bounded bool
@@ -144,15 +124,6 @@ func (c *Cursor) Close() {
 }
 
 var errClosed = errors.New("read segment: cursor is closed")
-
-// memory returns memory for a cursor of some columns.
-func (r *Reader) memory(cols int) *cursorMemory {
-	m := r.memories.Get().(*cursorMemory)
-	for len(m.cols) < cols {
-		m.cols = append(m.cols, columnMemory{})
-	}
-	return m
-}
 
 // Seek goes to the first row of series ord with min <= time <= max.
 func (c *Cursor) Seek(ord uint32, min, max int64) error {
@@ -245,7 +216,7 @@ func (c *Cursor) position() (bool, error) {
 			return false, err
 		}
 		i := c.ord - c.x.first[c.block]
-		lo, hi := int(c.mem.starts[i]), int(c.mem.starts[i+1])
+		lo, hi := int(c.head.starts[i]), int(c.head.starts[i+1])
 		c.row, c.end = lo+c.search(int(i), c.from), hi
 		if c.max < math.MaxInt64 {
 			if c.end = lo + c.search(int(i), c.max+1); c.end < hi {
@@ -265,174 +236,6 @@ func (c *Cursor) excluded() bool {
 		}
 	}
 	return false
-}
-
-// load reads the pieces of the current block.
-func (c *Cursor) load() error {
-	b := c.block
-	if c.loaded == b {
-		return nil
-	}
-	c.loaded = -1
-	room := int(c.x.headLen[b])
-	for _, i := range c.order {
-		k := &c.cols[i]
-		k.raw, k.decoded = nil, false
-		room += int(k.x.chunks[b].len) + gapBytes
-	}
-	if int64(room) > c.s.r.size+int64(gapBytes*len(c.order)) {
-		return c.s.r.corrupt(c.x.off[b], "block is larger than the file")
-	}
-	if cap(c.mem.buf) < room {
-		c.mem.buf = make([]byte, room+room/4)
-	}
-	free := c.mem.buf
-	start := extent{c.x.off[b], c.x.headLen[b]}
-	end := start.end()
-	first := 0 // place in order of the first chunk of this read
-	flush := func(next int) error {
-		n := int(end - start.off)
-		part := free[:n:n]
-		free = free[n:]
-		if err := c.s.r.readExtent(part, start.off); err != nil {
-			return err
-		}
-		c.stats.BytesRead += int64(n)
-		if start.off == c.x.off[b] {
-			c.head = part[:c.x.headLen[b]]
-		}
-		for _, i := range c.order[first:next] {
-			if e := c.cols[i].x.chunks[b]; e.len > 0 {
-				c.cols[i].raw = part[e.off-start.off:][:e.len:e.len]
-			}
-		}
-		return nil
-	}
-	for at, i := range c.order {
-		e := c.cols[i].x.chunks[b]
-		if e.len == 0 {
-			continue
-		}
-		if e.off < end && at > 0 && c.cols[c.order[at-1]].field == c.cols[i].field {
-			continue // the same field again
-		}
-		if e.off < end {
-			return c.s.r.corrupt(e.off, "chunks of a block overlap")
-		}
-		if e.off > end+gapBytes {
-			if err := flush(at); err != nil {
-				return err
-			}
-			start, first = e, at
-		}
-		end = e.end()
-	}
-	if err := flush(len(c.order)); err != nil {
-		return err
-	}
-	return c.decodeRuns()
-}
-
-// decodeRuns checks the head of a block that was read and finds its runs.
-func (c *Cursor) decodeRuns() error {
-	b := c.block
-	payload, err := checkPiece(c.head)
-	if err != nil {
-		return c.s.r.corrupt(c.x.off[b], "%v", err)
-	}
-	if err := c.decodeHead(payload, int(c.x.last[b]-c.x.first[b])+1, int(c.x.rows[b])); err != nil {
-		return c.s.r.corrupt(c.x.off[b], "%v", err)
-	}
-	c.loaded = b
-	c.stats.BlocksRead++
-	c.stats.RowsRead += int64(c.x.rows[b])
-	return nil
-}
-
-func (c *Cursor) decodeHead(payload []byte, runs, rows int) error {
-	c.mem.starts, c.mem.counts = append(c.mem.starts[:0], 0), c.mem.counts[:0]
-	if runs == 1 {
-		c.mem.starts, c.mem.counts = append(c.mem.starts, uint32(rows)), append(c.mem.counts, int32(rows))
-	} else {
-		p := parser{b: payload, dec: &c.mem.dec}
-		total := int64(0)
-		for _, n := range p.ints(runs) {
-			if n < 1 || n > int64(rows) {
-				return fmt.Errorf("run of %d rows", n)
-			}
-			total += n
-			c.mem.starts, c.mem.counts = append(c.mem.starts, uint32(total)), append(c.mem.counts, int32(n))
-		}
-		if p.err != nil {
-			return p.err
-		}
-		if total != int64(rows) {
-			return fmt.Errorf("runs of %d rows in a block of %d", total, rows)
-		}
-		payload = p.b
-	}
-	var err error
-	if c.mem.runs, err = c.mem.dec.TimeRuns(c.mem.runs[:0], c.mem.counts, payload); err != nil {
-		return err
-	}
-	c.timed = false
-	for i := range c.mem.runs {
-		r := &c.mem.runs[i]
-		if !r.Regular {
-			c.mem.times, err = c.mem.dec.Times(c.mem.times[:0], c.mem.counts, payload)
-			c.timed = true
-			return err
-		}
-		if r.Count > 1 && r.Step <= 0 {
-			return fmt.Errorf("times of run %d do not ascend", i)
-		}
-	}
-	if cap(c.mem.times) < rows {
-		c.mem.times = make([]int64, rows)
-	}
-	c.mem.times = c.mem.times[:rows]
-	return nil
-}
-
-// search returns the first row of run i, counted from its first, that is not
-// before a time.
-func (c *Cursor) search(i int, at int64) int {
-	if !c.timed {
-		return c.mem.runs[i].Search(at)
-	}
-	times := c.mem.times[c.mem.starts[i]:c.mem.starts[i+1]]
-	if times[0] >= at {
-		return 0
-	}
-	if times[len(times)-1] < at {
-		return len(times)
-	}
-	return sort.Search(len(times), func(i int) bool { return times[i] >= at })
-}
-
-// at returns the time of a row of run i.
-func (c *Cursor) at(i, row int) int64 {
-	if c.timed {
-		return c.mem.times[row]
-	}
-	return c.mem.runs[i].At(row - int(c.mem.starts[i]))
-}
-
-// decode makes the column of the loaded block.
-func (c *Cursor) decode(i int) error {
-	k, m := &c.cols[i], &c.mem.cols[i]
-	if k.decoded {
-		return nil
-	}
-	payload, err := checkPiece(k.raw)
-	if err == nil {
-		err = decodeChunk(&m.vec, &m.spare, &c.mem.dec, k.typ, int(c.x.rows[c.loaded]), payload)
-	}
-	if err != nil {
-		return c.s.r.corrupt(k.x.chunks[c.loaded].off, "field %q: %v", c.s.meta.Fields[k.field].Name, err)
-	}
-	k.decoded = true
-	return nil
 }
 
 // Next returns the next rows; see run.Cursor.
@@ -480,8 +283,8 @@ func (c *Cursor) spanEnd() (int, error) {
 		return c.end, err
 	}
 	i := c.ord - c.x.first[b]
-	end := int(c.mem.starts[i] + c.table.from[c.span] + c.table.rows[c.span])
-	if c.block != b || end <= c.row || end > int(c.mem.starts[i+1]) {
+	end := int(c.head.starts[i] + c.table.from[c.span] + c.table.rows[c.span])
+	if c.block != b || end <= c.row || end > int(c.head.starts[i+1]) {
 		return 0, c.s.r.corrupt(c.x.spans[c.x.group[b]].off, "spans differ from the rows of block %d", b)
 	}
 	return min(end, c.end), nil
@@ -491,13 +294,13 @@ func (c *Cursor) spanEnd() (int, error) {
 func (c *Cursor) trim(row, end int) (int, int, error) {
 	for _, i := range c.bounded {
 		k := &c.cols[i]
-		if k.raw == nil {
+		if k.field < 0 || k.x.chunks[c.loaded].len == 0 {
 			return end, end, nil
 		}
-		if err := c.decode(i); err != nil {
+		vec, err := c.decode(i)
+		if err != nil {
 			return 0, 0, err
 		}
-		vec := &c.mem.cols[i].vec
 		for row < end && !k.within(vec, row) {
 			row++
 		}
@@ -530,16 +333,19 @@ func (k *cursorColumn) within(vec *column.Vector, row int) bool {
 
 // rows returns the view of rows of the loaded block.
 func (c *Cursor) rows(row, end int) (*column.Rows, error) {
-	if !c.timed {
+	if c.head.times != nil {
+		c.out.Time = c.head.times[row:end]
+	} else {
 		i := c.ord - c.x.first[c.loaded]
-		r := &c.mem.runs[i]
-		t := r.At(row - int(c.mem.starts[i]))
-		for j := row; j < end; j++ {
-			c.mem.times[j] = t
+		r := &c.head.runs[i]
+		t := r.At(row - int(c.head.starts[i]))
+		times := c.mem.clock[:end-row]
+		for j := range times {
+			times[j] = t
 			t += r.Step
 		}
+		c.out.Time = times
 	}
-	c.out.Time = c.mem.times[row:end]
 	c.out.Cols = c.out.Cols[:0]
 	for i := range c.cols {
 		k := &c.cols[i]
@@ -547,11 +353,12 @@ func (c *Cursor) rows(row, end int) (*column.Rows, error) {
 			c.out.Cols = append(c.out.Cols, c.mem.none.vector(k.typ, end-row))
 			continue
 		}
-		if err := c.decode(i); err != nil {
+		vec, err := c.decode(i)
+		if err != nil {
 			c.err = err
 			return nil, err
 		}
-		c.out.Cols = append(c.out.Cols, c.mem.cols[i].vec.Slice(row, end))
+		c.out.Cols = append(c.out.Cols, vec.Slice(row, end))
 	}
 	return &c.out, nil
 }
@@ -720,9 +527,9 @@ func (c *Cursor) ReadSpan() (*column.Rows, error) {
 		return nil, err
 	}
 	i, t, k := int(c.ord-c.x.first[c.block]), c.table, c.span
-	row := int(c.mem.starts[i] + t.from[k])
+	row := int(c.head.starts[i] + t.from[k])
 	end := row + int(t.rows[k])
-	if end > int(c.mem.starts[i+1]) || c.at(i, row) != t.minTime[k] || c.at(i, end-1) != t.maxTime[k] {
+	if end > int(c.head.starts[i+1]) || c.at(i, row) != t.minTime[k] || c.at(i, end-1) != t.maxTime[k] {
 		c.err = c.s.r.corrupt(c.x.spans[c.tableGroup].off, "spans differ from the rows of block %d", c.block)
 		return nil, c.err
 	}

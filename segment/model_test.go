@@ -305,7 +305,7 @@ func (s *modelSeries) bounds(lo, hi int64) (i, j int) {
 
 func open(t testing.TB, b []byte) *Reader {
 	t.Helper()
-	r, err := Open(memBlob(b), "test.seg", nil)
+	r, err := Open(memBlob(b), "test.seg", Caches{Blocks: newBlockCache()})
 	must(t, err)
 	return r
 }

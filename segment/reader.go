@@ -24,11 +24,10 @@ type Reader struct {
 }
 
 // Open reads the footer of a file. The name stands in errors and in cache
-// keys; with a nil cache the reader keeps a small one of its own. The blob
-// stays the caller's: it must outlive the reader.
-func Open(b Blob, name string, cache Cache) (*Reader, error) {
-	r := &Reader{blob: b, name: name, size: b.Size(), cache: cache}
-	if cache == nil {
+// keys. The blob stays the caller's: it must outlive the reader.
+func Open(b Blob, name string, caches Caches) (*Reader, error) {
+	r := &Reader{blob: b, name: name, size: b.Size(), cache: caches.Indexes}
+	if r.cache == nil {
 		r.cache = &indexCache{}
 	}
 	r.decoders.New = func() any { return new(encoding.Decoder) }
@@ -38,7 +37,7 @@ func Open(b Blob, name string, cache Cache) (*Reader, error) {
 	}
 	r.views = make(map[string]*Section, len(r.dir.sections))
 	for _, e := range r.dir.sections {
-		r.views[e.measurement] = newSection(r, e)
+		r.views[e.measurement] = newSection(r, e, caches.Blocks)
 	}
 	return r, nil
 }

@@ -13,9 +13,10 @@ import (
 
 // Section is the rows of one measurement in one file: a run.Run.
 type Section struct {
-	r    *Reader
-	d    *sectionEntry
-	meta *run.Meta
+	r      *Reader
+	d      *sectionEntry
+	meta   *run.Meta
+	blocks BlockCache // nil: none
 
 	all func() []uint32 // every ordinal, made at the first call
 }
@@ -28,8 +29,8 @@ var (
 	_ run.Counted       = (*Cursor)(nil)
 )
 
-func newSection(r *Reader, d *sectionEntry) *Section {
-	s := &Section{r: r, d: d, meta: &d.meta}
+func newSection(r *Reader, d *sectionEntry, blocks BlockCache) *Section {
+	s := &Section{r: r, d: d, meta: &d.meta, blocks: blocks}
 	s.all = sync.OnceValue(func() []uint32 {
 		all := make([]uint32, d.meta.Series)
 		for i := range all {
@@ -38,6 +39,14 @@ func newSection(r *Reader, d *sectionEntry) *Section {
 		return all
 	})
 	return s
+}
+
+// Once returns the section for someone who reads all of it once, as a merge
+// does, and leaves the cache of blocks alone.
+func (s *Section) Once() *Section {
+	once := *s
+	once.blocks = nil
+	return &once
 }
 
 // Measurement returns the name of the measurement.

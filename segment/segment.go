@@ -71,6 +71,13 @@ type Cache interface {
 	Put(key CacheKey, value any, bytes int64)
 }
 
+// Caches are what readers of many files share. Either may be nil: indexes then
+// have a small cache for each reader, blocks have none.
+type Caches struct {
+	Indexes Cache
+	Blocks  BlockCache
+}
+
 // Info describes a whole file.
 type Info struct {
 	Bucket           uint64

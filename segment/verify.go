@@ -39,7 +39,7 @@ func reportError(report func(int64, string), at int64, err error) {
 // bounds in the indexes, the dictionary against filter and postings, and
 // statistics against the rows.
 func (s *Section) Verify(report func(offset int64, problem string)) {
-	v := verifier{s: s, report: func(at int64, problem string) {
+	v := verifier{s: s.Once(), report: func(at int64, problem string) {
 		report(at, fmt.Sprintf("section %q: %s", s.d.measurement, problem))
 	}}
 	v.dictionary()
@@ -300,10 +300,13 @@ func (v *verifier) field(i int) {
 			continue
 		}
 		c.block = b
-		if c.load() != nil || c.decode(0) != nil {
+		if c.load() != nil {
 			return
 		}
-		vec := &c.mem.cols[0].vec
+		vec, err := c.decode(0)
+		if err != nil {
+			return
+		}
 		n := int(v.x.rows[b])
 		total += int64(vec.Valid.Count(n))
 		if !info.Type.Numeric() {

@@ -134,11 +134,13 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	indexes := memory.NewCache[segment.CacheKey, any](s.budget.CacheLimit(memory.Indexes))
 	s.budget.Attach(memory.Indexes, indexes)
+	blocks := memory.NewCache[segment.CacheKey, any](s.budget.CacheLimit(memory.Blocks))
+	s.budget.Attach(memory.Blocks, blocks)
 	m := newMetrics(s.registry)
 	began := time.Now()
 	if s.store, err = openStore(ctx, storeConfig{
 		disk: disk, dir: s.folder.name(storeFolder), shards: l.Shards, buckets: s.meta,
-		memtableBytes: memtables, cache: indexes, observeSync: m.observeSync, now: s.now, log: s.log,
+		memtableBytes: memtables, caches: segment.Caches{Indexes: indexes, Blocks: blocks}, observeSync: m.observeSync, now: s.now, log: s.log,
 	}); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ type storeConfig struct {
 	shards        int
 	buckets       *meta.Store
 	memtableBytes int64 // of all shards together
-	cache         segment.Cache
+	caches        segment.Caches
 	observeSync   func(time.Duration)
 	now           func() time.Time
 	log           *slog.Logger
@@ -73,7 +73,7 @@ func (c *storeConfig) shard(i int) shard.Config {
 	sc := shard.Default()
 	sc.FS, sc.Dir, sc.ID = c.disk, filepath.Join(c.dir, shardFolder(i)), uint32(i)
 	sc.Now, sc.Logger = c.now, c.log
-	sc.Cache = c.cache
+	sc.Caches = c.caches
 	sc.MaxMemtableBytes = min(sc.MaxMemtableBytes, c.memtableBytes/int64(c.shards))
 	sc.MemtableBytes = min(sc.MemtableBytes, int64(float64(sc.MaxMemtableBytes)/memtablesPerLimit))
 	sc.OpenLog = func(dir string, start wlog.Position) (wlog.Log, error) {

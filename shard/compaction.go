@@ -300,7 +300,7 @@ func (s *Shard) compactJob(v *version, t task, b Bucket) (*compact.Job, error) {
 			if err != nil {
 				return nil, err
 			}
-			sec.Inputs = append(sec.Inputs, merge.Input{Run: r, Hidden: hidden})
+			sec.Inputs = append(sec.Inputs, merge.Input{Run: r.Once(), Hidden: hidden})
 		}
 		job.Sections = append(job.Sections, sec)
 	}

@@ -233,7 +233,7 @@ func (s *Shard) runJob(job *compact.Job, template manifest.Segment, b Bucket) ([
 		return files, err
 	}
 	for _, f := range files {
-		if err := f.open(s.cfg.FS, s.cfg.Cache); err != nil {
+		if err := f.open(s.cfg.FS, s.cfg.Caches); err != nil {
 			return files, err
 		}
 	}

@@ -94,7 +94,7 @@ type Config struct {
 	// before what is left of it is merged.
 	IdleAfter time.Duration
 
-	Cache  segment.Cache // may be nil
+	Caches segment.Caches // of all segments
 	Now    func() time.Time
 	Logger *slog.Logger
 }

@@ -118,7 +118,7 @@ func (s *Shard) segmentName(id uint64) string { return SegmentName(s.cfg.Dir, id
 // as such: queries that need it fail and say why, the others are served.
 func (s *Shard) openSegment(e manifest.Segment) *segmentFile {
 	f := &segmentFile{entry: e, name: s.segmentName(e.ID)}
-	f.err = f.open(s.cfg.FS, s.cfg.Cache)
+	f.err = f.open(s.cfg.FS, s.cfg.Caches)
 	if f.err != nil {
 		s.problems.add(f.name, f.err)
 		s.cfg.Logger.Error("a segment cannot be read: queries that need it will fail", "file", f.name, "error", f.err)
@@ -126,7 +126,7 @@ func (s *Shard) openSegment(e manifest.Segment) *segmentFile {
 	return f
 }
 
-func (f *segmentFile) open(fsys vfs.FS, cache segment.Cache) error {
+func (f *segmentFile) open(fsys vfs.FS, caches segment.Caches) error {
 	file, err := fsys.Open(f.name)
 	if err != nil {
 		return fmt.Errorf("open segment: %w", err)
@@ -141,7 +141,7 @@ func (f *segmentFile) open(fsys vfs.FS, cache segment.Cache) error {
 		return &segment.CorruptError{File: f.name, Offset: min(info.Size(), f.entry.Size),
 			What: fmt.Sprintf("the file has %d bytes, the manifest says %d", info.Size(), f.entry.Size)}
 	}
-	r, err := segment.Open(blob{file, info.Size()}, f.name, cache)
+	r, err := segment.Open(blob{file, info.Size()}, f.name, caches)
 	if err != nil {
 		_ = file.Close()
 		return err
