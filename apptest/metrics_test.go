@@ -53,7 +53,7 @@ func (s *server) scrape() (map[string]*dto.MetricFamily, string) {
 // Every metric is understood by Prometheus' own parser, keeps its conventions,
 // has help, and stands in docs/METRICS.md.
 func TestMetrics(t *testing.T) {
-	s := start(t, t.TempDir())
+	s := start(t, t.TempDir(), "--trace-endpoint", startCollector(t).url)
 	s.write("m v=1")
 	s.query(`{"measurement": "m", "start": 0}`)
 	families, text := s.scrape()

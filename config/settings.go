@@ -96,5 +96,11 @@ func Table() []Setting {
 			"least level that is logged"),
 		choice("log.format", func(c *server.Config) *string { return &c.LogFormat }, []string{"text", "json"},
 			"how log lines are written"),
+		text("trace.endpoint", func(c *server.Config) *string { return &c.Trace.Endpoint },
+			"where traces go: an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; empty: no traces are made"),
+		fraction("trace.sample_ratio", func(c *server.Config) *float64 { return &c.Trace.SampleRatio },
+			"share of requests that are traced, 0 to 1, unless the caller has decided about it (traceparent)"),
+		secret(list("trace.headers", func(c *server.Config) *[]string { return &c.Trace.Headers },
+			"headers for the collector, each as name=value; they are shown nowhere, and belong into file or environment")),
 	}
 }

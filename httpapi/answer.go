@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/trace"
 )
 
 // sendAt is how much of an answer is gathered before it is sent. Until then
@@ -27,6 +28,12 @@ type answer struct {
 	clock   []byte   // at as text; empty: there was none
 	middles [][]byte // for each column of the present piece, what comes between time and value
 	tail    []byte   // what comes behind the value
+
+	// Of the work here a trace is told; nil if there is none.
+	span  *trace.Span
+	began time.Time     // of the first piece
+	busy  time.Duration // in pieces; between them the next one is made
+	bytes int64         // sent
 }
 
 func newAnswer(w http.ResponseWriter, limit int64) *answer {
@@ -35,6 +42,19 @@ func newAnswer(w http.ResponseWriter, limit int64) *answer {
 
 // add appends a piece. It returns errEnough when the limit is reached.
 func (a *answer) add(p *Piece) error {
+	if a.span == nil {
+		return a.append(p)
+	}
+	began := time.Now()
+	if a.began.IsZero() {
+		a.began = began
+	}
+	err := a.append(p)
+	a.busy += time.Since(began)
+	return err
+}
+
+func (a *answer) append(p *Piece) error {
 	a.render(p)
 	for i, at := range p.Rows.Time {
 		for c := range p.Rows.Cols {
@@ -111,13 +131,19 @@ func (a *answer) end(explain string) error {
 		a.buf = appendText(a.buf, []byte(explain))
 	}
 	a.buf = append(a.buf, '}', '\n')
-	return a.send()
+	err := a.send()
+	if a.span != nil && !a.began.IsZero() {
+		a.span.Timed("render", a.began, time.Now(), trace.Number{Key: "values", Value: a.count},
+			trace.Number{Key: "bytes", Value: a.bytes}, trace.Number{Key: "busy.ns", Value: int64(a.busy)})
+	}
+	return err
 }
 
 func (a *answer) send() error {
 	// Later sends find it set already, without effect.
 	a.w.Header().Set("Content-Type", contentJSON)
 	_, err := a.w.Write(a.buf)
+	a.bytes += int64(len(a.buf))
 	a.buf = a.buf[:0]
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/trace"
 )
 
 // Piece is some rows of one series or group: a part of an answer.
@@ -61,6 +62,7 @@ func (a *API) query(w http.ResponseWriter, r *http.Request) error {
 		return &Error{Code: Invalid, Message: err.Error(), Err: err}
 	}
 	out := newAnswer(w, req.Limit)
+	out.span = trace.Of(r.Context())
 	explain, err := a.querier.Query(query.WithAsker(r.Context(), who.Name), p, out.add)
 	if err != nil && !errors.Is(err, errEnough) {
 		return err

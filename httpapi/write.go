@@ -6,6 +6,7 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/trace"
 )
 
 // write2 is POST /api/v2/write.
@@ -130,10 +131,14 @@ func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision 
 // errors are the client's.
 func writeBody[D pooled](a *API, r *http.Request, bucket uint64, from *decoders[D],
 	parse func(d D, text []byte) (*column.Batch, []lineproto.Conflict, error)) (stored int, refused Refused, err error) {
+	_, reading := trace.Start(r.Context(), "read body")
 	text, err := a.bodies.read(r, a.config.BodyWait)
 	if err != nil {
+		reading.End(err)
 		return 0, Refused{}, err
 	}
+	reading.Int("bytes", int64(len(text.Bytes)))
+	reading.End(nil)
 	defer text.close()
 	a.metrics.bodyBytes.Add(float64(len(text.Bytes)))
 	if len(text.Bytes) == 0 {
@@ -145,7 +150,9 @@ func writeBody[D pooled](a *API, r *http.Request, bucket uint64, from *decoders[
 	}
 	sound := false
 	defer func() { from.give(d, sound) }()
+	_, decoding := trace.Start(r.Context(), "decode")
 	b, conflicts, err := parse(d, text.Bytes)
+	decoding.End(err)
 	sound = true
 	if err != nil {
 		return 0, Refused{}, &Error{Code: Invalid, Message: err.Error(), Err: err}

@@ -35,6 +35,7 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/meta"
+	"github.com/varvedb/varve/trace"
 	"github.com/varvedb/varve/vfs"
 )
 
@@ -84,7 +85,9 @@ func New(cfg Config, schema *meta.Schema, sink Sink, now func() time.Time) (*Wri
 // durable and visible. If others were left out, here or by the decoder
 // (parsed), it returns a *PartialWriteError after that. Any other error means
 // that some or all rows may not be stored; to write b again does no harm.
-func (w *Writer) Write(ctx context.Context, bucket meta.Bucket, b *column.Batch, parsed ...Dropped) error {
+func (w *Writer) Write(ctx context.Context, bucket meta.Bucket, b *column.Batch, parsed ...Dropped) (err error) {
+	ctx, span := trace.Start(ctx, "ingest")
+	defer func() { span.End(err) }()
 	var drops drops
 	for _, d := range parsed {
 		drops.add(d.Kind, d.Rows, func() string { return d.Reason })
@@ -103,6 +106,7 @@ func (w *Writer) Write(ctx context.Context, bucket meta.Bucket, b *column.Batch,
 		}
 	}
 	w.counts.add(fit, &drops)
+	span.Int("points", int64(fit.Rows()))
 	return drops.err()
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/scan"
+	"github.com/varvedb/varve/trace"
 )
 
 // Answer is what a plan came to, batch by batch.
@@ -16,6 +17,8 @@ type Answer struct {
 	release  func()        // of what is pinned; nil: nothing is
 	took     time.Duration // spent in rows
 	returned int64         // rows
+	err      error         // of rows
+	span     *trace.Span
 	closed   bool
 }
 
@@ -34,6 +37,7 @@ func (a *Answer) Next() (*scan.Batch, error) {
 	b, err := a.rows.Next()
 	a.took += time.Since(began)
 	if err != nil {
+		a.err = err
 		a.question.failed(err)
 		return nil, err
 	}
@@ -63,6 +67,8 @@ func (a *Answer) Close() {
 	if a.release != nil {
 		a.release()
 	}
+	a.span.Int("rows", a.returned)
+	a.span.End(a.err)
 	a.question.settle(a)
 }
 

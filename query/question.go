@@ -9,6 +9,7 @@ import (
 	"github.com/varvedb/varve/exec"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/scan"
+	"github.com/varvedb/varve/trace"
 )
 
 // Question is what one client wants to know at once, a plan or several.
@@ -66,12 +67,14 @@ func (q *Question) run(p *plan.Plan) (*Answer, error) {
 		snaps[i] = s
 	}
 	began := time.Now()
-	r, err := exec.Run(q.ctx, kept, snaps, scan.Config{Memory: q})
+	ctx, span := trace.Start(q.ctx, "plan")
+	r, err := exec.Run(ctx, kept, snaps, scan.Config{Memory: q})
 	if err != nil {
 		release()
+		span.End(err)
 		return nil, err
 	}
-	a.rows, a.release, a.took = r, release, time.Since(began)
+	a.rows, a.release, a.took, a.span = r, release, time.Since(began), span
 	return a, nil
 }
 
@@ -82,8 +85,10 @@ func (q *Question) enter(isLight bool) error {
 	if q.leave != nil {
 		return nil
 	}
+	ctx, span := trace.Start(q.ctx, "admission")
 	began := time.Now()
-	leave, err := q.driver.admission.enter(q.ctx, isLight)
+	leave, err := q.driver.admission.enter(ctx, isLight)
+	span.End(err)
 	q.leave, q.waited = leave, q.waited+time.Since(began)
 	return err
 }

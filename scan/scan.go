@@ -45,6 +45,7 @@ import (
 
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/shard"
+	"github.com/varvedb/varve/trace"
 )
 
 // Snapshot is a consistent state of one shard.
@@ -90,6 +91,7 @@ type Scan struct {
 	held         int64    // reserved for the batch that was handed out last
 	err          error
 	partial      *[]*groups // where states go instead of batches; nil: batches are wanted
+	span         *trace.Span
 }
 
 // Open begins the execution of a plan, which is not changed until Close. It
@@ -101,7 +103,8 @@ func Open(ctx context.Context, p *plan.Plan, snaps []Snapshot, cfg Config) (*Sca
 	if cfg.Parallel <= 0 {
 		cfg.Parallel = runtime.GOMAXPROCS(0)
 	}
-	s := &Scan{ctx: ctx, plan: p, snaps: snaps, cfg: cfg, budget: newBudget(cfg.Memory)}
+	ctx, span := trace.Start(ctx, "scan")
+	s := &Scan{ctx: ctx, plan: p, snaps: snaps, cfg: cfg, budget: newBudget(cfg.Memory), span: span}
 	s.first, s.last = p.Bounds()
 	return s, nil
 }
@@ -207,4 +210,9 @@ func (s *Scan) Close() {
 	}
 	s.measurements, s.out, s.listed = nil, nil, true
 	s.budget.releaseAll()
+	if s.span != nil {
+		s.stats.note(s.span)
+		s.span.End(s.err)
+		s.span = nil
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/varvedb/varve/run"
+	"github.com/varvedb/varve/trace"
 )
 
 // Stats counts what a scan considered, left out and read.
@@ -36,6 +37,21 @@ func (s *Stats) addRun(o run.Stats) {
 	s.Spans += o.Spans
 	s.BytesRead += o.BytesRead
 	s.RowsRead += o.RowsRead
+}
+
+// note adds the counts to a span.
+func (s *Stats) note(span *trace.Span) {
+	span.Int("measurements", s.Measurements)
+	span.Int("partitions", s.Partitions)
+	span.Int("runs", s.Runs)
+	span.Int("runs.pruned", s.RunsPruned)
+	span.Int("series", s.Series)
+	span.Int("blocks.read", s.BlocksRead)
+	span.Int("blocks.pruned", s.BlocksPruned)
+	span.Int("bytes.read", s.BytesRead)
+	span.Int("rows.read", s.RowsRead)
+	span.Int("spans.summed", s.Spans)
+	span.Int("rows.returned", s.RowsReturned)
 }
 
 // String says it in a line.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/tracing"
 	"github.com/varvedb/varve/transport"
 )
 
@@ -65,6 +66,8 @@ type Config struct {
 	// LogLevel is debug, info, warn or error; LogFormat is text or json.
 	LogLevel  string
 	LogFormat string
+	// Trace says which traces are made and where they go.
+	Trace tracing.Config
 	// Version and Commit of the program, for answers and logs.
 	Version string
 	Commit  string
@@ -88,6 +91,7 @@ func Default() Config {
 		Limits:      transport.DefaultLimits(),
 		LogLevel:    "info",
 		LogFormat:   "text",
+		Trace:       tracing.Default(),
 	}
 }
 
@@ -139,6 +143,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ServiceAuth == "none" && !loopback(c.ServiceAddr) {
 		return fmt.Errorf("a service port without tokens must be on loopback, not on %s", c.ServiceAddr)
+	}
+	if err := c.Trace.Validate(); err != nil {
+		return err
 	}
 	if _, err := c.level(); err != nil {
 		return err

@@ -44,6 +44,7 @@ import (
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/segment"
 	"github.com/varvedb/varve/shard"
+	"github.com/varvedb/varve/tracing"
 	"github.com/varvedb/varve/vfs"
 )
 
@@ -69,6 +70,7 @@ func Run(ctx context.Context, c Config, out, logs io.Writer) (err error) {
 type server struct {
 	config   Config
 	log      *slog.Logger
+	tracer   *tracing.Tracer // nil: no traces are made
 	out      io.Writer
 	now      func() time.Time // what decides about data; durations take time.Now
 	registry *prometheus.Registry
@@ -202,6 +204,9 @@ func (s *server) initialise(ctx context.Context, disk vfs.FS) (err error) {
 // openAPI is step 4.
 func (s *server) openAPI() error {
 	c := &s.config
+	if err := s.openTracer(); err != nil {
+		return err
+	}
 	a := access{s.meta}
 	ac := httpapi.Default(runtime.GOMAXPROCS(0))
 	// A body that will never fit would be told to come back for ever.
@@ -220,8 +225,7 @@ func (s *server) openAPI() error {
 		ac.OpenService, ac.Anonymous = true, a.principal(admin)
 	}
 	lc := lineproto.Default()
-	var err error
-	s.api, err = httpapi.New(ac, httpapi.Parts{
+	parts := httpapi.Parts{
 		Access:     a,
 		NewDecoder: func() httpapi.Decoder { return lineproto.NewParser(lc) },
 		Writer:     &writer{s.meta, s.ingest},
@@ -240,7 +244,12 @@ func (s *server) openAPI() error {
 
 		NewPointDecoder: func() httpapi.PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) },
 		Schema:          schema{s.schema},
-	})
+	}
+	if s.tracer != nil {
+		parts.Tracer = s.tracer
+	}
+	var err error
+	s.api, err = httpapi.New(ac, parts)
 	return err
 }
 
@@ -265,6 +274,7 @@ func (s *server) close() error {
 	if s.folder != nil {
 		all = append(all, s.folder.close())
 	}
+	s.closeTracer()
 	if s.collector != nil {
 		s.collector.close()
 	}

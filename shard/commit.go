@@ -10,6 +10,7 @@ import (
 	"github.com/varvedb/varve/manifest"
 	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/tombstone"
+	"github.com/varvedb/varve/trace"
 	"github.com/varvedb/varve/vfs"
 	"github.com/varvedb/varve/wlog"
 )
@@ -21,7 +22,10 @@ const recordBytes = 256 << 10
 
 // Write makes b durable and visible. The batch may be used again when it
 // returns. Times outside column.MinTime and column.MaxTime are refused.
-func (s *Shard) Write(ctx context.Context, bucket uint64, b *column.Batch) error {
+func (s *Shard) Write(ctx context.Context, bucket uint64, b *column.Batch) (err error) {
+	ctx, span := trace.Start(ctx, "shard write")
+	defer func() { span.End(err) }()
+	span.Int("shard", int64(s.cfg.ID))
 	s.busy.Add(1)
 	defer s.busy.Add(-1)
 	if err := checkTimes(b); err != nil {
@@ -40,8 +44,10 @@ func (s *Shard) Write(ctx context.Context, bucket uint64, b *column.Batch) error
 	if len(recs) == 0 {
 		return nil
 	}
-	err := s.log.Append(ctx, recs, func(first, last wlog.Position) {
+	err = s.log.Append(ctx, recs, func(first, last wlog.Position) {
+		_, applying := trace.Start(ctx, "apply")
 		s.apply(bucket, b, first, last)
+		applying.End(nil)
 	})
 	for i := range recs {
 		e.Recycle(recs[i].Payload) // the log is done with it
@@ -61,7 +67,10 @@ func checkTimes(b *column.Batch) error {
 }
 
 // Delete makes a tombstone durable and applies it. It sets t.Seq.
-func (s *Shard) Delete(ctx context.Context, t *tombstone.Tombstone) error {
+func (s *Shard) Delete(ctx context.Context, t *tombstone.Tombstone) (err error) {
+	ctx, span := trace.Start(ctx, "shard delete")
+	defer func() { span.End(err) }()
+	span.Int("shard", int64(s.cfg.ID))
 	s.busy.Add(1)
 	defer s.busy.Add(-1)
 	payload, err := t.Encode()

@@ -39,7 +39,7 @@ var order = [][]string{
 	{"encoding"},
 	{"encoding/*"},
 	{"meta"},
-	{"wlog/*", "catalog/*"},
+	{"wlog/*", "catalog/*", "tracing"},
 	{"wlog", "catalog"},
 	{"protocol/*"},
 	{"predicate"},
@@ -54,6 +54,7 @@ var order = [][]string{
 var seams = map[string][]string{
 	"wlog/file":    {"server"},
 	"catalog/bolt": {"server"},
+	"tracing":      {"server"},
 }
 
 type listedPackage struct {

@@ -3,7 +3,9 @@ package file
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/varvedb/varve/trace"
 	"github.com/varvedb/varve/wlog"
 )
 
@@ -20,11 +22,20 @@ type entry struct {
 	weight  int64  // what it took of the queue's room
 	deliver func(first, last wlog.Position)
 	first   uint64 // set by the writer
+	synced  synced // the same
 	done    chan error
 }
 
+// synced is the fsync that made an append durable.
+type synced struct {
+	from, to time.Time
+	appends  int // that it was for
+}
+
 // Append implements wlog.Log.
-func (l *Log) Append(ctx context.Context, recs []wlog.Record, deliver func(first, last wlog.Position)) error {
+func (l *Log) Append(ctx context.Context, recs []wlog.Record, deliver func(first, last wlog.Position)) (err error) {
+	ctx, span := trace.Start(ctx, "log append")
+	defer func() { span.End(err) }()
 	if len(recs) == 0 {
 		return fmt.Errorf("append to log %s: no records", l.cfg.Dir)
 	}
@@ -55,7 +66,13 @@ func (l *Log) Append(ctx context.Context, recs []wlog.Record, deliver func(first
 	l.queue = append(l.queue, e)
 	l.mu.Unlock()
 	l.signal()
-	return <-e.done
+	if err := <-e.done; err != nil {
+		return err
+	}
+	span.Int("records", int64(e.records))
+	span.Int("bytes", int64(len(e.frames)))
+	span.Timed("fsync", e.synced.from, e.synced.to, trace.Number{Key: "appends", Value: int64(e.synced.appends)})
+	return nil
 }
 
 func (l *Log) recycle(e *entry) {

@@ -27,6 +27,7 @@ type writer struct {
 	id         fileID   // of file
 	size       int64    // of file, as far as it is durable
 	buf        []byte
+	synced     synced // the last one; of its appends nobody knows here
 	closeErr   error
 }
 
@@ -185,6 +186,10 @@ func (w *writer) write(group []*entry, size int) error {
 	if err == nil {
 		err = w.sync(w.file)
 	}
+	w.synced.appends = len(group)
+	for _, e := range group {
+		e.synced = w.synced
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
@@ -231,14 +236,14 @@ func (w *writer) writeFrames(group []*entry) error {
 
 func (w *writer) sync(f vfs.File) error {
 	l := w.log
-	start := l.cfg.Now()
+	w.synced.from = l.cfg.Now()
 	err := f.Sync()
-	took := l.cfg.Now().Sub(start)
+	w.synced.to = l.cfg.Now()
 	l.mu.Lock()
 	l.stats.Syncs++
 	l.mu.Unlock()
 	if l.cfg.ObserveSync != nil {
-		l.cfg.ObserveSync(took)
+		l.cfg.ObserveSync(w.synced.to.Sub(w.synced.from))
 	}
 	return err
 }
