@@ -48,7 +48,7 @@ func (m *influxMetrics) observe(status int, d time.Duration) {
 // nil for none.
 func (m *metrics) influx(path string) *influxMetrics {
 	switch path {
-	case "/api/v2/write", "/write":
+	case "/api/v2/write", "/write", "/data":
 		return m.writes
 	case "/query":
 		return m.questions
