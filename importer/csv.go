@@ -42,6 +42,9 @@ func CSV(ctx context.Context, src io.Reader, dst Destination, mapping Mapping, c
 			return Report{}, fmt.Errorf("import CSV: read header: %w", err)
 		}
 		header = slices.Clone(row.cells)
+		if cfg.Header != nil {
+			cfg.Header(row.text)
+		}
 	}
 	l, err := mapping.layout(header)
 	if err != nil {
@@ -72,9 +75,30 @@ type csvImport struct {
 	tags   []column.Tag
 	key    []byte
 	tables tables
-	begin  int64 // first row of the batch
-	bytes  int   // of rows in the batch
+	batch  csvBatch
 }
+
+// csvBatch is the text of the rows of a batch, for when some are not taken.
+type csvBatch struct {
+	text  []byte
+	ends  []int   // of each row in text
+	lines []int64 // of each row, its number in the file
+}
+
+func (b *csvBatch) add(row *csvRow) {
+	b.text = append(b.text, row.text...)
+	b.ends, b.lines = append(b.ends, len(b.text)), append(b.lines, row.line)
+}
+
+func (b *csvBatch) row(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = b.ends[i-1]
+	}
+	return b.text[from:b.ends[i]]
+}
+
+func (b *csvBatch) reset() { b.text, b.ends, b.lines = b.text[:0], b.ends[:0], b.lines[:0] }
 
 // csvValue is a cell of a field.
 type csvValue struct {
@@ -91,7 +115,7 @@ func (c *csvImport) all(ctx context.Context) error {
 		var row csvRow
 		if row, end = c.in.next(); end == nil {
 			size += row.size
-			row.cells = slices.Clone(row.cells)
+			row.cells, row.text = slices.Clone(row.cells), slices.Clone(row.text)
 			sample = append(sample, row)
 		}
 	}
@@ -110,7 +134,7 @@ func (c *csvImport) all(ctx context.Context) error {
 			}
 		}
 	}
-	if err := c.flush(ctx, c.in.bytes()); err != nil {
+	if err := c.flush(ctx, c.in.bytes(), c.in.lines()); err != nil {
 		return err
 	}
 	if errors.Is(end, io.EOF) {
@@ -125,31 +149,100 @@ func (c *csvImport) null(cell string) bool {
 
 // row adds a row to the batch, or notes why not.
 func (c *csvImport) row(ctx context.Context, row *csvRow) error {
+	before := c.tables.rows
 	if row.err == nil {
 		row.err = c.add(row)
 	}
 	if row.err != nil {
+		if row.end <= c.cfg.Start.Offset {
+			return ctx.Err()
+		}
 		c.report.Bad++
-		c.problem(row.line, row.err.Error())
+		if err := c.reject([]Reject{{row.line, row.text, row.err.Error()}}); err != nil {
+			return err
+		}
 		if err := c.check(); err != nil {
 			return err
 		}
 		return ctx.Err()
 	}
-	if c.tables.rows >= c.cfg.BatchRows || c.bytes >= c.cfg.BatchBytes {
-		return c.flush(ctx, row.end)
+	if c.tables.rows > before {
+		c.batch.add(row)
+	}
+	if c.tables.rows >= c.cfg.BatchRows || len(c.batch.text) >= c.cfg.BatchBytes {
+		return c.flush(ctx, row.end, row.line)
 	}
 	return nil
 }
 
-func (c *csvImport) flush(ctx context.Context, bytes int64) error {
+// flush writes the batch, which ends at a position. Of an import that is
+// resumed, batches before its start are only read: types that are open are
+// settled by the first values.
+func (c *csvImport) flush(ctx context.Context, end, line int64) error {
+	defer func() {
+		c.tables.reset()
+		c.batch.reset()
+	}()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := c.write(ctx, c.tables.batch(), c.begin, bytes)
+	if end <= c.cfg.Start.Offset {
+		return nil
+	}
+	if c.tables.rows > 0 {
+		if err := c.write(ctx, 0, c.tables.rows); err != nil {
+			return fmt.Errorf("write the rows from %d on: %w", c.batch.lines[0], err)
+		}
+	}
+	return c.reached(Position{Offset: end, Rows: line})
+}
+
+// write stores rows i to j-1 of the batch, which the tables hold, and finds
+// those that are not taken by halving.
+func (c *csvImport) write(ctx context.Context, i, j int) error {
+	b := c.tables.batch()
+	err := c.dst.Write(ctx, b)
+	var body *BodyError
+	switch dropped, refused := droppedRows(err), errors.As(err, &body); {
+	case err == nil:
+		c.report.Points += int64(j - i)
+		c.report.Values += int64(b.Values())
+		return nil
+	case dropped == 0 && !refused:
+		return err
+	case dropped >= j-i || j-i == 1:
+		c.report.Dropped += int64(j - i)
+		var all []Reject
+		for k := i; k < j; k++ {
+			all = append(all, Reject{c.batch.lines[k], c.batch.row(k), err.Error()})
+		}
+		return c.reject(all)
+	}
+	mid := i + (j-i)/2
+	for _, half := range [][2]int{{i, mid}, {mid, j}} {
+		if err := c.again(half[0], half[1]); err != nil {
+			return err
+		}
+		if err := c.write(ctx, half[0], half[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again makes the tables of rows i to j-1 of the batch.
+func (c *csvImport) again(i, j int) error {
 	c.tables.reset()
-	c.bytes = 0
-	return err
+	for k := i; k < j; k++ {
+		cells, err := c.in.again(c.batch.row(k))
+		if err == nil {
+			err = c.add(&csvRow{cells: cells})
+		}
+		if err != nil {
+			return fmt.Errorf("read row %d again: %w", c.batch.lines[k], err)
+		}
+	}
+	return nil
 }
 
 // add reads every cell before it changes the batch, so that a bad row leaves
@@ -204,10 +297,6 @@ func (c *csvImport) add(row *csvRow) error {
 		return nil
 	}
 
-	if c.tables.rows == 0 {
-		c.begin = row.line
-	}
-	c.bytes += row.size
 	c.tables.add(measurement, c.key, at, l.fields, c.values)
 	return nil
 }
@@ -261,16 +350,19 @@ func parseFloat(cell string) (float64, error) {
 
 // csvReader reads rows and bounds their size.
 type csvReader struct {
-	csv *csv.Reader
-	src *boundedReader
-	at  int64 // where the last row ended
+	csv     *csv.Reader
+	src     *boundedReader
+	mapping *Mapping
+	at      int64 // where the last row ended
+	line    int64 // number of the last row
 }
 
-// csvRow is a row, or why it cannot be read. The cells are valid until the
-// next row.
+// csvRow is a row, or why it cannot be read. Cells and text are valid until
+// the next row.
 type csvRow struct {
 	line  int64
 	cells []string
+	text  []byte
 	size  int   // bytes
 	end   int64 // where it ends in the file
 	err   error
@@ -282,28 +374,43 @@ func newCSVReader(src io.Reader, m *Mapping, maxRow int) *csvReader {
 		_, _ = b.Discard(3) // they are there
 	}
 	bounded := &boundedReader{src: b, max: int64(maxRow)}
-	r := csv.NewReader(bounded)
+	r := m.reader(bounded)
 	r.ReuseRecord = true
+	return &csvReader{csv: r, src: bounded, mapping: m}
+}
+
+// reader returns a reader of rows as the mapping says.
+func (m *Mapping) reader(src io.Reader) *csv.Reader {
+	r := csv.NewReader(src)
 	r.FieldsPerRecord = -1 // a row of another length is one bad row
 	r.Comment = m.Comment
 	if m.Comma != 0 {
 		r.Comma = m.Comma
 	}
-	return &csvReader{csv: r, src: bounded}
+	return r
 }
 
 func (r *csvReader) bytes() int64 { return r.csv.InputOffset() }
+
+func (r *csvReader) lines() int64 { return r.line }
+
+// again reads the cells of a row from its text.
+func (r *csvReader) again(text []byte) ([]string, error) {
+	return r.mapping.reader(bytes.NewReader(text)).Read()
+}
 
 // next returns a row; an error means that there are no more.
 func (r *csvReader) next() (csvRow, error) {
 	r.src.from(r.at)
 	cells, err := r.csv.Read()
 	row := csvRow{cells: cells, end: r.csv.InputOffset()}
+	row.text = r.src.text(row.end)
 	for _, cell := range cells {
 		row.size += len(cell) + 1
 	}
 	r.at = row.end
 	var bad *csv.ParseError
+	defer func() { r.line = max(r.line, row.line) }()
 	switch {
 	case errors.As(err, &bad):
 		row.line, row.err = int64(bad.StartLine), bad.Err
@@ -325,13 +432,20 @@ type boundedReader struct {
 	src   io.Reader
 	max   int64 // bytes of a row
 	read  int64
-	begin int64 // of the row
+	begin int64  // of the row
+	kept  []byte // what was read from begin on
 }
 
 // readAhead is what encoding/csv reads beyond a row.
 const readAhead = 64 << 10
 
-func (r *boundedReader) from(offset int64) { r.begin = offset }
+func (r *boundedReader) from(offset int64) {
+	r.kept = r.kept[offset-r.begin:]
+	r.begin = offset
+}
+
+// text returns the row, which ends at an offset.
+func (r *boundedReader) text(end int64) []byte { return r.kept[:end-r.begin] }
 
 func (r *boundedReader) Read(p []byte) (int, error) {
 	if r.read-r.begin > r.max+readAhead {
@@ -339,5 +453,9 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	}
 	n, err := r.src.Read(p[:min(len(p), readAhead)])
 	r.read += int64(n)
+	if cap(r.kept)-len(r.kept) < n {
+		r.kept = append(make([]byte, 0, 2*(len(r.kept)+n)+readAhead), r.kept...)
+	}
+	r.kept = append(r.kept, p[:n]...)
 	return n, err
 }

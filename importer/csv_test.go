@@ -227,6 +227,81 @@ func TestTimeFormats(t *testing.T) {
 	}
 }
 
+// dropping leaves out rows of which a field is 13.
+type dropping struct{ memory }
+
+func (d *dropping) Write(ctx context.Context, b *column.Batch) error {
+	n := 0
+	for _, t := range b.Tables {
+		for i := range t.Fields {
+			for r := range t.Time {
+				if t.Fields[i].Valid.Get(r) && t.Fields[i].Floats()[r] == 13 {
+					n++
+				}
+			}
+		}
+	}
+	if n > 0 {
+		return partial(n) // and the rest comes again, by itself
+	}
+	return d.memory.Write(ctx, b)
+}
+
+func TestCSVRejectsAndResume(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("\xef\xbb\xbft,v,note\n")
+	var bad []string
+	for i := range 500 {
+		row := fmt.Sprintf("%d,%d,\"a\nb\"\n", i, i%100)
+		switch {
+		case i%100 == 13:
+			bad = append(bad, row)
+		case i%77 == 5:
+			row = fmt.Sprintf("%d,x\n", i)
+			bad = append(bad, row)
+		}
+		text.WriteString(row)
+	}
+	m := importer.Mapping{Time: "t", TimeFormat: "ns", Measurement: "m", Fields: []importer.FieldColumn{{Column: "v", Type: importer.Float}}}
+	cfg := config()
+	cfg.BatchRows = 50
+	var rejects []string
+	cfg.Reject = func(r importer.Reject) error {
+		rejects = append(rejects, string(r.Text))
+		return nil
+	}
+	var reached []importer.Position
+	cfg.Reached = func(p importer.Position, _ importer.Progress) error {
+		reached = append(reached, p)
+		return nil
+	}
+	whole := &dropping{}
+	r, err := importer.CSV(context.Background(), strings.NewReader(text.String()), whole, m, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(bad)
+	got := slices.Sorted(slices.Values(rejects))
+	if d := cmp.Diff(bad, got); d != "" || r.Dropped != 5 || int(r.Bad) != len(bad)-5 || int(r.Points) != 500-len(bad) {
+		t.Errorf("report %+v, rejects differ:\n%s", r, d)
+	}
+	if end := reached[len(reached)-1]; end.Offset != int64(text.Len()-3) {
+		t.Errorf("the end is %+v of %d bytes", end, text.Len())
+	}
+	for _, at := range reached {
+		rest := &dropping{}
+		again := cfg
+		again.Start = at
+		rejects = nil
+		if _, err := importer.CSV(context.Background(), strings.NewReader(text.String()), rest, m, again); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(rest.lines); !slices.Equal(rest.lines, whole.lines[len(whole.lines)-n:]) || at.Rows > 2 && n+len(rejects) == 500 {
+			t.Fatalf("from %+v: %d lines and %d rejects", at, n, len(rejects))
+		}
+	}
+}
+
 // TestSharedData imports real files and compares each value with the file,
 // read another way.
 func TestSharedData(t *testing.T) {

@@ -166,7 +166,7 @@ func (m *Mapping) layout(header []string) (*layout, error) {
 		find(name)
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("the file has no column %q; it has %q", missing, header)
+		return nil, &MissingColumnError{missing, header}
 	}
 	if len(m.Fields) == 0 {
 		for i, name := range header {
@@ -176,6 +176,16 @@ func (m *Mapping) layout(header []string) (*layout, error) {
 		}
 	}
 	return l, l.check()
+}
+
+// MissingColumnError says that a mapping names columns that are not there.
+type MissingColumnError struct {
+	Missing []string
+	Have    []string
+}
+
+func (e *MissingColumnError) Error() string {
+	return fmt.Sprintf("the file has no column %q; it has %q", e.Missing, e.Have)
 }
 
 // check looks at the names that the store will see.

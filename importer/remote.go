@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -27,6 +30,8 @@ type RemoteConfig struct {
 	Org    string // empty: the token's
 	Bucket string // empty: the token's default
 	Client *http.Client
+	// Compress makes bodies small, for networks that are slower than gzip.
+	Compress bool
 	// Attempts is how often a batch is sent before the import gives up.
 	Attempts int
 	// Wait is how long to wait after the first failure; it doubles with each,
@@ -39,9 +44,10 @@ type RemoteConfig struct {
 // DefaultRemote returns a configuration for a server.
 func DefaultRemote(server, token string) RemoteConfig {
 	return RemoteConfig{
-		URL:    server,
-		Token:  token,
-		Client: &http.Client{Timeout: time.Minute}, // a batch takes a second on a slow line
+		URL:      server,
+		Token:    token,
+		Client:   &http.Client{Timeout: time.Minute}, // a batch takes a second on a slow line
+		Compress: !onThisMachine(server),
 		// With Wait, some eight minutes: a server that restarts and replays
 		// its log is back by then.
 		Attempts: 10,
@@ -61,13 +67,19 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Remote writes to a server over the write API of InfluxDB 2, compressed. It
-// is for one import at a time.
+// Remote writes to a server over the write API of InfluxDB 2. It is safe for
+// concurrent use.
 type Remote struct {
 	cfg    RemoteConfig
-	target string
+	target *url.URL
+	query  url.Values
+	bodies sync.Pool // of *body
+}
+
+// body is what a request is made in.
+type body struct {
 	lines  []byte
-	body   bytes.Buffer
+	packed bytes.Buffer
 	zip    *gzip.Writer
 }
 
@@ -83,20 +95,23 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 	if cfg.Client == nil || cfg.Sleep == nil || cfg.Attempts < 1 {
 		return nil, errors.New("import: Client, Sleep and at least 1 of Attempts are needed")
 	}
-	q := url.Values{"precision": {"ns"}}
+	r := &Remote{cfg: cfg, target: u.JoinPath("api/v2/write"), query: url.Values{}}
 	if cfg.Org != "" {
-		q.Set("org", cfg.Org)
+		r.query.Set("org", cfg.Org)
 	}
 	if cfg.Bucket != "" {
-		q.Set("bucket", cfg.Bucket)
+		r.query.Set("bucket", cfg.Bucket)
 	}
-	u = u.JoinPath("api/v2/write")
-	u.RawQuery = q.Encode()
-	zip, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	return r, nil
+}
+
+func onThisMachine(server string) bool {
+	u, err := url.Parse(server)
 	if err != nil {
-		return nil, fmt.Errorf("import: %w", err)
+		return false // NewRemote says so
 	}
-	return &Remote{cfg: cfg, target: u.String(), zip: zip}, nil
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // RefusedError says that a server stored a batch but for some rows.
@@ -112,24 +127,66 @@ func (e *RefusedError) DroppedRows() int { return e.Dropped }
 
 // Write implements Destination.
 func (r *Remote) Write(ctx context.Context, b *column.Batch) error {
+	buf := r.body()
+	defer r.bodies.Put(buf)
 	var err error
-	if r.lines, err = lineproto.AppendLines(r.lines[:0], b); err != nil {
+	if buf.lines, err = lineproto.AppendLines(buf.lines[:0], b); err != nil {
 		return err
 	}
-	if len(r.lines) == 0 {
+	return r.post(ctx, buf, buf.lines, lineproto.Nanosecond)
+}
+
+// precisions are what the write API of version 2 takes.
+func precisionName(p lineproto.Precision) string {
+	switch p {
+	case lineproto.Nanosecond:
+		return "ns"
+	case lineproto.Microsecond:
+		return "us"
+	case lineproto.Millisecond:
+		return "ms"
+	case lineproto.Second:
+		return "s"
+	}
+	return ""
+}
+
+// TakesPrecision implements TextDestination.
+func (r *Remote) TakesPrecision(p lineproto.Precision) bool { return precisionName(p) != "" }
+
+// WriteText implements TextDestination.
+func (r *Remote) WriteText(ctx context.Context, lines []byte, p lineproto.Precision) error {
+	buf := r.body()
+	defer r.bodies.Put(buf)
+	return r.post(ctx, buf, lines, p)
+}
+
+func (r *Remote) body() *body {
+	if b, ok := r.bodies.Get().(*body); ok {
+		return b
+	}
+	return new(body)
+}
+
+// post sends lines until they are stored or refused for good.
+func (r *Remote) post(ctx context.Context, buf *body, lines []byte, p lineproto.Precision) error {
+	if len(lines) == 0 {
 		return nil
 	}
-	r.body.Reset()
-	r.zip.Reset(&r.body)
-	if _, err := r.zip.Write(r.lines); err != nil {
-		return fmt.Errorf("compress batch: %w", err)
+	payload := lines
+	if r.cfg.Compress {
+		var err error
+		if payload, err = buf.pack(lines); err != nil {
+			return fmt.Errorf("compress batch: %w", err)
+		}
 	}
-	if err := r.zip.Close(); err != nil {
-		return fmt.Errorf("compress batch: %w", err)
-	}
+	q := maps.Clone(r.query)
+	q.Set("precision", precisionName(p))
+	target := *r.target
+	target.RawQuery = q.Encode()
 	wait := r.cfg.Wait
 	for attempt := 1; ; attempt++ {
-		after, err := r.send(ctx)
+		after, err := r.send(ctx, target.String(), payload)
 		var passing *passingError
 		if !errors.As(err, &passing) || ctx.Err() != nil {
 			return err
@@ -159,15 +216,35 @@ type passingError struct{ error }
 
 func (e *passingError) Unwrap() error { return e.error }
 
-// send posts the body once. With an error that may pass it returns how long
+func (b *body) pack(lines []byte) ([]byte, error) {
+	if b.zip == nil {
+		var err error
+		if b.zip, err = gzip.NewWriterLevel(nil, gzip.BestSpeed); err != nil {
+			return nil, err
+		}
+	}
+	b.packed.Reset()
+	b.zip.Reset(&b.packed)
+	if _, err := b.zip.Write(lines); err != nil {
+		return nil, err
+	}
+	if err := b.zip.Close(); err != nil {
+		return nil, err
+	}
+	return b.packed.Bytes(), nil
+}
+
+// send posts a body once. With an error that may pass it returns how long
 // the server wants to be left alone, 0 if it does not say.
-func (r *Remote) send(ctx context.Context) (after time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.target, bytes.NewReader(r.body.Bytes()))
+func (r *Remote) send(ctx context.Context, target string, payload []byte) (after time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(payload))
 	if err != nil {
 		return 0, fmt.Errorf("import to %s: %w", r.cfg.URL, err)
 	}
 	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	req.Header.Set("Content-Encoding", "gzip")
+	if r.cfg.Compress {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
 	if r.cfg.Token != "" {
 		req.Header.Set("Authorization", "Token "+r.cfg.Token)
 	}
@@ -192,6 +269,10 @@ func (r *Remote) send(ctx context.Context) (after time.Duration, err error) {
 		if n, ok := droppedIn(message); ok {
 			return 0, &RefusedError{Message: message, Dropped: n}
 		}
+	case http.StatusBadRequest:
+		return 0, &BodyError{Reason: message}
+	case http.StatusRequestEntityTooLarge:
+		return 0, &BodyError{Reason: message, TooLarge: true}
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		if s, convErr := strconv.Atoi(resp.Header.Get("Retry-After")); convErr == nil && s > 0 {
 			after = min(time.Duration(s)*time.Second, maxRemoteWait)

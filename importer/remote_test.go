@@ -70,7 +70,7 @@ func remote(t *testing.T, answers ...func(http.ResponseWriter)) (*importer.Remot
 	t.Cleanup(hs.Close)
 	waits := &[]time.Duration{}
 	cfg := importer.DefaultRemote(hs.URL+"/base/", "secret")
-	cfg.Org, cfg.Bucket, cfg.Attempts = "my org", "b&b", 4
+	cfg.Org, cfg.Bucket, cfg.Attempts, cfg.Compress = "my org", "b&b", 4, true
 	cfg.Sleep = func(_ context.Context, d time.Duration) error {
 		*waits = append(*waits, d)
 		return nil
@@ -139,10 +139,10 @@ func TestRemoteIsRefused(t *testing.T) {
 	// The same through an import, which goes on.
 	r, _, _ = remote(t, answer(422, "", `{"message":"`+message+`"}`))
 	cfg := config()
-	cfg.BatchBytes = 16
+	cfg.RoundBytes = 16
 	rep, err := importLines(t, strings.Repeat("m x=1 1\n", 10), r, cfg)
-	if err != nil || rep.Dropped != 1 || rep.Points != 9 {
-		t.Errorf("%v, report %+v", err, rep)
+	if err != nil || rep.Dropped != 0 || rep.Points != 10 {
+		t.Errorf("%v, report %+v: the halves were taken", err, rep)
 	}
 }
 
