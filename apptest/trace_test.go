@@ -216,3 +216,22 @@ func TestTraceSampling(t *testing.T) {
 		t.Errorf("%d spans were sent with a ratio of 0", len(c.spans))
 	}
 }
+
+// Lines that a handler logs name their request.
+func TestLogLinesNameTheirRequest(t *testing.T) {
+	s := start(t, t.TempDir(), "--log-format", "json")
+	a := s.must(201, http.MethodPost, s.http+"/api/v2/buckets", `{"name": "new", "retentionRules": []}`, "X-Request-Id: by-me")
+	if got := a.header.Get("X-Request-Id"); got != "by-me" {
+		t.Errorf("the answer has the id %q", got)
+	}
+	s.stop() // after which all that it logged is here
+	for line := range strings.Lines(s.stderr.String()) {
+		if strings.Contains(line, `"msg":"bucket made"`) {
+			if !strings.Contains(line, `"request_id":"by-me"`) || strings.Contains(line, "trace_id") {
+				t.Errorf("line %s", line)
+			}
+			return
+		}
+	}
+	t.Errorf("no line about the bucket:\n%s", s.stderr)
+}

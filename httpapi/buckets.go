@@ -110,7 +110,7 @@ func (a *API) createBucket(w http.ResponseWriter, r *http.Request) error {
 	if b, err = a.buckets.Create(r.Context(), b); err != nil {
 		return err
 	}
-	a.log.Info("bucket made", "bucket", formatID(b.ID), "name", b.Name)
+	a.log.InfoContext(r.Context(), "bucket made", "bucket", formatID(b.ID), "name", b.Name)
 	return writeJSON(w, http.StatusCreated, answerBucket(&b))
 }
 
@@ -158,7 +158,7 @@ func (a *API) updateBucket(w http.ResponseWriter, r *http.Request) error {
 	if b, err = a.buckets.Update(r.Context(), b.ID, req.apply); err != nil {
 		return err
 	}
-	a.log.Info("bucket changed", "bucket", formatID(b.ID), "name", b.Name)
+	a.log.InfoContext(r.Context(), "bucket changed", "bucket", formatID(b.ID), "name", b.Name)
 	return writeJSON(w, http.StatusOK, answerBucket(&b))
 }
 
@@ -174,7 +174,7 @@ func (a *API) deleteBucket(w http.ResponseWriter, r *http.Request) error {
 	if err := a.buckets.Delete(r.Context(), b.ID); err != nil {
 		return err
 	}
-	a.log.Info("bucket deleted", "bucket", formatID(b.ID), "name", b.Name)
+	a.log.InfoContext(r.Context(), "bucket deleted", "bucket", formatID(b.ID), "name", b.Name)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -59,7 +59,7 @@ func (bs *buckets) Delete(ctx context.Context, id uint64) error {
 	}
 	for i, sh := range bs.store.shards {
 		if err := sh.Flush(ctx); err != nil {
-			bs.log.Warn("rows of a deleted bucket stay in memory and log until the next flush", "bucket", meta.ID(id), "shard", i, "error", err)
+			bs.log.WarnContext(ctx, "rows of a deleted bucket stay in memory and log until the next flush", "bucket", meta.ID(id), "shard", i, "error", err)
 		}
 	}
 	return nil
