@@ -5,7 +5,7 @@ GO ?= go
 
 # Packages in which goroutines meet: these run under the race detector.
 RACE = ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
-       ./shard/... ./scan/... ./exec/... ./ingest/... ./httpapi/... ./server/...
+       ./shard/... ./scan/... ./exec/... ./ingest/... ./tracing/... ./httpapi/... ./server/...
 
 .PHONY: build test check soak demo bench-smoke bench-peers clean
 
