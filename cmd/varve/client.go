@@ -24,6 +24,8 @@ type client struct {
 	url     string
 	token   string
 	dataDir string
+	trust   trust
+	http    *http.Client // set by resolve
 }
 
 // flags adds how a server is found to a command. With a data folder on the
@@ -33,6 +35,7 @@ func (c *client) flags(cmd *cobra.Command, usage string) {
 	f.StringVar(&c.url, "url", "", usage)
 	f.StringVar(&c.token, "token", "", "token; otherwise VARVE_TOKEN or VARVE_ADMIN_TOKEN, or the data folder's")
 	f.StringVar(&c.dataDir, "data-dir", "", "data folder of a server on this machine, to learn its address and token from (VARVE_DATA_DIR)")
+	c.trust.flags(f)
 }
 
 // servicePort and pointsPort say which of a server's ports a command talks to.
@@ -41,6 +44,10 @@ func pointsPort(a server.Addresses) string  { return a.HTTP }
 
 // resolve fills in what was not given.
 func (c *client) resolve(port func(server.Addresses) string, fallback string) error {
+	var err error
+	if c.http, err = c.trust.client(); err != nil {
+		return err
+	}
 	if c.dataDir == "" && c.url == "" {
 		c.dataDir = os.Getenv("VARVE_DATA_DIR")
 	}
@@ -105,18 +112,27 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 	if c.token != "" {
 		req.Header.Set("Authorization", "Token "+c.token)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("no server answers at %s; start one by varve serve, or say where it is by --url or --data-dir", c.url)
-	}
+	resp, err := c.send(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask server: %w", err)
+		return nil, err
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
 	return nil, &refusal{resp.StatusCode, reason(resp.Body), c.token != ""}
+}
+
+// send makes a request and returns whatever the answer is.
+func (c *client) send(req *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("no server answers at %s; start one by varve serve, or say where it is by --url or --data-dir", c.url)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask server: %w", distrust(err))
+	}
+	return resp, nil
 }
 
 // call sends v as JSON, unless it is nil, and reads the answer into answer,

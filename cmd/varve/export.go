@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -190,7 +189,7 @@ func (e *exportFlags) source(cmd *cobra.Command, r *stream.Request) (export.Sour
 		filters[k] = append(filters[k], v)
 	}
 	return export.NewRemote(export.RemoteConfig{
-		URL: e.client.url, Token: e.client.token, Client: &http.Client{},
+		URL: e.client.url, Token: e.client.token, Client: e.client.http,
 		Bucket: e.bucket, Start: e.start, Stop: e.stop, Filters: filters,
 	}), func() error { return nil }, nil
 }

@@ -395,6 +395,7 @@ func (im *importFlags) destination(ctx context.Context, cmd *cobra.Command) (_ i
 	}
 	rc := importer.DefaultRemote(im.client.url, im.client.token)
 	rc.Org, rc.Bucket = im.org, im.bucket
+	rc.Client.Transport = im.client.http.Transport
 	r, err := importer.NewRemote(rc)
 	where = im.client.url
 	if im.client.dataDir != "" {
