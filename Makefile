@@ -5,9 +5,10 @@ GO ?= go
 
 # Packages in which goroutines meet: these run under the race detector.
 RACE = ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
-       ./shard/... ./scan/... ./exec/... ./ingest/... ./tracing/... ./httpapi/... ./server/...
+       ./shard/... ./scan/... ./exec/... ./ingest/... ./tracing/... ./httpapi/... ./server/... \
+       ./importer/... ./export/...
 
-.PHONY: build test check soak demo bench-smoke bench-peers clean
+.PHONY: build test check soak demo bench-smoke bench-peers test-export clean
 
 build:
 	$(GO) build -o bin/varve ./cmd/varve
@@ -44,6 +45,10 @@ demo: build
 # server under it.
 bench-smoke:
 	$(GO) test -count 1 ./apptest -run TestBenchCommand -v
+
+# What `varve export` writes, as DuckDB reads it. Needs Python, and PyPI once.
+test-export:
+	GO=$(GO) ./scripts/test-export.sh
 
 # The same load on Debian's VictoriaMetrics and InfluxDB and on Varve, in turn.
 bench-peers: build
