@@ -252,11 +252,7 @@ func ascending(times []int64) bool {
 // one of those that have the same.
 func (c *cursor) sort(from int) {
 	times := c.rows.Time[from:]
-	c.perm = c.perm[:0]
-	for i := range times {
-		c.perm = append(c.perm, uint32(i))
-	}
-	slices.SortStableFunc(c.perm, func(a, b uint32) int { return cmp.Compare(times[a], times[b]) })
+	c.order(times)
 	c.times = append(c.times[:0], times...)
 	repeats := false
 	for n, at := range c.perm {
@@ -269,6 +265,40 @@ func (c *cursor) sort(from int) {
 	if repeats {
 		c.overwrite(from)
 	}
+}
+
+// order fills c.perm with the places of times, ascending, those of one time in
+// the order of arrival. Mostly two parts overlap, each of them in order.
+func (c *cursor) order(times []int64) {
+	n := len(times)
+	c.perm = slices.Grow(c.perm[:0], n)[:n]
+	first := descent(times)
+	if first+descent(times[first:]) < n {
+		for i := range c.perm {
+			c.perm[i] = uint32(i)
+		}
+		slices.SortStableFunc(c.perm, func(a, b uint32) int { return cmp.Compare(times[a], times[b]) })
+		return
+	}
+	a, b := 0, first
+	for i := range c.perm {
+		if b == n || a < first && times[a] <= times[b] {
+			c.perm[i] = uint32(a)
+			a++
+		} else {
+			c.perm[i] = uint32(b)
+			b++
+		}
+	}
+}
+
+// descent returns the first place whose time is below the one before it.
+func descent(times []int64) int {
+	i := min(1, len(times))
+	for i < len(times) && times[i] >= times[i-1] {
+		i++
+	}
+	return i
 }
 
 // permute brings the rows of v behind the first from into the order of c.perm.

@@ -233,12 +233,19 @@ func (n *narrowTimes) at(i uint32) int64 { return n.first + int64(n.word(int(i))
 func (n *narrowTimes) appendTo(dst []int64, lo, hi uint32) []int64 {
 	switch n.width {
 	case 1:
-		for _, b := range n.data[lo:hi] {
-			dst = append(dst, n.first+int64(n.base+uint64(b))*n.unit)
+		have, first := len(dst), n.first+int64(n.base)*n.unit
+		dst = slices.Grow(dst, int(hi-lo))[:have+int(hi-lo)]
+		out := dst[have:]
+		for i, b := range n.data[lo:hi] {
+			out[i] = first + int64(b)*n.unit
 		}
 	case 2:
-		for i := lo; i < hi; i++ {
-			dst = append(dst, n.first+int64(n.base+uint64(binary.LittleEndian.Uint16(n.data[2*i:])))*n.unit)
+		have, first := len(dst), n.first+int64(n.base)*n.unit
+		dst = slices.Grow(dst, int(hi-lo))[:have+int(hi-lo)]
+		data := n.data[2*lo : 2*hi]
+		for i := range dst[have:] {
+			dst[have+i] = first + int64(binary.LittleEndian.Uint16(data))*n.unit
+			data = data[2:]
 		}
 	default:
 		for i := lo; i < hi; i++ {
@@ -301,8 +308,11 @@ func (n *narrowColumn) appendTo(dst *column.Vector, lo, hi uint32) {
 	dst.Valid = dst.Valid.Append(len(dst.Words), n.valid.Slice(int(lo)), int(hi-lo))
 	switch n.width {
 	case 1:
-		for _, b := range n.data[lo:hi] {
-			dst.Words = append(dst.Words, n.base+uint64(b))
+		have := len(dst.Words)
+		dst.Words = slices.Grow(dst.Words, int(hi-lo))[:have+int(hi-lo)]
+		out := dst.Words[have:]
+		for i, b := range n.data[lo:hi] {
+			out[i] = n.base + uint64(b)
 		}
 	case 8:
 		for i := lo; i < hi; i++ {
