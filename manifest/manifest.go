@@ -57,15 +57,24 @@ type Manifest struct {
 	// NextSegment is larger than the id of every segment that ever was; ids
 	// are never used again.
 	NextSegment uint64                 `json:"next_segment"`
-	Partitions  []Partition            `json:"partitions"` // ascending by bucket and time
-	Segments    []Segment              `json:"segments"`   // ascending by bucket, partition and sequence
-	Tombstones  []*tombstone.Tombstone `json:"tombstones"` // ascending by sequence
+	Partitions  []Partition            `json:"partitions"`        // ascending by bucket and time
+	Segments    []Segment              `json:"segments"`          // ascending by bucket, partition and sequence
+	Tombstones  []*tombstone.Tombstone `json:"tombstones"`        // ascending by sequence
+	Cursors     []Cursor               `json:"cursors,omitempty"` // ascending by name
 }
 
 // Position is a place in the log.
 type Position struct {
 	Epoch uint64 `json:"epoch"`
 	Seq   uint64 `json:"seq"`
+}
+
+// Cursor is a place in the log with a name, from which on the log is kept.
+type Cursor struct {
+	Name     string   `json:"name"`
+	Next     Position `json:"next"`                // the first record that it needs
+	MaxBytes int64    `json:"max_bytes,omitempty"` // of the log that it may hold; 0: any
+	Dropped  string   `json:"dropped,omitempty"`   // why it holds nothing any more
 }
 
 // Partition is a stretch of time of a bucket whose rows lie together. Bounds
@@ -115,6 +124,7 @@ func (m *Manifest) Clone() *Manifest {
 	c.Partitions = slices.Clone(m.Partitions)
 	c.Segments = slices.Clone(m.Segments)
 	c.Tombstones = slices.Clone(m.Tombstones)
+	c.Cursors = slices.Clone(m.Cursors)
 	return &c
 }
 
@@ -136,6 +146,7 @@ func (m *Manifest) Normalize() {
 	m.Tombstones = slices.DeleteFunc(m.Tombstones, func(t *tombstone.Tombstone) bool {
 		return !slices.ContainsFunc(m.Segments, func(s Segment) bool { return s.HiddenBy(t) })
 	})
+	slices.SortFunc(m.Cursors, func(a, b Cursor) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(m.Tombstones, func(a, b *tombstone.Tombstone) int { return cmp.Compare(a.Seq, b.Seq) })
 }
 
@@ -169,6 +180,11 @@ func (m *Manifest) Check() error {
 	}
 	if slices.Contains(m.Tombstones, nil) {
 		return fmt.Errorf("an empty tombstone")
+	}
+	for i, c := range m.Cursors {
+		if c.Name == "" || c.Next.Seq == 0 || i > 0 && m.Cursors[i-1].Name >= c.Name {
+			return fmt.Errorf("cursor %q at %d:%d does not fit the others", c.Name, c.Next.Epoch, c.Next.Seq)
+		}
 	}
 	for i, p := range m.Partitions {
 		if p.Min > p.Max {

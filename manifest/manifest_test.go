@@ -32,6 +32,10 @@ func example() *Manifest {
 			{Seq: 50, Bucket: 5, Min: 0, Max: 20}, // 7 has it applied, 8 is younger
 			{Seq: 88, Bucket: 6, Min: 0, Max: 20}, // of a bucket without segments
 		},
+		Cursors: []Cursor{
+			{Name: "b", Next: Position{1, 20}, Dropped: "it held too much"},
+			{Name: "a", Next: Position{1, 30}, MaxBytes: 1 << 20},
+		},
 	}
 }
 
@@ -100,6 +104,7 @@ func TestCheck(t *testing.T) {
 		"sequences": func(m *Manifest) { m.Segments[0].MinSeq = 81 },
 		"overlap":   func(m *Manifest) { m.Segments[0].MinSeq = 40 },
 		"kind":      func(m *Manifest) { m.Segments[0].Kind = "x" },
+		"cursor":    func(m *Manifest) { m.Cursors[0].Name = "a" },
 	} {
 		m := example()
 		change(m)
@@ -119,6 +124,8 @@ func TestCheck(t *testing.T) {
 func TestGolden(t *testing.T) {
 	m := example()
 	m.Normalize()
+	before := *m
+	before.Cursors = nil // version 1 had none
 	head := &root{Epoch: 3, Number: 7, Manifest: manifestName(7), Checksum: 1234}
 	for name, v := range map[string]struct {
 		magic       string
@@ -126,7 +133,7 @@ func TestGolden(t *testing.T) {
 	}{
 		"manifest.v2.golden": {manifestMagic, m, &Manifest{}},
 		"root.v2.golden":     {rootMagic, head, &root{}},
-		"manifest.v1.golden": {manifestMagic, m, &Manifest{}}, // is read, but no longer written
+		"manifest.v1.golden": {manifestMagic, &before, &Manifest{}}, // is read, but no longer written
 	} {
 		got, err := encode(v.magic, v.value)
 		if err != nil {

@@ -17,7 +17,6 @@ import (
 	"github.com/varvedb/varve/segment"
 	"github.com/varvedb/varve/tombstone"
 	"github.com/varvedb/varve/vfs"
-	"github.com/varvedb/varve/wlog"
 )
 
 // flushLoop flushes sealed memtables, oldest first, until the shard closes.
@@ -100,13 +99,14 @@ func (s *Shard) flushOldest() (more bool, err error) {
 		for _, f := range files {
 			m.Segments = append(m.Segments, f.entry)
 		}
+		s.limitCursors(m)
 		return newDraft(m, append(slices.Clone(cur.segments), files...), len(full))
 	})
 	if err != nil {
 		s.discardUncommitted(files, err)
 		return false, fmt.Errorf("flush: %w", err)
 	}
-	s.flushCommitted(table, upTo, files, began)
+	s.flushCommitted(table, files, began)
 	return true, nil
 }
 
@@ -126,7 +126,7 @@ func oldest(seals []*sealed) ([]*sealed, *memtable.Memtable) {
 	return seals, table
 }
 
-func (s *Shard) flushCommitted(table *memtable.Memtable, upTo manifest.Position, files []*segmentFile, began time.Time) {
+func (s *Shard) flushCommitted(table *memtable.Memtable, files []*segmentFile, began time.Time) {
 	now := s.cfg.Now()
 	s.mu.Lock()
 	for _, f := range files {
@@ -137,9 +137,8 @@ func (s *Shard) flushCommitted(table *memtable.Memtable, upTo manifest.Position,
 	s.stats.flushes.Add(1)
 	s.stats.flushedRows.Add(uint64(table.Rows()))
 	s.stats.flushTime.Add(int64(now.Sub(began)))
-	if err := s.log.Trim(wlog.Position(upTo)); err != nil {
-		s.cfg.Logger.Warn("cannot trim the log; it takes more room than it needs", "shard", s.cfg.ID, "error", err)
-	}
+	s.tellDropped()
+	s.trim()
 	s.cfg.Logger.Debug("flushed", "shard", s.cfg.ID, "rows", table.Rows(), "segments", len(files), "duration", now.Sub(began).String())
 	s.wakeCompactors()
 }
@@ -315,6 +314,11 @@ func lastTombstone(v *version) uint64 {
 // commit changes the manifest and installs the version that goes with it.
 // change gets the current version and a copy of its manifest to edit.
 func (s *Shard) commit(change func(cur *version, m *manifest.Manifest) draft) error {
+	return s.tryCommit(func(cur *version, m *manifest.Manifest) (draft, error) { return change(cur, m), nil })
+}
+
+// tryCommit is commit, unless change finds a reason against it.
+func (s *Shard) tryCommit(change func(cur *version, m *manifest.Manifest) (draft, error)) error {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	s.mu.Lock()
@@ -325,7 +329,10 @@ func (s *Shard) commit(change func(cur *version, m *manifest.Manifest) draft) er
 	s.mu.Unlock()
 	defer s.release(cur)
 
-	d := change(cur, m)
+	d, err := change(cur, m)
+	if err != nil {
+		return err
+	}
 	if err := s.commitDurably(m); err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@
 //     the flusher turns sealed ones, oldest first, into one segment for each
 //     (bucket, partition) and commits a manifest that names them together
 //     with the position up to which the log is no longer needed (flush.go).
-//  6. the log is trimmed up to that position.
+//  6. the log is trimmed up to that position, or to the first cursor before
+//     it (cursor.go).
 //
 // A delete takes the same way. When it is applied the memtable is sealed, so
 // that every sorted run is wholly older or wholly younger than every
@@ -247,6 +248,7 @@ func (s *Shard) open(ctx context.Context) error {
 		return err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.checkCursors()
 	s.wg.Add(1)
 	go s.flushLoop()
 	if err := s.replay(ctx, from); err != nil {

@@ -50,6 +50,9 @@ type Log interface {
 	Last() Position
 	// Size is how many bytes the log takes on disk.
 	Size() int64
+	// SizeFrom is how many of them would stay if all before from was trimmed:
+	// those of the records at and after it, and up to a unit of storage more.
+	SizeFrom(from Position) int64
 	// Stats tells what was done since the log was opened.
 	Stats() Stats
 	// Close waits for appends under way, and ends Readers with ErrClosed.

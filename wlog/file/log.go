@@ -378,6 +378,20 @@ func (l *Log) Size() int64 {
 	return n
 }
 
+// SizeFrom implements wlog.Log.
+func (l *Log) SizeFrom(from wlog.Position) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n int64
+	for i := len(l.files) - 1; i >= 0; i-- {
+		n += l.files[i].size
+		if from.Compare(wlog.Position{Epoch: l.epoch, Seq: l.files[i].first}) >= 0 {
+			break
+		}
+	}
+	return n
+}
+
 // Stats implements wlog.Log.
 func (l *Log) Stats() wlog.Stats {
 	l.mu.Lock()

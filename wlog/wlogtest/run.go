@@ -385,8 +385,18 @@ func testTrim(t *testing.T, open Open) {
 		at = append(at, appendOne(t, l, uint64(i), 1000))
 	}
 	size := l.Size()
+	if all := l.SizeFrom(wlog.Position{}); all != size {
+		t.Fatalf("size from the beginning is %d, size %d", all, size)
+	}
+	rest := l.SizeFrom(at[200])
+	if rest >= size || rest < l.SizeFrom(at[299]) || l.SizeFrom(at[299].Next()) > l.SizeFrom(at[299]) {
+		t.Fatalf("sizes from record 200 on %d, from 299 on %d, of %d", rest, l.SizeFrom(at[299]), size)
+	}
 	if err := l.Trim(at[199]); err != nil {
 		t.Fatal(err)
+	}
+	if l.Size() != rest {
+		t.Fatalf("size after trimming is %d, was foretold as %d", l.Size(), rest)
 	}
 	for range 2 {
 		first := l.First()
