@@ -24,9 +24,15 @@ type Budget interface {
 }
 
 const (
-	// firstRead is what a body of unknown length is given at least: the size
-	// of a common batch of a hundred lines, and of what a TCP window brings.
-	firstRead = 64 << 10
+	// firstRead is what a body is given before anything of it has come, and
+	// grantRatio how many times that which has come it is given then: who says
+	// that much will follow, and sends nothing, holds little. A body that keeps
+	// its word is copied once or twice, the smallest parts of it.
+	firstRead  = 8 << 10
+	grantRatio = 8
+	// unknownSize is taken for the size of a body that does not tell it: that of
+	// a common batch of a hundred lines, and what a TCP window brings.
+	unknownSize = 64 << 10
 	// usualRatio is how much line protocol shrinks by gzip -1 or zstd -3,
 	// rounded up: a body is then read without growing the buffer.
 	usualRatio = 10
@@ -82,10 +88,10 @@ func (bs *bodies) read(r *http.Request, wait time.Duration) (*body, error) {
 		size *= usualRatio
 	}
 	if size < 0 {
-		size = firstRead
+		size = unknownSize
 	}
 	size = min(size, bs.max)
-	b := &body{from: bs, wait: wait, buffer: bs.get(size)}
+	b := &body{from: bs, wait: wait, buffer: bs.get(min(size, firstRead))}
 	if err := b.fill(r.Context(), src, size); err != nil {
 		b.close()
 		return nil, err
@@ -99,15 +105,9 @@ func (b *body) fill(ctx context.Context, src io.Reader, size int64) error {
 	for {
 		// One byte more than there should be shows the end without another
 		// round of growing.
-		if want := size + 1; want > int64(cap(buf)) {
-			if err := b.take(ctx, want); err != nil {
-				return err
-			}
-			grown := make([]byte, len(buf), want)
-			copy(grown, buf)
-			buf = grown
-			*b.buffer = buf
-		} else if err := b.take(ctx, int64(cap(buf))); err != nil {
+		want := min(size, max(firstRead, grantRatio*int64(len(buf)))) + 1
+		var err error
+		if buf, err = b.grow(ctx, buf, want); err != nil {
 			return err
 		}
 		for len(buf) < cap(buf) {
@@ -124,8 +124,29 @@ func (b *body) fill(ctx context.Context, src io.Reader, size int64) error {
 				return unreadable(err)
 			}
 		}
-		size = min(2*int64(cap(buf)), b.from.max)
+		if full := int64(cap(buf)); full > size {
+			size = min(2*full, b.from.max)
+		}
 	}
+}
+
+// grow returns buf with room for at least want bytes.
+func (b *body) grow(ctx context.Context, buf []byte, want int64) ([]byte, error) {
+	if int64(cap(buf)) >= want {
+		return buf, b.take(ctx, int64(cap(buf)))
+	}
+	next := b.from.get(want - 1)
+	if err := b.take(ctx, max(want, int64(cap(*next)))); err != nil {
+		b.from.put(next)
+		return nil, err
+	}
+	if int64(cap(*next)) < want {
+		*next = make([]byte, 0, want)
+	}
+	*next = append((*next)[:0], buf...)
+	b.from.keep(b.buffer)
+	b.buffer = next
+	return *next, nil
 }
 
 // take raises the body's share of the budget to n bytes.
@@ -145,8 +166,8 @@ func (b *body) take(ctx context.Context, n int64) error {
 // recycle gives the buffer back before the body is closed. The share of the
 // budget stays: it stands for the batch now, which is about as large.
 func (b *body) recycle() {
-	if b.buffer != nil && cap(*b.buffer) <= keepBody {
-		b.from.put(b.buffer)
+	if b.buffer != nil {
+		b.from.keep(b.buffer)
 	}
 	b.buffer, b.Bytes = nil, nil
 }
@@ -167,6 +188,13 @@ func (bs *bodies) get(size int64) *[]byte {
 		return buffer
 	}
 	return new([]byte)
+}
+
+// keep puts a buffer back unless it is too large to be kept.
+func (bs *bodies) keep(buffer *[]byte) {
+	if cap(*buffer) <= keepBody {
+		bs.put(buffer)
+	}
 }
 
 func (bs *bodies) put(buffer *[]byte) {
