@@ -2,6 +2,7 @@ package lineproto
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 	"strings"
 )
@@ -53,16 +54,23 @@ func (c Chunk) Divide(parts []Part) {
 	for i := range parts {
 		parts[i].reset(len(c.Data) / len(parts))
 	}
+	quotes := bytes.IndexByte(c.Data, '"') >= 0 // without any, no newline is in a string
 	row := uint32(0)
-	for i := 0; i < len(c.Data); {
-		next := min(lineEnd(c.Data, i)+1, len(c.Data))
-		line := c.Data[i:next]
+	for rest := c.Data; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n')
+		if quotes {
+			end = lineEnd(rest, 0)
+		}
+		if end < 0 || end == len(rest) {
+			end = len(rest) - 1
+		}
+		line := rest[:end+1]
+		rest = rest[end+1:]
 		at := row
 		row++
-		if bytes.IndexByte(line, '"') >= 0 {
-			row = at + uint32(bytes.Count(line, newline)) // some may be in strings
+		if quotes {
+			row = at + uint32(bytes.Count(line, newline))
 		}
-		i = next
 		text := line
 		for len(text) > 0 && strings.IndexByte(" \t\x00\r\n", text[0]) >= 0 {
 			text = text[1:]
@@ -92,10 +100,27 @@ func place(line []byte, parts int) int {
 		}
 		end++
 	}
-	sum := uint32(0)
-	for _, b := range line[:end] {
-		sum += uint32(b) * uint32(b) // digits that change places with others still differ
-	}
-	hi, _ := bits.Mul32(sum*0x9e3779b9, uint32(parts))
+	hi, _ := bits.Mul32(byteSum(line[:end])*0x9e3779b9, uint32(parts))
 	return int(hi)
+}
+
+// byteSum returns the sum of the bytes of b, which does not depend on their
+// order.
+func byteSum(b []byte) uint32 {
+	const even = 0x00ff00ff00ff00ff
+	sum := uint32(0)
+	for len(b) >= 8 {
+		lanes := uint64(0) // four sums of 16 bits
+		n := min(len(b)/8, 128)
+		for range n { // each adds at most 510
+			x := binary.LittleEndian.Uint64(b)
+			lanes += x&even + x>>8&even
+			b = b[8:]
+		}
+		sum += uint32(lanes&0xffff + lanes>>16&0xffff + lanes>>32&0xffff + lanes>>48)
+	}
+	for _, c := range b {
+		sum += uint32(c)
+	}
+	return sum
 }

@@ -91,3 +91,20 @@ func BenchmarkDivide(b *testing.B) {
 		c.Divide(parts)
 	}
 }
+
+func TestByteSum(t *testing.T) {
+	for _, n := range []int{0, 1, 7, 8, 9, 1023, 1024, 1025, 5000} {
+		b := []byte(strings.Repeat("\xff", n))
+		if got := byteSum(b); got != uint32(n)*255 {
+			t.Errorf("sum of %d bytes is %d", n, got)
+		}
+		for i := range b {
+			b[i] = byte(i * 7)
+		}
+		want := byteSum(b)
+		slices.Sort(b)
+		if got := byteSum(b); got != want {
+			t.Errorf("sum of %d bytes in another order is %d, want %d", n, got, want)
+		}
+	}
+}
