@@ -54,7 +54,12 @@ func TestSecretsStayIn(t *testing.T) {
 		ask(http.MethodGet, s.http+"/lost?"+values.Encode(), "", header)
 		ask(http.MethodGet, s.http+"/health", "", header)
 	}
+	// What net/http refuses by itself, and logs.
+	for _, line := range []string{"Authorization : Token " + admin, "Authorization: Token " + admin + "\x00", strings.Repeat("Authorization: Token "+admin+"\r\n", 5000)} {
+		answers = append(answers, raw(t, s.http, "GET /write?p="+password+" HTTP/1.1\r\nHost: x\r\n"+line+"\r\n\r\n"))
+	}
 	_, metrics := s.scrape()
+	addresses := string(read(t, filepath.Join(s.dir, "addresses.json")))
 	s.stop()
 
 	// A collector that refuses is complained about in the log.
@@ -87,6 +92,7 @@ func TestSecretsStayIn(t *testing.T) {
 	for where, text := range map[string]string{
 		"an answer":          strings.Join(answers, "\n"),
 		"the metrics":        metrics,
+		"addresses.json":     addresses,
 		"the log":            s.stderr.String() + refused.stderr.String(),
 		"the output":         s.stdout.String() + refused.stdout.String(),
 		"a trace":            strings.Join(c.text, "\n"),
