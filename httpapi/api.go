@@ -31,7 +31,6 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/health"
-	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/tombstone"
 )
@@ -234,51 +233,10 @@ func New(c Config, p Parts) (*API, error) {
 	return a, nil
 }
 
-// Points returns the handler of the port that InfluxDB clients use.
-func (a *API) Points() http.Handler {
-	return a.router(answerInflux, []route{
-		{http.MethodPost, "/api/v2/write", a.write2},
-		{http.MethodPost, "/write", a.write1},
-		{http.MethodPost, "/api/v2/delete", a.delete},
-		{http.MethodGet, "/api/v2/buckets", a.listBuckets},
-		{http.MethodPost, "/api/v2/buckets", a.createBucket},
-		{http.MethodGet, "/api/v2/buckets/{id}", a.getBucket},
-		{http.MethodPatch, "/api/v2/buckets/{id}", a.updateBucket},
-		{http.MethodDelete, "/api/v2/buckets/{id}", a.deleteBucket},
-		{http.MethodGet, "/api/v2/buckets/{id}/config", a.getBucketConfig},
-		{http.MethodGet, "/api/v2/orgs", a.listOrgs},
-		{http.MethodGet, "/ping", a.ping},
-		{http.MethodGet, "/health", a.influxHealth},
-		{http.MethodGet, "/ready", a.ready},
-		{http.MethodGet, "/metrics", a.serveMetrics},
-	})
-}
-
-// Service returns the handler of the service port.
-func (a *API) Service() http.Handler {
-	return a.router(answerDetail, []route{
-		{http.MethodPost, "/data", a.data},
-		{http.MethodPost, "/query", a.query},
-		{http.MethodGet, "/measurements", a.list(plan.List{What: plan.Measurements})},
-		{http.MethodGet, "/measurements/{name}/tags", a.list(plan.List{What: plan.TagKeys})},
-		{http.MethodGet, "/measurements/{name}/fields", a.list(plan.List{What: plan.Fields})},
-		{http.MethodGet, "/tags/{name}/values", a.list(plan.List{What: plan.TagValues})},
-		{http.MethodGet, "/health", a.serviceHealth},
-		{http.MethodPost, "/api/v1/export", a.export},
-		{http.MethodPost, "/api/v1/settle", a.settle},
-		{http.MethodPost, "/api/v1/check", a.check},
-	})
-}
-
 // handler answers a request, or returns the error to answer with. If it has
 // begun to answer by then, the connection is closed instead, so that the
 // client sees the end missing and does not take half for the whole.
 type handler func(w http.ResponseWriter, r *http.Request) error
-
-type route struct {
-	method, path string
-	serve        handler
-}
 
 // counted is a handler with its name, METHOD /path, in metrics and traces.
 type counted struct {
@@ -302,14 +260,14 @@ func (a *API) router(answer func(http.ResponseWriter, *Error), routes []route) h
 	}
 	other := a.metrics.route("any", "other")
 	for path, allowed := range methods {
-		h := counted{"other", func(w http.ResponseWriter, _ *http.Request) error {
+		h := counted{"other", func(w http.ResponseWriter, r *http.Request) error {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			return &Error{Code: MethodNotAllowed, Message: "allow: " + strings.Join(allowed, ", ")}
+			return &Error{Code: MethodNotAllowed, Message: "method " + r.Method + " is not for this path, which takes " + strings.Join(allowed, ", ")}
 		}, other}
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, h, answer) })
 	}
 	lost := counted{"other", func(http.ResponseWriter, *http.Request) error {
-		return &Error{Code: NotFound, Message: "path not found"}
+		return &Error{Code: NotFound, Message: "path not found; GET /docs has a page with those that there are"}
 	}, other}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, lost, answer) })
 	return mux

@@ -71,10 +71,11 @@ type retentionRule struct {
 	ShardGroupDuration int64  `json:"shardGroupDurationSeconds,omitempty" minimum:"0" maximum:"9223372036" doc:"length of a partition in seconds; 0 or absent: derived from the retention"`
 }
 
-// bucketSettings is what a request says about a bucket; absent parts stay as
+// BucketSettings is what a request says about a bucket; absent parts stay as
 // they are. Other keys, such as links in an object that is sent back, are of
 // no importance, as in InfluxDB.
-type bucketSettings struct {
+type BucketSettings struct {
+	_                struct{}        `additionalProperties:"true"`
 	Name             *string         `json:"name,omitempty" doc:"unique in the organisation; without quotation marks, and not beginning with an underscore"`
 	Description      *string         `json:"description,omitempty" doc:"for people"`
 	RetentionRules   []retentionRule `json:"retentionRules,omitempty" maxItems:"1" doc:"one rule, or none to keep points for ever"`
@@ -83,7 +84,7 @@ type bucketSettings struct {
 }
 
 // check finds fault with what can be judged without the bucket.
-func (s *bucketSettings) check() error {
+func (s *BucketSettings) check() error {
 	if len(s.RetentionRules) > 1 {
 		return &Error{Code: Unprocessable, Message: fmt.Sprintf("%d retention rules are given: a bucket has one at most", len(s.RetentionRules))}
 	}
@@ -112,7 +113,7 @@ func checkSeconds(name string, n int64) error {
 }
 
 // apply sets in b what s says.
-func (s *bucketSettings) apply(b *Bucket) {
+func (s *BucketSettings) apply(b *Bucket) {
 	if s.Name != nil {
 		b.Name = *s.Name
 	}

@@ -116,9 +116,10 @@ func (a *API) createBucket(w http.ResponseWriter, r *http.Request) error {
 
 // newBucket is the body of POST /api/v2/buckets.
 type newBucket struct {
-	OrgID string `json:"orgID,omitempty" doc:"id of the organisation; absent: that of the token"`
-	Org   string `json:"org,omitempty" doc:"instead of orgID, its name"`
-	bucketSettings
+	_     struct{} `additionalProperties:"true"`
+	OrgID string   `json:"orgID,omitempty" doc:"id of the organisation; absent: that of the token"`
+	Org   string   `json:"org,omitempty" doc:"instead of orgID, its name"`
+	BucketSettings
 }
 
 // getBucket is GET /api/v2/buckets/{id}.
@@ -148,7 +149,7 @@ func (a *API) updateBucket(w http.ResponseWriter, r *http.Request) error {
 	if err := mayManage(who); err != nil {
 		return err
 	}
-	var req bucketSettings
+	var req BucketSettings
 	if err := readRequest(r, &req); err != nil {
 		return err
 	}

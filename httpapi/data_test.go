@@ -38,7 +38,7 @@ func TestData(t *testing.T) {
 	} {
 		method := "POST"
 		if test.name == "method" {
-			method, test.status, test.want = "GET", 405, `"detail":"allow: POST"`
+			method, test.status, test.want = "GET", 405, `"detail":"method GET is not for this path, which takes POST"`
 		}
 		w := call(h, method, test.target, test.body, test.headers...)
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.want) {

@@ -14,17 +14,20 @@ import (
 // maxRequestBytes bounds bodies that are a request and not data.
 const maxRequestBytes = 1 << 20
 
+// deleteRequest is the body of POST /api/v2/delete.
+type deleteRequest struct {
+	Start     string `json:"start" format:"date-time" doc:"first time to delete, RFC 3339"`
+	Stop      string `json:"stop" format:"date-time" doc:"last time to delete, RFC 3339"`
+	Predicate string `json:"predicate,omitempty" doc:"comparisons of _measurement, _field and tags with values, joined by AND, OR and parentheses: city=\"Kyiv\" AND _field=\"temperature\""`
+}
+
 // delete is POST /api/v2/delete.
 func (a *API) delete(w http.ResponseWriter, r *http.Request) error {
 	p, err := a.principal(r, headerOnly)
 	if err != nil {
 		return err
 	}
-	var req struct {
-		Start     string `json:"start"`
-		Stop      string `json:"stop"`
-		Predicate string `json:"predicate"`
-	}
+	var req deleteRequest
 	if err := readRequest(r, &req); err != nil {
 		return err
 	}

@@ -93,17 +93,12 @@ func describe(err error) (e *Error, expected bool) {
 func answerInflux(w http.ResponseWriter, e *Error) {
 	h := w.Header()
 	h.Set("X-Platform-Error-Code", string(e.Code))
-	answerJSON(w, e, struct {
-		Code    Code   `json:"code"`
-		Message string `json:"message"`
-	}{e.Code, e.Message})
+	answerJSON(w, e, influxFault{string(e.Code), e.Message})
 }
 
 // answerDetail writes e as the service port does.
 func answerDetail(w http.ResponseWriter, e *Error) {
-	answerJSON(w, e, struct {
-		Detail string `json:"detail"`
-	}{e.Message})
+	answerJSON(w, e, detailFault{e.Message})
 }
 
 func answerJSON(w http.ResponseWriter, e *Error, body any) {

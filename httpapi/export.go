@@ -28,12 +28,12 @@ const exportStall = time.Minute
 
 // exportRequest is the body of POST /api/v1/export. Everything is optional.
 type exportRequest struct {
-	Bucket       string               `json:"bucket"` // by name or id; empty: the token's default
-	Measurements []string             `json:"measurements"`
-	Start        instant              `json:"start"` // empty: the first row
-	Stop         instant              `json:"stop"`  // itself left out; empty: behind the last row
-	Filters      map[string]tagValues `json:"filters"`
-	Partition    stream.Partition     `json:"partition"`
+	Bucket       string               `json:"bucket,omitempty" doc:"by name or id; absent: the token's default"`
+	Measurements []string             `json:"measurements,omitempty" doc:"absent: all"`
+	Start        instant              `json:"start,omitempty" doc:"absent: the first row"`
+	Stop         instant              `json:"stop,omitempty" doc:"itself left out; absent: behind the last row"`
+	Filters      map[string]tagValues `json:"filters,omitempty" doc:"tag to value, or to a list of values of which one must hold"`
+	Partition    stream.Partition     `json:"partition,omitempty" enum:"none,day,month" doc:"length of time by which rows are parted; of effect on the columnar stream only"`
 }
 
 // ParseInstant reads a time as the bodies of requests have it.

@@ -24,14 +24,27 @@ func healthStatus(r *health.Report) int {
 	return http.StatusOK
 }
 
+// influxHealthAnswer is the answer of GET /health of the points port.
+type influxHealthAnswer struct {
+	Name    string        `json:"name" enum:"influxdb"`
+	Message string        `json:"message"`
+	Status  string        `json:"status" enum:"pass,fail"`
+	Checks  []healthCheck `json:"checks" nullable:"false"`
+	Score   float64       `json:"score" doc:"0 to 100"`
+	Version string        `json:"version" doc:"of the InfluxDB API"`
+	Commit  string        `json:"commit"`
+}
+
+// healthCheck is what one check found.
+type healthCheck struct {
+	Name    string `json:"name"`
+	Message string `json:"message"`
+	Status  string `json:"status" enum:"pass,fail"`
+}
+
 // influxHealth is GET /health of the points port. InfluxDB's clients know the
 // words pass and fail only, so that what is not failing passes, with a message.
 func (a *API) influxHealth(w http.ResponseWriter, _ *http.Request) error {
-	type check struct {
-		Name    string `json:"name"`
-		Message string `json:"message"`
-		Status  string `json:"status"`
-	}
 	word := func(failing bool) string {
 		if failing {
 			return "fail"
@@ -39,24 +52,23 @@ func (a *API) influxHealth(w http.ResponseWriter, _ *http.Request) error {
 		return "pass"
 	}
 	r := a.health()
-	answer := struct {
-		Name    string  `json:"name"`
-		Message string  `json:"message"`
-		Status  string  `json:"status"`
-		Checks  []check `json:"checks"`
-		Score   float64 `json:"score"`
-		Version string  `json:"version"`
-		Commit  string  `json:"commit"`
-	}{"influxdb", "ready for queries and writes", word(r.Failing()), []check{}, r.Score, influxVersion, a.config.Commit}
+	answer := influxHealthAnswer{"influxdb", "ready for queries and writes", word(r.Failing()), []healthCheck{}, r.Score, influxVersion, a.config.Commit}
 	if reasons := r.Reasons(); len(reasons) > 0 {
 		answer.Message = strings.Join(reasons, "; ")
 	}
 	for i := range r.Results {
 		if f := &r.Results[i]; len(f.Reasons) > 0 {
-			answer.Checks = append(answer.Checks, check{f.Name, strings.Join(f.Reasons, "; "), word(f.Failing)})
+			answer.Checks = append(answer.Checks, healthCheck{f.Name, strings.Join(f.Reasons, "; "), word(f.Failing)})
 		}
 	}
 	return writeJSON(w, healthStatus(&r), answer)
+}
+
+// readyAnswer is the answer of GET /ready.
+type readyAnswer struct {
+	Status  string `json:"status" enum:"ready"`
+	Started string `json:"started" format:"date-time"`
+	Up      string `json:"up"`
 }
 
 // ready is GET /ready: the server accepts requests only after recovery, so
@@ -65,11 +77,15 @@ func (a *API) ready(w http.ResponseWriter, _ *http.Request) error {
 	if a.stopping != nil && a.stopping() {
 		return &Error{Code: Unavailable, Message: "the server is stopping"}
 	}
-	return writeJSON(w, http.StatusOK, struct {
-		Status  string `json:"status"`
-		Started string `json:"started"`
-		Up      string `json:"up"`
-	}{"ready", a.started.UTC().Format(time.RFC3339Nano), a.now().Sub(a.started).String()})
+	return writeJSON(w, http.StatusOK, readyAnswer{"ready", a.started.UTC().Format(time.RFC3339Nano), a.now().Sub(a.started).String()})
+}
+
+// healthAnswer is the answer of GET /health of the service port.
+type healthAnswer struct {
+	Status    string   `json:"status" enum:"healthy,degraded,unhealthy"`
+	Timestamp string   `json:"timestamp" format:"date-time"`
+	Score     float64  `json:"score" doc:"0 to 100"`
+	Reasons   []string `json:"reasons,omitempty" doc:"what takes points off the score"`
 }
 
 // serviceHealth is GET /health of the service port.
@@ -82,12 +98,7 @@ func (a *API) serviceHealth(w http.ResponseWriter, _ *http.Request) error {
 	case r.Score < 100:
 		status = "degraded"
 	}
-	return writeJSON(w, healthStatus(&r), struct {
-		Status    string   `json:"status"`
-		Timestamp string   `json:"timestamp"`
-		Score     float64  `json:"score"`
-		Reasons   []string `json:"reasons,omitempty"`
-	}{status, a.now().UTC().Format(time.RFC3339Nano), r.Score, r.Reasons()})
+	return writeJSON(w, healthStatus(&r), healthAnswer{status, a.now().UTC().Format(time.RFC3339Nano), r.Score, r.Reasons()})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

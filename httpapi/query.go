@@ -121,8 +121,8 @@ func (a *API) list(what plan.List) handler {
 		p := plan.New(t.bucket, start, stop)
 		l := what
 		if l.What == plan.TagValues {
-			l.Tag = r.PathValue("name")
-		} else if m := r.PathValue("name"); m != "" {
+			l.Tag = r.PathValue("tag")
+		} else if m := r.PathValue("measurement"); m != "" {
 			p.Measurements = []string{m}
 		}
 		if m := q.Get("measurement"); m != "" {
@@ -139,12 +139,15 @@ func (a *API) list(what plan.List) handler {
 		if names == nil {
 			names = []string{}
 		}
-		return writeJSON(w, http.StatusOK, struct {
-			Status string   `json:"status"`
-			Data   []string `json:"data"`
-			Count  int      `json:"count"`
-		}{"success", names, len(names)})
+		return writeJSON(w, http.StatusOK, namesAnswer{"success", names, len(names)})
 	}
+}
+
+// namesAnswer is a list of names.
+type namesAnswer struct {
+	Status string   `json:"status" enum:"success"`
+	Data   []string `json:"data" nullable:"false" doc:"ascending"`
+	Count  int      `json:"count"`
 }
 
 // tagValues is a value of a tag, or a list of them of which one must hold.

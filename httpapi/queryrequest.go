@@ -15,36 +15,36 @@ import (
 
 // queryRequest is the body of POST /query.
 type queryRequest struct {
-	Bucket      string               `json:"bucket"` // by name or id; empty: the token's default
-	Start       instant              `json:"start"`
-	Stop        instant              `json:"stop"` // itself left out; empty: now
-	Measurement string               `json:"measurement"`
-	Filters     map[string]tagValues `json:"filters"`
-	Where       []fieldCondition     `json:"where"` // all must hold
-	Fields      []string             `json:"fields"`
+	Bucket      string               `json:"bucket,omitempty" doc:"by name or id; absent: the token's default"`
+	Start       instant              `json:"start" doc:"RFC 3339 (UTC where no zone is given), relative (-1h, -7d, now), or a number since 1970"`
+	Stop        instant              `json:"stop,omitempty" doc:"as start; itself left out of the range; absent: now"`
+	Measurement string               `json:"measurement" minLength:"1"`
+	Filters     map[string]tagValues `json:"filters,omitempty" doc:"tag to value, or to a list of values of which one must hold"`
+	Where       []fieldCondition     `json:"where,omitempty" doc:"conditions on fields, all of which must hold"`
+	Fields      []string             `json:"fields,omitempty" doc:"absent: all"`
 	// Aggregation is the name of a function of package plan; Quantile goes
 	// with "quantile".
-	Aggregation string  `json:"aggregation"`
-	Quantile    float64 `json:"quantile"`
+	Aggregation string  `json:"aggregation,omitempty" enum:"count,sum,mean,median,min,max,first,last,spread,stddev,increase,quantile" doc:"absent: the rows as they are"`
+	Quantile    float64 `json:"quantile,omitempty" minimum:"0" maximum:"1" doc:"goes with the aggregation quantile"`
 	// Every is the length of windows, in UTC unless Zone names another; empty:
 	// one window from start to stop.
-	Every string `json:"every"`
-	Zone  string `json:"zone"`
+	Every string `json:"every,omitempty" doc:"length of windows, such as 30s, 1m, 1h, 1d, 1w, 1mo, 1y; absent: one from start to stop"`
+	Zone  string `json:"zone,omitempty" doc:"time zone of the windows, such as Europe/Kyiv; absent: UTC"`
 	// GroupBy is the tags by which series are put together: absent means each
 	// series on its own, an empty list all as one.
-	GroupBy []string `json:"group_by"`
+	GroupBy []string `json:"group_by,omitempty" doc:"tags to aggregate by; absent: each series on its own; []: all together"`
 	// Order is asc or desc, by time over all series; absent means series by
 	// series, which is faster.
-	Order   string `json:"order"`
-	Limit   int64  `json:"limit"` // values; 0: all
-	Explain bool   `json:"explain"`
+	Order   string `json:"order,omitempty" enum:"asc,desc" doc:"by time over all series; absent: series by series"`
+	Limit   int64  `json:"limit,omitempty" minimum:"0" doc:"number of values; 0: all"`
+	Explain bool   `json:"explain,omitempty" doc:"adds what was pruned and how much was read"`
 }
 
 // fieldCondition is a comparison of a field with a constant.
 type fieldCondition struct {
 	Field string          `json:"field"`
-	Op    string          `json:"op"`
-	Value json.RawMessage `json:"value"`
+	Op    string          `json:"op" enum:"=,!=,<,<=,>,>=,=~,exists"`
+	Value json.RawMessage `json:"value,omitempty" doc:"a number, string or boolean; a regular expression in a string for =~; none for exists"`
 }
 
 // UnmarshalJSON refuses keys that are not known: one that is misspelt would

@@ -268,7 +268,7 @@ func TestPanicIsAnsweredAndLogged(t *testing.T) {
 func TestUnknownPathsAndMethods(t *testing.T) {
 	b := newRig(t, nil)
 	w := call(b.api.Points(), http.MethodGet, "/nope", "")
-	if w.Code != 404 || w.Body.String() != `{"code":"not found","message":"path not found"}`+"\n" {
+	if w.Code != 404 || w.Body.String() != `{"code":"not found","message":"path not found; GET /docs has a page with those that there are"}`+"\n" {
 		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
 	w = call(b.api.Points(), http.MethodGet, "/api/v2/write", "")
@@ -276,7 +276,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		t.Errorf("status %d, headers %v", w.Code, w.Header())
 	}
 	w = call(b.api.Service(), http.MethodGet, "/nope", "")
-	if w.Code != 404 || w.Body.String() != `{"detail":"path not found"}`+"\n" {
+	if w.Code != 404 || w.Body.String() != `{"detail":"path not found; GET /docs has a page with those that there are"}`+"\n" {
 		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
 }

@@ -1,0 +1,171 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/varvedb/varve/export/stream"
+	"github.com/varvedb/varve/plan"
+)
+
+// route is a handler, where it is, and what it does.
+type route struct {
+	method, path string
+	serve        handler
+	about        *operation
+}
+
+// Parameters that several routes have.
+
+func orgParameters() []parameter {
+	return []parameter{
+		{"org", "organisation by name or id; default: that of the token", text(), false},
+		{"orgID", "instead of org, by id", text(), false},
+	}
+}
+
+func bucketParameters() []parameter {
+	return append(orgParameters(),
+		parameter{"bucket", "bucket by name or id; default: that of the token", text(), false},
+		parameter{"bucketID", "instead of bucket, by id", text(), false})
+}
+
+func listParameters() []parameter {
+	return []parameter{
+		{"bucket", "bucket by name or id; default: that of the token", text(), false},
+		{"org", "organisation by name or id; default: that of the token", text(), false},
+		{"measurement", "only what this measurement has", text(), false},
+		{"start", "only what has points from here on, to the partition: RFC 3339, relative (-1h) or a number since 1970", text(), false},
+		{"stop", "only what has points before", text(), false},
+	}
+}
+
+// pointRoutes are those of the port that InfluxDB clients use.
+func (a *API) pointRoutes() []route {
+	return []route{
+		{http.MethodPost, "/api/v2/write", a.write2, &operation{
+			name: "write", group: "Points", summary: "Store line protocol",
+			about: "Answers when the points are on disk. A syntax error refuses the whole body (400); points that contradict the types or the retention of the bucket are left out and the others stored (422). The body may be gzip or zstd, as Content-Encoding says.",
+			params: append(bucketParameters(),
+				parameter{"precision", "unit of timestamps; default: ns", oneOf("ns", "us", "ms", "s"), false}),
+			takesAs: "text/plain", example: "weather,city=Kyiv temperature=21.5", status: http.StatusNoContent}},
+		{http.MethodPost, "/write", a.write1, &operation{
+			name: "write1", group: "Points", summary: "Store line protocol, for clients of InfluxDB 1",
+			about: "The token may stand in the parameter p or as the password of Basic too. Database and retention policy name the bucket db/rp, or db for none.",
+			params: []parameter{
+				{"db", "database", text(), true}, {"rp", "retention policy", text(), false},
+				{"p", "token", text(), false}, {"u", "user, of no importance", text(), false},
+				{"precision", "unit of timestamps; default: ns", oneOf("ns", "n", "us", "u", "ms", "s", "m", "h"), false}},
+			takesAs: "text/plain", example: "weather,city=Kyiv temperature=21.5", status: http.StatusNoContent}},
+		{http.MethodPost, "/api/v2/delete", a.delete, &operation{
+			name: "delete", group: "Points", summary: "Delete points by time, tags, measurement and field",
+			params: bucketParameters(), takes: deleteRequest{},
+			example: `{"start":"2026-01-01T00:00:00Z","stop":"2026-01-02T00:00:00Z","predicate":"_measurement=\"weather\" AND city=\"Kyiv\""}`,
+			status:  http.StatusNoContent}},
+		{http.MethodGet, "/api/v2/buckets", a.listBuckets, &operation{
+			name: "listBuckets", group: "Buckets", summary: "List the buckets that the token may read, by id",
+			params: append(orgParameters(),
+				parameter{"name", "only the bucket of this name", text(), false},
+				parameter{"id", "only the bucket of this id", text(), false},
+				parameter{"limit", "most on a page; default: 20", count(1, maxPage), false},
+				parameter{"offset", "leave out so many", count(0, 1<<31-1), false},
+				parameter{"after", "only ids behind this one", text(), false}),
+			status: http.StatusOK, gives: bucketList{}}},
+		{http.MethodPost, "/api/v2/buckets", a.createBucket, &operation{
+			name: "createBucket", group: "Buckets", summary: "Make a bucket",
+			about: "Takes an all-access token, as changing and deleting do. A name that is taken is 422.",
+			takes: newBucket{}, example: `{"name":"sensors","retentionRules":[{"everySeconds":2592000}],"compression":"balanced"}`,
+			status: http.StatusCreated, gives: bucketAnswer{}}},
+		{http.MethodGet, "/api/v2/buckets/{id}", a.getBucket, &operation{
+			name: "getBucket", group: "Buckets", summary: "A bucket", about: "One that the token may not read is 404.",
+			status: http.StatusOK, gives: bucketAnswer{}}},
+		{http.MethodPatch, "/api/v2/buckets/{id}", a.updateBucket, &operation{
+			name: "updateBucket", group: "Buckets", summary: "Change a bucket",
+			about: "What is absent stays. A shorter retention takes effect at once; a longer one revives nothing. Compression and partition length are those of new segments and partitions.",
+			takes: BucketSettings{}, example: `{"compression":"best","partitionSeconds":86400}`,
+			status: http.StatusOK, gives: bucketAnswer{}}},
+		{http.MethodDelete, "/api/v2/buckets/{id}", a.deleteBucket, &operation{
+			name: "deleteBucket", group: "Buckets", summary: "Delete a bucket with all that it holds",
+			about: "It is gone for every request at once; its files follow within seconds.", status: http.StatusNoContent}},
+		{http.MethodGet, "/api/v2/buckets/{id}/config", a.getBucketConfig, &operation{
+			name: "bucketConfig", group: "Buckets", summary: "What is in force for a bucket, and where it comes from",
+			status: http.StatusOK, gives: bucketConfig{}}},
+		{http.MethodGet, "/api/v2/orgs", a.listOrgs, &operation{
+			name: "listOrgs", group: "Buckets", summary: "Organisations that the token can see",
+			params: []parameter{{"org", "only the one of this name", text(), false}, {"orgID", "only the one of this id", text(), false}},
+			status: http.StatusOK, gives: orgList{}}},
+		{http.MethodGet, "/ping", a.ping, &operation{
+			name: "ping", group: "Server", summary: "Is it there?", open: true, status: http.StatusNoContent}},
+		{http.MethodGet, "/health", a.influxHealth, &operation{
+			name: "health", group: "Server", summary: "Is it well?", about: "503 if it fails at something; checks say at what.",
+			open: true, status: http.StatusOK, also: []int{http.StatusServiceUnavailable}, gives: influxHealthAnswer{}}},
+		{http.MethodGet, "/ready", a.ready, &operation{
+			name: "ready", group: "Server", summary: "Since when does it serve?", open: true, status: http.StatusOK, gives: readyAnswer{}}},
+		{http.MethodGet, "/metrics", a.serveMetrics, &operation{
+			name: "metrics", group: "Server", summary: "Metrics for Prometheus", open: true, status: http.StatusOK, givesAs: "text/plain"}},
+	}
+}
+
+// serviceRoutes are those of the service port.
+func (a *API) serviceRoutes() []route {
+	return []route{
+		{http.MethodPost, "/data", a.data, &operation{
+			name: "data", group: "Points", summary: "Store points",
+			about: "A point or an array of points. Answers when they are on disk. A body with a bad point is refused as a whole (400); points that contradict the types or the retention of the bucket are left out and the others stored (422). The body may be gzip or zstd, as Content-Encoding says.\n\n" +
+				"A number is what its field already is: in an integer field 3 and 3.0 are integers, in a float field both are floats, and a new field is a float.",
+			params: bucketParameters(), takes: dataBody{},
+			example: `[{"measurement":"weather","tags":{"city":"Kyiv"},"fields":{"temperature":21.5,"sunny":true},"timestamp":"2026-01-02T15:04:05Z"}]`,
+			status:  http.StatusOK, gives: dataAnswer{}}},
+		{http.MethodPost, "/query", a.query, &operation{
+			name: "query", group: "Questions", summary: "Ask for rows or aggregates",
+			about: "A long answer is sent as it is found. If something fails after its beginning, the connection is closed: an answer without its end is no answer.\n\n" +
+				"With `every`, a value has the time at which its window begins. Without it, `min`, `max`, `first` and `last` have the time of the point, the others that of `start`.",
+			params: []parameter{{"org", "organisation by name or id; default: that of the token", text(), false}},
+			takes:  queryRequest{}, example: `{"measurement":"weather","start":"-7d","fields":["temperature"],"aggregation":"mean","every":"1h","group_by":["city"]}`,
+			status: http.StatusOK, gives: queryAnswer{}}},
+		{http.MethodGet, "/measurements", a.list(plan.List{What: plan.Measurements}), &operation{
+			name: "measurements", group: "Names", summary: "Measurements of a bucket", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
+		{http.MethodGet, "/measurements/{measurement}/tags", a.list(plan.List{What: plan.TagKeys}), &operation{
+			name: "tags", group: "Names", summary: "Tags of a measurement", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
+		{http.MethodGet, "/measurements/{measurement}/fields", a.list(plan.List{What: plan.Fields}), &operation{
+			name: "fields", group: "Names", summary: "Fields of a measurement", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
+		{http.MethodGet, "/tags/{tag}/values", a.list(plan.List{What: plan.TagValues}), &operation{
+			name: "tagValues", group: "Names", summary: "Values of a tag", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
+		{http.MethodGet, "/health", a.serviceHealth, &operation{
+			name: "health", group: "Server", summary: "Is it well?", about: "503 if it fails at something. Reasons say what takes points off the score.",
+			open: true, status: http.StatusOK, also: []int{http.StatusServiceUnavailable}, gives: healthAnswer{}}},
+		{http.MethodPost, "/api/v1/export", a.export, &operation{
+			name: "export", group: "Questions", summary: "All rows of a bucket, or of a part of it, as line protocol",
+			about:  "Of one moment: what is written meanwhile is not in it. Clients that accept " + "`" + stream.ContentType + "`" + " get the columnar stream that `varve export` reads. If something fails after the beginning, the connection is closed.",
+			params: []parameter{{"org", "organisation by name or id; default: that of the token", text(), false}},
+			takes:  exportRequest{}, example: `{"measurements":["weather"],"start":"-7d"}`,
+			status: http.StatusOK, givesAs: "text/plain"}},
+		{http.MethodPost, "/api/v1/settle", a.settle, &operation{
+			name: "settle", group: "Server", summary: "Flush and merge until nothing is left to do", about: "Takes an all-access token.", status: http.StatusNoContent}},
+		{http.MethodPost, "/api/v1/check", a.check, &operation{
+			name: "check", group: "Server", summary: "Look for damage in the whole store",
+			about:  "Takes an all-access token. A JSON object in a line for each problem, and one with the number of problems at the end.",
+			status: http.StatusOK, givesAs: "application/x-ndjson"}},
+	}
+}
+
+// Points returns the handler of the port that InfluxDB clients use.
+func (a *API) Points() http.Handler {
+	return a.router(answerInflux, a.inDocument(port{
+		title: "Varve: points and buckets",
+		about: "The port for InfluxDB 2 clients: line protocol, deletes and buckets. Points as JSON and questions are on the service port, which has a document of its own.",
+		groups: [][2]string{{"Points", "Write and delete points"}, {"Buckets", "Where points go, and for how long"},
+			{"Server", "What operators ask"}, {"About", "This document"}},
+		fault: influxFault{},
+	}, a.pointRoutes()))
+}
+
+// Service returns the handler of the service port.
+func (a *API) Service() http.Handler {
+	return a.router(answerDetail, a.inDocument(port{
+		title: "Varve: time series",
+		about: "Points as JSON, questions and names. Line protocol and buckets are on the port for InfluxDB clients, which has a document of its own.",
+		groups: [][2]string{{"Points", "Write points"}, {"Questions", "Ask for points"}, {"Names", "What there is to ask for"},
+			{"Server", "What operators ask"}, {"About", "This document"}},
+		fault: detailFault{},
+	}, a.serviceRoutes()))
+}
