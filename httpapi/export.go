@@ -60,6 +60,9 @@ func (q *exportRequest) compile(now time.Time) (*stream.Request, error) {
 	for _, tag := range slices.Sorted(maps.Keys(q.Filters)) {
 		r.Tags = predicate.All(r.Tags, predicate.OneOf(tag, q.Filters[tag]...))
 	}
+	if _, err := predicate.Compile(r.Tags); err != nil {
+		return nil, fmt.Errorf("filters: %w", err)
+	}
 	return &r, r.Partition.Validate()
 }
 
