@@ -6,7 +6,7 @@ GO ?= go
 # Packages in which goroutines meet: these run under the race detector.
 RACE = ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
        ./shard/... ./scan/... ./exec/... ./ingest/... ./tracing/... ./httpapi/... ./server/... \
-       ./importer/... ./export/...
+       ./importer/... ./export/... ./transport/...
 
 .PHONY: build test check soak demo bench-smoke bench-peers test-export clean
 
