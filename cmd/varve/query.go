@@ -121,6 +121,7 @@ chooses. To get data out as line protocol or Parquet, use varve export.`,
 	f.BoolVar(&asJSON, "json", false, "the same as --format json")
 	f.BoolVar(&asPlot, "plot", false, "the same as --format plot")
 	cmd.MarkFlagsMutuallyExclusive("format", "json", "plot")
+	completeQuery(cmd, &c, &q)
 	return cmd
 }
 

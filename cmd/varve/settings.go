@@ -39,13 +39,9 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 		if set.Kind == config.Switch {
 			flag.NoOptDefVal = "true"
 		}
-		words := set.Choices
-		must(cmd.RegisterFlagCompletionFunc(set.FlagName(), func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			if words == nil {
-				return nil, cobra.ShellCompDirectiveDefault // names of files
-			}
-			return words, cobra.ShellCompDirectiveNoFileComp
-		}))
+		if set.Kind == config.Choice {
+			must(cmd.RegisterFlagCompletionFunc(set.FlagName(), words(set.Choices)))
+		}
 	}
 }
 

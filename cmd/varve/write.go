@@ -78,6 +78,8 @@ for the type of a field, and stored the others.`,
 	f.StringVar(&w.bucket, "bucket", "", "bucket by name or id (default: the token's)")
 	f.StringVar(&w.org, "org", "", "organisation (default: the token's)")
 	f.StringVar(&w.precision, "precision", "ns", "unit of the timestamps: ns, us, ms or s")
+	must(cmd.RegisterFlagCompletionFunc("bucket", asked(&c, pointsPort, server.Default().HTTPAddr, bucketNames)))
+	must(cmd.RegisterFlagCompletionFunc("precision", words([]string{"ns", "us", "ms", "s"})))
 	return cmd
 }
 
