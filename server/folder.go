@@ -95,11 +95,23 @@ func (f *folder) name(parts ...string) string {
 	return filepath.Join(append([]string{f.path}, parts...)...)
 }
 
-func (f *folder) writeAddresses(a Addresses) error {
-	return f.writeJSON(f.name(addressesFile), a)
+// writeAddresses tells where the server is. On a full disk it reports false:
+// reads must go on there, and addresses of a former server would mislead.
+func (f *folder) writeAddresses(a Addresses) (told bool, err error) {
+	err = f.writeJSON(f.name(addressesFile), a)
+	if vfs.IsNoSpace(err) {
+		return false, f.removeAddresses()
+	}
+	return err == nil, err
 }
 
-func (f *folder) removeAddresses() error { return f.disk.Remove(f.name(addressesFile)) }
+func (f *folder) removeAddresses() error {
+	err := f.disk.Remove(f.name(addressesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the disk was full when the server started
+	}
+	return err
+}
 
 // layout says how the store was made, and who wrote to it last.
 type layout struct {
@@ -134,7 +146,11 @@ func (f *folder) layout(shards int, program string) (layout, error) {
 		return l, err
 	}
 	l.WrittenBy = program
-	return l, f.writeJSON(name, l)
+	err = f.writeJSON(name, l)
+	if vfs.IsNoSpace(err) {
+		return l, nil // nothing else is written either until there is room
+	}
+	return l, err
 }
 
 // readLayout returns how the store was made if this program can read it.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,10 +41,39 @@ func TestFolderInUse(t *testing.T) {
 				t.Errorf("second open: %v, want %q", err, w)
 			}
 		}
-		if err := f.writeAddresses(Addresses{HTTP: "127.0.0.1:8086", PID: 4711, TLS: true}); err != nil {
+		if told, err := f.writeAddresses(Addresses{HTTP: "127.0.0.1:8086", PID: 4711, TLS: true}); err != nil || !told {
 			t.Fatal(err)
 		}
 		want = append(want, "process 4711 on https://127.0.0.1:8086")
+	}
+}
+
+// A server starts on a full disk, on which it can say neither where it is nor
+// which program it is; what a former one said about addresses is gone.
+func TestFolderOnFullDisk(t *testing.T) {
+	disk := vfs.NewMem(time.Now)
+	f, err := openFolder(disk, "/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.layout(1, "v1"); err != nil {
+		t.Fatal(err)
+	}
+	if told, err := f.writeAddresses(Addresses{HTTP: "127.0.0.1:1"}); err != nil || !told {
+		t.Fatalf("with room: %t, %v", told, err)
+	}
+	disk.SetQuota(1)
+	if l, err := f.layout(1, "v2"); err != nil || l.Shards != 1 {
+		t.Errorf("layout on a full disk: %+v, %v", l, err)
+	}
+	if told, err := f.writeAddresses(Addresses{HTTP: "127.0.0.1:2"}); err != nil || told {
+		t.Errorf("addresses on a full disk: told %t, %v", told, err)
+	}
+	if names, err := disk.List("/data"); err != nil || slices.Contains(names, addressesFile) {
+		t.Errorf("the folder holds %v, %v", names, err)
+	}
+	if err := f.removeAddresses(); err != nil {
+		t.Errorf("a stop without addresses: %v", err)
 	}
 }
 

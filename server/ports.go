@@ -115,11 +115,15 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	s.registry.MustRegister(newPortCollector(p))
 	a := p.addresses()
-	if err := s.folder.writeAddresses(a); err != nil {
+	told, err := s.folder.writeAddresses(a)
+	if err != nil {
 		for _, x := range p.all() {
 			err = errors.Join(err, x.Close())
 		}
 		return err
+	}
+	if !told {
+		s.log.Warn("the disk is full: there is no room for addresses.json, so that commands find this server by --url only")
 	}
 	fmt.Fprintf(s.out, "varve %s: InfluxDB clients write to %s, questions go to %s\n", s.config.Version, a.URL(a.HTTP), a.URL(a.Service))
 	s.log.Info("serving", "http", a.HTTP, "service", a.Service, "tls", a.TLS, "data", s.config.DataDir, "memory_limit", s.budget.Limit)
