@@ -5,7 +5,7 @@ GO ?= go
 
 # Packages in which goroutines meet: these run under the race detector.
 RACE = ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
-       ./shard/... ./scan/... ./exec/... ./ingest/... ./tracing/... ./httpapi/... ./server/... \
+       ./shard/... ./scan/... ./exec/... ./query/... ./ingest/... ./tracing/... ./httpapi/... ./server/... \
        ./importer/... ./export/... ./transport/...
 
 .PHONY: build test check soak demo bench-smoke bench-peers test-export clean
@@ -35,6 +35,7 @@ soak:
 	$(GO) test -timeout 2h -count 1 ./apptest -run TestKill -kills 200 -v
 	$(GO) test -timeout 1h -count 1 ./merge -rounds 2000
 	$(GO) test -timeout 4h -count 1 ./shard -rounds 5
+	$(GO) test -timeout 1h -count 1 ./query -rounds 2000
 
 # A server, this host's own metrics, a simulated fleet, and what the server
 # makes of them. Ctrl-C ends it, and so do DEMO_SECONDS.

@@ -88,6 +88,8 @@ func Table() []Setting {
 			"how long a question may take"),
 		span("query.slow", func(c *server.Config) *time.Duration { return &c.Query.Slow },
 			"how long a question takes that is logged with its plan; 0: none is"),
+		toggle("query.cache", func(c *server.Config) *bool { return &c.QueryCache },
+			"whether small answers are kept for those who ask the same again while nothing has changed"),
 		span("stop_timeout", func(c *server.Config) *time.Duration { return &c.StopTimeout },
 			"how long requests may take to end at a stop"),
 		span("stop_delay", func(c *server.Config) *time.Duration { return &c.StopDelay },

@@ -53,12 +53,8 @@ func light(p *plan.Plan) bool { return p.List != nil && p.Where == nil }
 // holds the places takes longer than a moment.
 const retryQueued = 5 * time.Second
 
-// enter takes a place. leave gives it back.
+// enter takes a place as soon as there is one. leave gives it back.
 func (a *admission) enter(ctx context.Context, isLight bool) (leave func(), err error) {
-	if a.tryEnter(isLight) {
-		a.metrics.wait.Observe(0)
-		return a.leaver(isLight), nil
-	}
 	if a.waiting.Add(1) > a.queue {
 		a.waiting.Add(-1)
 		a.metrics.rejected.WithLabelValues(rejectedFull).Inc()
@@ -87,17 +83,19 @@ func (a *admission) unavailable(why string) error {
 	}
 }
 
-func (a *admission) tryEnter(isLight bool) bool {
+// tryEnter takes a place that is free now; nil if none is.
+func (a *admission) tryEnter(isLight bool) (leave func()) {
 	if !isLight && !a.heavy.TryAcquire(1) {
-		return false
+		return nil
 	}
-	if a.places.TryAcquire(1) {
-		return true
+	if !a.places.TryAcquire(1) {
+		if !isLight {
+			a.heavy.Release(1)
+		}
+		return nil
 	}
-	if !isLight {
-		a.heavy.Release(1)
-	}
-	return false
+	a.metrics.wait.Observe(0)
+	return a.leaver(isLight)
 }
 
 // queued waits for a place.

@@ -3,7 +3,6 @@ package query
 import (
 	"time"
 
-	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/scan"
 	"github.com/varvedb/varve/trace"
 )
@@ -11,8 +10,7 @@ import (
 // Answer is what a plan came to, batch by batch.
 type Answer struct {
 	question *Question
-	plan     *plan.Plan // as it was asked
-	clipped  string     // line of the explained plan; empty: nothing was cut off
+	clipped  string // line of the explained plan; empty: nothing was cut off
 	rows     rows
 	release  func()        // of what is pinned; nil: nothing is
 	took     time.Duration // spent in rows
@@ -22,7 +20,7 @@ type Answer struct {
 	closed   bool
 }
 
-// rows is where batches come from: an exec.Result.
+// rows is where batches come from: an exec.Result, or one that was kept.
 type rows interface {
 	Next() (*scan.Batch, error)
 	Stats() scan.Stats
@@ -44,12 +42,6 @@ func (a *Answer) Next() (*scan.Batch, error) {
 	if b == nil {
 		return nil, nil
 	}
-	if a.plan.Aggregate != nil && a.plan.Aggregate.Window == nil {
-		// The only window is the range that was asked for, clipped or not.
-		for i := range b.Start {
-			b.Start[i] = a.plan.Start
-		}
-	}
 	a.returned += int64(b.Rows())
 	return b, nil
 }
@@ -70,6 +62,23 @@ func (a *Answer) Close() {
 	a.span.Int("rows", a.returned)
 	a.span.End(a.err)
 	a.question.settle(a)
+}
+
+// wholeRange gives the only window of an aggregate without windows the start
+// that was asked for, clipped or not.
+type wholeRange struct {
+	rows
+	start int64
+}
+
+func (w wholeRange) Next() (*scan.Batch, error) {
+	b, err := w.rows.Next()
+	if b != nil {
+		for i := range b.Start {
+			b.Start[i] = w.start
+		}
+	}
+	return b, err
 }
 
 // noRows is the answer to a plan of times that its bucket does not keep.

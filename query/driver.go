@@ -17,11 +17,15 @@
 // A plan goes:
 //
 //  1. It is clipped to what its bucket keeps (retention.go).
-//  2. The question waits for a place, unless it has one (admission.go).
-//  3. The present state of every shard is pinned. That comes after the wait,
-//     so that who waits holds nothing.
+//  2. The present state of every shard is pinned. If the same plan was answered
+//     over the same state before, and the answer was kept, that is the answer
+//     (results.go).
+//  3. The question takes a place, unless it has one. If none is free it lets go
+//     of what it pinned, waits, and does step 2 again: who waits holds nothing
+//     (admission.go).
 //  4. exec runs it. What it keeps is reserved from the question's allowance,
 //     and through it from the pool of all questions (allowance.go).
+//  5. A small answer that is read to its end is kept.
 //
 // Closing a question ends its answers, gives back its memory, the pinned
 // state and its place, in this order: a place that is free has memory to go
@@ -43,12 +47,18 @@ import (
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/scan"
+	"github.com/varvedb/varve/shard"
 )
 
 // Snapshot is a consistent state of one shard.
 type Snapshot interface {
 	scan.Snapshot
+	// Fingerprint stands for the rows of a measurement with min <= time <= max:
+	// a change of them changes it.
+	Fingerprint(bucket uint64, measurement string, min, max int64) shard.Fingerprint
 }
+
+var _ Snapshot = (*shard.Snapshot)(nil)
 
 // Store is where the rows are: the shards of this machine.
 type Store interface {
@@ -74,6 +84,7 @@ type Parts struct {
 	Store    Store
 	Buckets  Buckets
 	Memory   Memory
+	Results  *ResultCache // nil: no answers are kept
 	Registry prometheus.Registerer
 	Log      *slog.Logger
 }
@@ -85,6 +96,7 @@ type Driver struct {
 	buckets   Buckets
 	memory    Memory
 	admission *admission
+	results   *results // nil: none are kept
 	metrics   *metrics
 	log       *slog.Logger
 }
@@ -98,7 +110,7 @@ func New(cfg Config, p Parts) (*Driver, error) {
 	m := newMetrics(p.Registry)
 	return &Driver{
 		cfg: cfg, store: p.Store, buckets: p.Buckets, memory: p.Memory,
-		admission: newAdmission(cfg, m), metrics: m, log: p.Log,
+		admission: newAdmission(cfg, m), results: newResults(p.Results), metrics: m, log: p.Log,
 	}, nil
 }
 

@@ -263,10 +263,9 @@ func TestSlowLog(t *testing.T) {
 	}
 }
 
-// Questions come and go, with and without a client, over too few places and
-// too little memory.
+// Questions come and go, with and without a client, over too few places.
 func TestManyAtOnce(t *testing.T) {
-	b := newRig(t, func(c *Config) { c.Concurrency, c.Queue, c.Memory = 3, 4, 2<<20 })
+	b := newRig(t, func(c *Config) { c.Concurrency, c.Queue = 3, 4 })
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {

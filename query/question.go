@@ -46,40 +46,92 @@ func (q *Question) Run(p *plan.Plan) (*Answer, error) {
 }
 
 func (q *Question) run(p *plan.Plan) (*Answer, error) {
-	kept, clipped, err := q.driver.clip(p)
+	d := q.driver
+	kept, clipped, err := d.clip(p)
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{question: q, plan: p, clipped: clipped}
+	a := &Answer{question: q, clipped: clipped}
 	if kept == nil {
 		a.rows = noRows{}
 		return a, nil
 	}
-	if err := q.enter(light(kept)); err != nil {
-		return nil, err
-	}
-	pinned, release, err := q.driver.store.Snapshots()
+	st, err := d.pin(kept, clipped == "")
 	if err != nil {
 		return nil, err
 	}
-	snaps := make([]scan.Snapshot, len(pinned))
-	for i, s := range pinned {
-		snaps[i] = s
+	stored := d.results.get(st.key)
+	if stored == nil && !q.hasPlace(light(kept)) {
+		st.release()
+		if err := q.waitForPlace(light(kept)); err != nil {
+			return nil, err
+		}
+		if st, err = d.pin(kept, clipped == ""); err != nil {
+			return nil, err
+		}
+		stored = d.results.get(st.key) // another may have asked the same meanwhile
+	}
+	if stored != nil {
+		st.release()
+		a.rows = &replay{Stored: stored, plan: kept}
+		return a, nil
 	}
 	began := time.Now()
 	ctx, span := trace.Start(q.ctx, "plan")
-	r, err := exec.Run(ctx, kept, snaps, scan.Config{Memory: q})
+	r, err := exec.Run(ctx, kept, st.snaps, scan.Config{Memory: q})
 	if err != nil {
-		release()
+		st.release()
 		span.End(err)
 		return nil, err
 	}
-	a.rows, a.release, a.took, a.span = r, release, time.Since(began), span
+	a.rows, a.release, a.took, a.span = r, st.release, time.Since(began), span
+	if p.Aggregate != nil && p.Aggregate.Window == nil {
+		a.rows = wholeRange{a.rows, p.Start}
+	}
+	if st.key != nil {
+		a.rows = &recorder{rows: a.rows, results: d.results, key: st.key, memory: q, limit: p.Total.Limit, copy: &Stored{}}
+	}
 	return a, nil
 }
 
-// enter waits for a place, unless the question has one.
-func (q *Question) enter(isLight bool) error {
+// state is what one plan sees.
+type state struct {
+	snaps   []scan.Snapshot
+	release func()
+	key     resultKey // nil: the answer is not to be kept
+}
+
+func (d *Driver) pin(p *plan.Plan, keep bool) (*state, error) {
+	pinned, release, err := d.store.Snapshots()
+	if err != nil {
+		return nil, err
+	}
+	st := &state{snaps: make([]scan.Snapshot, len(pinned)), release: release}
+	for i, s := range pinned {
+		st.snaps[i] = s
+	}
+	if keep {
+		st.key = d.results.key(p, pinned)
+	}
+	return st, nil
+}
+
+// hasPlace reports whether the question has a place. It takes one that is
+// free.
+func (q *Question) hasPlace(isLight bool) bool {
+	q.entering.Lock()
+	defer q.entering.Unlock()
+	if q.leave != nil {
+		return true
+	}
+	_, span := trace.Start(q.ctx, "admission")
+	q.leave = q.driver.admission.tryEnter(isLight)
+	span.End(nil)
+	return q.leave != nil
+}
+
+// waitForPlace waits for a place, unless the question got one meanwhile.
+func (q *Question) waitForPlace(isLight bool) error {
 	q.entering.Lock()
 	defer q.entering.Unlock()
 	if q.leave != nil {

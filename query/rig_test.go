@@ -99,6 +99,7 @@ type fakeStore struct {
 	run     *runtest.Run
 	horizon int64
 	pinned  atomic.Int64
+	version atomic.Int64
 }
 
 func (s *fakeStore) Horizon(bucket uint64) (int64, bool) {
@@ -119,6 +120,10 @@ func (s *fakeStore) Runs(_ uint64, measurement string, lo, hi int64) ([]shard.In
 		return nil, nil
 	}
 	return []shard.Input{{Run: s.run, PartMin: m.MinTime, PartMax: m.MaxTime}}, nil
+}
+
+func (s *fakeStore) Fingerprint(_ uint64, _ string, _, _ int64) shard.Fingerprint {
+	return shard.Fingerprint{byte(s.version.Load())}
 }
 
 func (s *fakeStore) Measurements(uint64, int64, int64) ([]string, error) { return []string{"m"}, nil }

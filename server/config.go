@@ -47,6 +47,8 @@ type Config struct {
 	MaxColumns int
 	// Query has the limits of questions.
 	Query query.Config
+	// QueryCache keeps answers for those who ask the same again.
+	QueryCache bool
 	// StopTimeout is how long requests under way may take to end when the
 	// server is told to stop.
 	StopTimeout time.Duration
@@ -86,6 +88,7 @@ func Default() Config {
 		MaxBody:     50 << 20,
 		MaxColumns:  meta.DefaultSchema().MaxColumns,
 		Query:       query.Default(),
+		QueryCache:  true,
 		StopTimeout: 10 * time.Second,                 // what service managers grant before they kill
 		TLS:         transport.TLS{MinVersion: "1.2"}, // clients in the field that have no later one
 		Limits:      transport.DefaultLimits(),

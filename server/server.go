@@ -151,8 +151,13 @@ func (s *server) open(ctx context.Context) (err error) {
 	if s.ingest, err = ingest.New(ingest.Config{MaxFuture: c.MaxFuture}, s.schema, s.store, s.now); err != nil {
 		return err
 	}
+	var results *query.ResultCache
+	if c.QueryCache {
+		results = query.NewResultCache(s.budget.CacheLimit(memory.Results))
+		s.budget.Attach(memory.Results, results)
+	}
 	if s.query, err = query.New(c.Query, query.Parts{
-		Store: s.store, Buckets: horizons{s.meta, s.now}, Memory: s.budget.Queries, Registry: s.registry, Log: s.log,
+		Store: s.store, Buckets: horizons{s.meta, s.now}, Memory: s.budget.Queries, Results: results, Registry: s.registry, Log: s.log,
 	}); err != nil {
 		return err
 	}
