@@ -129,8 +129,7 @@ const (
 	partialVersion = 1
 )
 
-// Encode returns p as bytes: a magic, a version, the measurements with their
-// calls, groups, windows and states, and a checksum over all of it.
+// Encode returns p as bytes; FORMAT.md has the layout.
 func (p *Partial) Encode() []byte {
 	b := append([]byte(partialMagic), partialVersion)
 	b = binary.AppendUvarint(b, uint64(len(p.groups)))
