@@ -55,6 +55,20 @@ func TestWriteAndQuery(t *testing.T) {
 			t.Errorf("%s: %s", path, a.body)
 		}
 	}
+	if a := s.must(200, http.MethodGet, s.service+"/measurements/cpu/fields", ""); !strings.Contains(a.body, `"types":{"b":"boolean","c":"unsigned","n":"integer","s":"string","u":"float"}`) {
+		t.Errorf("types of fields: %s", a.body)
+	}
+	// What the data cannot give is the client's to mend, and said in words.
+	for body, want := range map[string]string{
+		`"aggregation":"mean","fields":["s"]`:           `mean(\"s\") cannot be computed: field \"s\" holds string values; count, first and last take any`,
+		`"where":[{"field":"s","op":">","value":3}]`:    `field \"s\" holds string values`,
+		`"where":[{"field":"n","op":"=~","value":"a"}]`: `field \"n\" holds integer values`,
+	} {
+		a := s.must(400, http.MethodPost, s.service+"/query", `{"measurement":"cpu","start":0,"stop":10,`+body+`}`)
+		if !strings.Contains(a.body, want) {
+			t.Errorf("%s: %s", body, a.body)
+		}
+	}
 	explained := s.must(200, http.MethodPost, s.service+"/query", `{"measurement":"cpu","start":0,"stop":10,"aggregation":"max","explain":true}`)
 	if !strings.Contains(explained.body, `"explain":"`) {
 		t.Errorf("explained: %s", explained.body)

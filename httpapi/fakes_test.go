@@ -244,7 +244,7 @@ const asAdmin = "Authorization: Token admin"
 type fakeQuerier struct {
 	plan   *plan.Plan
 	pieces []*Piece
-	names  []string
+	names  []Name
 	err    error // behind the pieces
 }
 
@@ -258,7 +258,7 @@ func (q *fakeQuerier) Query(_ context.Context, p *plan.Plan, emit func(*Piece) e
 	return "read 1 block", q.err
 }
 
-func (q *fakeQuerier) List(_ context.Context, p *plan.Plan) ([]string, error) {
+func (q *fakeQuerier) List(_ context.Context, p *plan.Plan) ([]Name, error) {
 	q.plan = p
 	return q.names, q.err
 }

@@ -37,7 +37,13 @@ type Querier interface {
 	// returned.
 	Query(ctx context.Context, p *plan.Plan, emit func(*Piece) error) (explain string, err error)
 	// List returns the names that a plan with a List asks for, ascending.
-	List(ctx context.Context, p *plan.Plan) ([]string, error)
+	List(ctx context.Context, p *plan.Plan) ([]Name, error)
+}
+
+// Name is one name of a list.
+type Name struct {
+	Name string
+	Type string // of a field's values; empty for other names
 }
 
 // errEnough ends a query whose answer has as many values as were asked for.
@@ -136,10 +142,7 @@ func (a *API) list(what plan.List) handler {
 		if err != nil {
 			return err
 		}
-		if names == nil {
-			names = []string{}
-		}
-		return writeJSON(w, http.StatusOK, namesAnswer{"success", names, len(names)})
+		return writeJSON(w, http.StatusOK, newNamesAnswer(names))
 	}
 }
 
@@ -148,6 +151,22 @@ type namesAnswer struct {
 	Status string   `json:"status" enum:"success"`
 	Data   []string `json:"data" nullable:"false" doc:"ascending"`
 	Count  int      `json:"count"`
+	// Types stands beside the names, because clients expect a list of strings.
+	Types map[string]string `json:"types,omitempty" doc:"of a list of fields: the type of each, float, integer, unsigned, string or boolean"`
+}
+
+func newNamesAnswer(names []Name) namesAnswer {
+	a := namesAnswer{Status: "success", Data: make([]string, len(names)), Count: len(names)}
+	for i, n := range names {
+		a.Data[i] = n.Name
+		if n.Type != "" {
+			if a.Types == nil {
+				a.Types = make(map[string]string, len(names))
+			}
+			a.Types[n.Name] = n.Type
+		}
+	}
+	return a
 }
 
 // tagValues is a value of a tag, or a list of them of which one must hold.

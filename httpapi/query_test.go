@@ -210,7 +210,7 @@ func TestLists(t *testing.T) {
 		"/tags/host/values?bucket=readable": "list: values of tag \"host\"\n  scan: bucket 11, all measurements, from the beginning until the end",
 	} {
 		b := newRig(t, nil)
-		b.querier.names = []string{"a", "b"}
+		b.querier.names = []Name{{Name: "a"}, {Name: "b"}}
 		w := call(b.api.Service(), http.MethodGet, target, "", asAdmin)
 		if w.Code != 200 || w.Body.String() != `{"status":"success","data":["a","b"],"count":2}`+"\n" {
 			t.Errorf("%s: status %d: %s", target, w.Code, w.Body)
@@ -221,6 +221,11 @@ func TestLists(t *testing.T) {
 		}
 	}
 	b := newRig(t, nil)
+	b.querier.names = []Name{{"a", "float"}, {"b", "string"}}
+	if w := call(b.api.Service(), http.MethodGet, "/measurements/cpu/fields", "", asAdmin); w.Body.String() != `{"status":"success","data":["a","b"],"count":2,"types":{"a":"float","b":"string"}}`+"\n" {
+		t.Errorf("fields: status %d: %s", w.Code, w.Body)
+	}
+	b.querier.names = nil
 	if w := call(b.api.Service(), http.MethodGet, "/tags/host/values", "", "Authorization: Token x"); w.Code != 401 {
 		t.Errorf("wrong token: status %d", w.Code)
 	}

@@ -127,7 +127,7 @@ func (a *API) serviceRoutes() []route {
 		{http.MethodGet, "/measurements/{measurement}/tags", a.list(plan.List{What: plan.TagKeys}), &operation{
 			name: "tags", group: "Names", summary: "Tags of a measurement", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
 		{http.MethodGet, "/measurements/{measurement}/fields", a.list(plan.List{What: plan.Fields}), &operation{
-			name: "fields", group: "Names", summary: "Fields of a measurement", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
+			name: "fields", group: "Names", summary: "Fields of a measurement and their types", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
 		{http.MethodGet, "/tags/{tag}/values", a.list(plan.List{What: plan.TagValues}), &operation{
 			name: "tagValues", group: "Names", summary: "Values of a tag", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
 		{http.MethodGet, "/health", a.serviceHealth, &operation{

@@ -2,7 +2,6 @@ package scan
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"math/big"
 	"regexp"
@@ -68,7 +67,7 @@ func bind(c *plan.Condition, src *source, negated bool) (*filter, error) {
 // compare makes f the comparison c.
 func (f *filter) compare(c *plan.Condition) error {
 	clash := func(with string) error {
-		return fmt.Errorf("condition %s: field %q holds %s values, which are not compared with %s", c, c.Field, f.kind, with)
+		return planErrorf("condition %s: field %q holds %s values, which are not compared with %s", c, c.Field, f.kind, with)
 	}
 	switch {
 	case c.Op == plan.Match:

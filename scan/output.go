@@ -1,8 +1,6 @@
 package scan
 
 import (
-	"fmt"
-
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/plan"
 )
@@ -48,7 +46,7 @@ func newShape(s *Scan, measurement string, columns int, calls []callColumn) (*sh
 			continue
 		}
 		if len(sh.all) == maxEmpty {
-			return nil, fmt.Errorf("empty windows are wanted, but the range has more than %d windows: narrow it or widen the windows", maxEmpty)
+			return nil, planErrorf("empty windows are wanted, but the range has more than %d windows: narrow it or widen the windows", maxEmpty)
 		}
 		sh.all = append(sh.all, i)
 	}

@@ -144,7 +144,7 @@ func (src *source) resolve(a *plan.Aggregate) ([]callColumn, error) {
 				continue
 			}
 			if !c.Func.Takes(t) {
-				return nil, fmt.Errorf("%s cannot be computed: field %q holds %s values", c, name, t)
+				return nil, planErrorf("%s cannot be computed: field %q holds %s values; count, first and last take any", c, name, t)
 			}
 			col := src.reads(name)
 			out = append(out, callColumn{i, col, src.read[col]})

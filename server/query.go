@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/varvedb/varve/httpapi"
@@ -27,24 +28,31 @@ func (q *querier) Query(ctx context.Context, p *plan.Plan, emit func(*httpapi.Pi
 }
 
 // List implements httpapi.Querier.
-func (q *querier) List(ctx context.Context, p *plan.Plan) ([]string, error) {
-	var names []string
+func (q *querier) List(ctx context.Context, p *plan.Plan) ([]httpapi.Name, error) {
+	var names []httpapi.Name
 	_, err := q.driver.Run(ctx, p, func(b *scan.Batch) error {
 		for i := range b.Rows() {
-			names = append(names, string(b.Columns[0].Str(i)))
+			n := httpapi.Name{Name: string(b.Columns[0].Str(i))}
+			if len(b.Columns) > 1 {
+				n.Type = string(b.Columns[1].Str(i))
+			}
+			names = append(names, n)
 		}
 		return nil
 	})
 	// Each measurement has a list of its own; the question was about all.
-	slices.Sort(names)
-	return slices.Compact(names), q.readError(err)
+	slices.SortFunc(names, func(a, b httpapi.Name) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(names, func(a, b httpapi.Name) bool { return a.Name == b.Name }), q.readError(err)
 }
 
 // readError makes of an error of a question what clients are told.
 func (q *querier) readError(err error) error {
 	var over *query.MemoryError
 	var bucket *query.UnknownBucketError
+	var asked *scan.PlanError
 	switch {
+	case errors.As(err, &asked):
+		return &httpapi.Error{Code: httpapi.Invalid, Message: asked.Error(), Err: err}
 	case errors.As(err, &over):
 		// Not 503: to ask the same again makes no difference.
 		return &httpapi.Error{Code: httpapi.Unprocessable, Message: over.Error(), Err: err}
