@@ -72,3 +72,35 @@ func (ds *decoders[D]) give(d D, sound bool) {
 	ds.mu.Unlock()
 	<-ds.places
 }
+
+// smallText is the largest body that takes a small decoder: some twenty points
+// of a machine.
+const smallText = 4 << 10
+
+// smallDecoderBytes is what a small decoder keeps, so that hundreds of them, all
+// waiting for the disk, are no burden.
+const smallDecoderBytes = 64 << 10
+
+// sizedDecoders has decoders for small bodies and for others. Single points
+// spend their time waiting for the disk, and share an fsync only if many are
+// under way; that many decoders that know a fleet would not fit into memory.
+type sizedDecoders[D pooled] struct {
+	small, large *decoders[D]
+}
+
+// newDecoders returns decoders of one kind, which may keep so many bytes together
+// while they wait; the places are shared with other kinds.
+func newDecoders[D pooled](one func(keep int) D, keep int, wait time.Duration, large, small chan struct{}) *sizedDecoders[D] {
+	return &sizedDecoders[D]{
+		small: &decoders[D]{make: func() D { return one(smallDecoderBytes) }, keep: keep / 4, wait: wait, places: small},
+		large: &decoders[D]{make: func() D { return one(0) }, keep: keep / 4 * 3, wait: wait, places: large},
+	}
+}
+
+// of returns those for a body of n bytes.
+func (ds *sizedDecoders[D]) of(n int) *decoders[D] {
+	if n <= smallText {
+		return ds.small
+	}
+	return ds.large
+}

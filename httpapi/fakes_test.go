@@ -195,13 +195,13 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	c := Default(1)
 	c.MaxBodyBytes = 1 << 20
 	c.BodyWait = 20 * time.Millisecond
-	c.Decoders = 2
+	c.Decoders, c.SmallDecoders = 2, 2
 	if change != nil {
 		change(&c)
 	}
 	api, err := New(c, Parts{
-		Access: fakeAccess{}, NewDecoder: func() Decoder { return fakeDecoder{} },
-		NewPointDecoder: func() PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) }, Schema: fakeSchema{},
+		Access: fakeAccess{}, NewDecoder: func(int) Decoder { return fakeDecoder{} },
+		NewPointDecoder: func(int) PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) }, Schema: fakeSchema{},
 		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier,
 		Budget: b.budget, Health: func() health.Report { return b.report },
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&b.log, nil)),
@@ -215,7 +215,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 		if b.budget.free != testBudget {
 			t.Errorf("%d bytes of the budget were not given back", testBudget-b.budget.free)
 		}
-		if n := len(api.decoders.places); n != 0 {
+		if n := len(api.decoders.small.places) + len(api.decoders.large.places); n != 0 {
 			t.Errorf("%d decoders were not given back", n)
 		}
 	})

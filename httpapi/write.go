@@ -129,7 +129,7 @@ func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision 
 // writeBody reads the body of r, decodes it and stores it. parse returns what
 // the body holds and what it leaves out because it contradicts other rows; its
 // errors are the client's.
-func writeBody[D pooled](a *API, r *http.Request, bucket uint64, from *decoders[D],
+func writeBody[D pooled](a *API, r *http.Request, bucket uint64, all *sizedDecoders[D],
 	parse func(d D, text []byte) (*column.Batch, []lineproto.Conflict, error)) (stored int, refused Refused, err error) {
 	_, reading := trace.Start(r.Context(), "read body")
 	text, err := a.bodies.read(r, a.config.BodyWait)
@@ -144,6 +144,7 @@ func writeBody[D pooled](a *API, r *http.Request, bucket uint64, from *decoders[
 	if len(text.Bytes) == 0 {
 		return 0, Refused{}, &Error{Code: Invalid, Message: "writing requires points"}
 	}
+	from := all.of(len(text.Bytes))
 	d, err := from.take(r.Context())
 	if err != nil {
 		return 0, Refused{}, err

@@ -221,13 +221,13 @@ func TestMemoryUsedUpIsUnavailable(t *testing.T) {
 }
 
 func TestWaitForDecoderEnds(t *testing.T) {
-	b := newRig(t, func(c *Config) { c.Decoders = 1 })
+	b := newRig(t, func(c *Config) { c.SmallDecoders = 1 })
 	b.store.block = make(chan struct{})
 	done := make(chan int)
 	go func() {
 		done <- call(b.api.Points(), http.MethodPost, "/api/v2/write", "first", asAdmin).Code
 	}()
-	for len(b.api.decoders.places) == 0 {
+	for len(b.api.decoders.small.places) == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	if w := call(b.api.Points(), http.MethodPost, "/api/v2/write", "second", asAdmin); w.Code != 503 {

@@ -39,8 +39,6 @@ import (
 	"github.com/varvedb/varve/ingest"
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
-	"github.com/varvedb/varve/protocol/jsonpoints"
-	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/segment"
 	"github.com/varvedb/varve/shard"
@@ -229,10 +227,9 @@ func (s *server) openAPI() error {
 		}
 		ac.OpenService, ac.Anonymous = true, a.principal(admin)
 	}
-	lc := lineproto.Default()
 	parts := httpapi.Parts{
 		Access:     a,
-		NewDecoder: func() httpapi.Decoder { return lineproto.NewParser(lc) },
+		NewDecoder: lineDecoder,
 		Writer:     &writer{s.meta, s.ingest},
 		Deleter:    s.store,
 		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
@@ -247,7 +244,7 @@ func (s *server) openAPI() error {
 		Now:        s.now,
 		Random:     rand.Reader,
 
-		NewPointDecoder: func() httpapi.PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) },
+		NewPointDecoder: pointDecoder,
 		Schema:          schema{s.schema},
 	}
 	if s.tracer != nil {
