@@ -17,7 +17,7 @@ import (
 
 // caller makes requests of the points port with a token.
 type caller struct {
-	t     *testing.T
+	t     testing.TB
 	h     http.Handler
 	token string
 }

@@ -4,16 +4,19 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/predicate"
+	"github.com/varvedb/varve/scan"
 )
 
 // questions is a server in which each question runs into what change sets,
 // with some rows, and what it logged.
-func questions(t *testing.T, change func(*Config)) (*trial, caller, *strings.Builder) {
+func questions(t testing.TB, change func(*Config)) (*trial, caller, *strings.Builder) {
 	t.Helper()
 	c := Default()
 	c.AdminToken, c.DataDir, c.Memory = "s3cr3t-admin", t.TempDir(), 256<<20
@@ -94,4 +97,41 @@ func TestAnswersAreKept(t *testing.T) {
 			t.Errorf("kept %t: after a write:\n%s", kept, third)
 		}
 	}
+}
+
+// BenchmarkQuestion asks for an hour of minutes by the plan alone, then by
+// POST /query over a connection: the difference is what the API and HTTP add.
+func BenchmarkQuestion(b *testing.B) {
+	s, _, _ := questions(b, func(c *Config) { c.QueryCache = false })
+	p := plan.New(uint64(s.init.Bucket), 0, 6000)
+	p.Measurements = []string{"m"}
+	p.Tags = predicate.Eq("h", "3")
+	p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Max, Field: "x"}}, Group: plan.BySeries(), Window: &plan.Window{Every: plan.Duration{Nanos: 100}}}
+	b.Run("plan", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.query.Run(b.Context(), p, func(*scan.Batch) error { return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	http1 := httptest.NewServer(s.api.Service())
+	defer http1.Close()
+	b.Run("http", func(b *testing.B) {
+		for b.Loop() {
+			r, err := http.NewRequest(http.MethodPost, http1.URL+"/query", strings.NewReader(`{"measurement":"m","start":"1970-01-01T00:00:00Z","stop":"1970-01-01T00:00:00.000006Z","filters":{"h":"3"},"fields":["x"],"aggregation":"max","every":"100ns"}`))
+			if err != nil {
+				b.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Token s3cr3t-admin")
+			w, err := http.DefaultClient.Do(r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			body, err := io.ReadAll(w.Body)
+			w.Body.Close()
+			if err != nil || !strings.Contains(string(body), `"count":60`) {
+				b.Fatalf("%v: %s", err, body)
+			}
+		}
+	})
 }

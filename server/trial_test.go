@@ -14,7 +14,7 @@ import (
 // trial is a server without ports whose clock stands where the test puts it.
 type trial struct {
 	*server
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 	at  time.Time
 }
