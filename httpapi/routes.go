@@ -93,6 +93,15 @@ func (a *API) pointRoutes() []route {
 			name: "listOrgs", group: "Buckets", summary: "Organisations that the token can see",
 			params: []parameter{{"org", "only the one of this name", text(), false}, {"orgID", "only the one of this id", text(), false}},
 			status: http.StatusOK, gives: orgList{}}},
+		{http.MethodPost, "/api/v2/query/analyze", a.analyze, &operation{
+			name: "analyzeQuery", group: "Scripts", summary: "What is wrong with a Flux script",
+			about: "Answers 200 with the errors, whose lines and columns count from 1. Only the grammar is looked at.",
+			takes: script{}, example: `{"query": "from(bucket: \"default\") |> range(start: -1h)"}`,
+			status: http.StatusOK, gives: scriptErrors{}}},
+		{http.MethodPost, "/api/v2/query/ast", a.ast, &operation{
+			name: "queryAST", group: "Scripts", summary: "A Flux script as a tree",
+			takes: script{}, example: `{"query": "from(bucket: \"default\") |> range(start: -1h)"}`,
+			status: http.StatusOK, gives: scriptTree{}}},
 		{http.MethodGet, "/ping", a.ping, &operation{
 			name: "ping", group: "Server", summary: "Is it there?", open: true, status: http.StatusNoContent}},
 		{http.MethodGet, "/health", a.influxHealth, &operation{
@@ -153,7 +162,7 @@ func (a *API) Points() http.Handler {
 	return a.router(answerInflux, a.inDocument(port{
 		title: "Varve: points and buckets",
 		about: "The port for InfluxDB 2 clients: line protocol, deletes and buckets. Points as JSON and questions are on the service port, which has a document of its own.",
-		groups: [][2]string{{"Points", "Write and delete points"}, {"Buckets", "Where points go, and for how long"},
+		groups: [][2]string{{"Points", "Write and delete points"}, {"Buckets", "Where points go, and for how long"}, {"Scripts", "Read Flux; scripts are not run yet"},
 			{"Server", "What operators ask"}, {"About", "This document"}},
 		fault: influxFault{},
 	}, a.pointRoutes()))

@@ -23,6 +23,7 @@ var order = [][]string{
 	{"httpapi", "transport"},
 	{"result"},
 	{"lang/*"},
+	{"lang/flux/*"},
 	{"health", "ingest", "query", "check", "importer", "export", "bench", "demo"},
 	{"bench/*", "export/*"},
 	{"exec"},
