@@ -228,6 +228,8 @@ func TestSlowHeader(t *testing.T) {
 			// The second header has no longer than the first.
 			conn = tr.dial("http/1.1")
 			tr.get(conn)
+			// Bytes that come before the server waits again count for the request before.
+			eventually(t, "the connection waits", func() bool { return tr.Stats().Waiting == 1 })
 			tr.send(conn, "GET / HTTP/1.1\r\nX-Slow: ")
 			tr.closed(conn)
 			tr.hit("header_timeout", 2)
