@@ -76,10 +76,16 @@ func (c Config) Pick(segments []manifest.Segment) Range {
 	if r := c.pickLevel(segments); !r.Empty() {
 		return r
 	}
-	if len(segments) > c.MaxSegments {
-		return c.pickCheapest(segments, min(len(segments)-c.MaxSegments, maxInputs-2)+1)
+	return c.PickCrowded(segments)
+}
+
+// PickCrowded returns the cheapest neighbours to merge in a partition that has
+// too many segments, whatever their levels.
+func (c Config) PickCrowded(segments []manifest.Segment) Range {
+	if len(segments) <= c.MaxSegments {
+		return Range{}
 	}
-	return Range{}
+	return c.pickCheapest(segments, min(len(segments)-c.MaxSegments, maxInputs-2)+1)
 }
 
 // PickIdle returns which segments of a partition to merge when nothing was

@@ -191,7 +191,12 @@ func (s *Shard) nextTask(v *version, worker int) (task, bool) {
 		},
 	}
 	if worker > 0 {
-		rules = rules[:1]
+		// Where what is due is too large for it, it keeps the partition from
+		// growing crowded until the first worker comes to that.
+		rules = []func(p manifest.Partition, entries []manifest.Segment) compact.Range{rules[0],
+			func(_ manifest.Partition, entries []manifest.Segment) compact.Range {
+				return s.cfg.Compaction.PickCrowded(entries)
+			}}
 	}
 	for _, pick := range rules {
 		for _, p := range parts {
