@@ -1,6 +1,7 @@
 // Package merge brings sorted runs together: k-way by series key and time,
 // the value of the later sequence winning field by field, tombstones applied.
-// Flush, compaction and scan read through it.
+// Flush and compaction read through it; scan has a merge of its own, for which
+// docs/DESIGN.md gives the reason.
 //
 // Inputs stand in ascending order of sequence. Because a delete seals the
 // memtable, each input is wholly older or wholly younger than any tombstone,
