@@ -1,0 +1,158 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/varvedb/varve/lang/flux/syntax"
+	"github.com/varvedb/varve/lang/flux/table"
+	"github.com/varvedb/varve/lang/flux/value"
+)
+
+// Memory is what a run reserves memory from: a query.Question.
+type Memory interface {
+	Reserve(bytes int64) error
+	Release(bytes int64)
+}
+
+// Run is one execution of a script.
+type Run struct {
+	ctx    context.Context
+	memory Memory
+	// Now is when the script began, in nanoseconds since 1970. now() is a
+	// function of the script, which may be something else.
+	Now int64
+	// Host is what the script reaches outside itself; see Host.
+	Host Host
+	// Option returns the present value of an option of a package ("" is the
+	// prelude), if there is one.
+	Option func(pkg, name string) (value.Value, bool)
+	// Rewrite turns a graph into one that does the same with less work.
+	Rewrite func(*Node) *Node
+}
+
+// Host is what scripts reach outside themselves. An operator or function that
+// needs more asks for it with an interface of its own, which the host may
+// implement or not.
+type Host interface{}
+
+// NewRun returns a run that ends with ctx.
+func NewRun(ctx context.Context, memory Memory, now time.Time) *Run {
+	return &Run{ctx: ctx, memory: memory, Now: now.UnixNano(),
+		Option: func(string, string) (value.Value, bool) { return value.Value{}, false }}
+}
+
+// RunOf returns the run that a call belongs to.
+func RunOf(c *value.Call) *Run { return c.Env.(*Run) }
+
+// Context implements value.Env. It ends when the run does.
+func (r *Run) Context() context.Context { return r.ctx }
+
+// Ended returns why the run has to stop, or nil. Loops that take long ask it now
+// and then.
+func (r *Run) Ended() error {
+	if r.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(r.ctx)
+}
+
+// Reserve takes memory for what is kept; the error names the limit.
+func (r *Run) Reserve(bytes int64) error { return r.memory.Reserve(bytes) }
+
+// Release gives reserved memory back.
+func (r *Run) Release(bytes int64) { r.memory.Release(bytes) }
+
+// Error is an error of an operator, with the place in the script that made it.
+type Error struct {
+	At   syntax.Span
+	Name string // of the function
+	Err  error
+}
+
+func (e *Error) Error() string {
+	if e.At == (syntax.Span{}) {
+		return fmt.Sprintf("%s: %v", e.Name, e.Err)
+	}
+	return fmt.Sprintf("error @%s: %s: %v", e.At, e.Name, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Open begins to read a stream. The reader is to be closed.
+func (r *Run) Open(n *Node) (table.Reader, error) {
+	if r.Rewrite != nil {
+		n = r.Rewrite(n)
+	}
+	return r.open(n)
+}
+
+func (r *Run) open(n *Node) (table.Reader, error) {
+	in := make([]table.Reader, len(n.In))
+	for i, from := range n.In {
+		var err error
+		if in[i], err = r.open(from); err != nil {
+			closeAll(in[:i])
+			return nil, err
+		}
+	}
+	out, err := n.Op.Open(r, in)
+	if err != nil {
+		closeAll(in)
+		return nil, place(n, err)
+	}
+	return &guarded{run: r, node: n, Reader: out}, nil
+}
+
+func closeAll(in []table.Reader) {
+	for _, i := range in {
+		i.Close()
+	}
+}
+
+// place says where an error came from, unless that is known.
+func place(n *Node, err error) error {
+	if _, ok := err.(*Error); ok || n.Op.Name() == "" {
+		return err
+	}
+	return &Error{n.At, n.Op.Name(), err}
+}
+
+// guarded is a reader that ends with the run and says where its errors came
+// from.
+type guarded struct {
+	table.Reader
+	run  *Run
+	node *Node
+}
+
+// Next implements table.Reader.
+func (g *guarded) Next() (*table.Table, error) {
+	if err := g.run.Ended(); err != nil {
+		return nil, err
+	}
+	t, err := g.Reader.Next()
+	if err != nil {
+		return nil, place(g.node, err)
+	}
+	return t, nil
+}
+
+// Each calls use with every piece of a stream.
+func (r *Run) Each(n *Node, use func(*table.Table) error) error {
+	in, err := r.Open(n)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	for {
+		t, err := in.Next()
+		if t == nil || err != nil {
+			return err
+		}
+		if err := use(t); err != nil {
+			return err
+		}
+	}
+}

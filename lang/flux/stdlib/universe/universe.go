@@ -1,0 +1,12 @@
+// Package universe is the prelude: what every script sees without an import.
+// Its files make functions of the operators of packages transform, aggregate and
+// series, a file for each family.
+package universe
+
+import "github.com/varvedb/varve/lang/flux/lib"
+
+// Package returns the prelude.
+func Package() *lib.Package {
+	p := lib.New("")
+	return p
+}

@@ -1,0 +1,93 @@
+package table
+
+// List is a reader of tables that are there already.
+type List struct {
+	tables []*Table
+}
+
+// NewList returns a reader of tables, in order.
+func NewList(tables ...*Table) *List { return &List{tables} }
+
+// Next implements Reader.
+func (l *List) Next() (*Table, error) {
+	if len(l.tables) == 0 {
+		return nil, nil
+	}
+	t := l.tables[0]
+	l.tables = l.tables[1:]
+	return t, nil
+}
+
+// Close implements Reader.
+func (l *List) Close() { l.tables = nil }
+
+// Whole is a reader that puts the pieces of a table together.
+type Whole struct {
+	in      Reader
+	reserve func(bytes int64) error
+	ahead   *Table
+	ended   bool
+}
+
+// NewWhole returns a reader of the tables of in, each in one piece. reserve is
+// called before pieces are put together, with what the copy takes.
+func NewWhole(in Reader, reserve func(bytes int64) error) *Whole {
+	return &Whole{in: in, reserve: reserve}
+}
+
+// Next implements Reader.
+func (w *Whole) Next() (*Table, error) {
+	first := w.ahead
+	w.ahead = nil
+	if first == nil {
+		var err error
+		if first, err = w.read(); first == nil || err != nil {
+			return nil, err
+		}
+	}
+	var b *Builder
+	for {
+		t, err := w.read()
+		if err != nil {
+			return nil, err
+		}
+		if t == nil || !t.Key.Equal(first.Key) {
+			w.ahead = t
+			break
+		}
+		if b == nil {
+			b = NewBuilder(first.Key)
+			if err := w.add(b, first); err != nil {
+				return nil, err
+			}
+		}
+		if err := w.add(b, t); err != nil {
+			return nil, err
+		}
+	}
+	if b == nil {
+		return first, nil
+	}
+	return b.Table(), nil
+}
+
+func (w *Whole) add(b *Builder, t *Table) error {
+	if err := w.reserve(t.Memory()); err != nil {
+		return err
+	}
+	return b.AppendTable(t)
+}
+
+func (w *Whole) read() (*Table, error) {
+	if w.ended {
+		return nil, nil
+	}
+	t, err := w.in.Next()
+	if t == nil || err != nil {
+		w.ended = true
+	}
+	return t, err
+}
+
+// Close implements Reader.
+func (w *Whole) Close() { w.in.Close() }
