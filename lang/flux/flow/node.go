@@ -35,8 +35,19 @@ type Node struct {
 	At syntax.Span
 }
 
-// New returns the stream that an operator makes of streams, as a value.
+// Named is an operator that makes its stream a result of the script, under a
+// name.
+type Named interface{ Result() string }
+
+// nodeBytes is about what a node takes, with its operator.
+const nodeBytes = 512
+
+// New returns the stream that an operator makes of streams, as a value. A script
+// that makes more nodes than memory allows ends with an error, a little later.
 func New(c *value.Call, op Op, in ...*Node) value.Value {
+	if run := RunOf(c); run.failed == nil {
+		run.failed = run.Reserve(nodeBytes)
+	}
 	return value.OfStream(&Node{Op: op, In: in, At: c.At})
 }
 

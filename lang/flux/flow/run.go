@@ -2,7 +2,9 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/varvedb/varve/lang/flux/syntax"
@@ -30,6 +32,8 @@ type Run struct {
 	Option func(pkg, name string) (value.Value, bool)
 	// Rewrite turns a graph into one that does the same with less work.
 	Rewrite func(*Node) *Node
+
+	failed error // ends the run
 }
 
 // Host is what scripts reach outside themselves. An operator or function that
@@ -52,6 +56,9 @@ func (r *Run) Context() context.Context { return r.ctx }
 // Ended returns why the run has to stop, or nil. Loops that take long ask it now
 // and then.
 func (r *Run) Ended() error {
+	if r.failed != nil {
+		return r.failed
+	}
 	if r.ctx.Err() == nil {
 		return nil
 	}
@@ -64,18 +71,22 @@ func (r *Run) Reserve(bytes int64) error { return r.memory.Reserve(bytes) }
 // Release gives reserved memory back.
 func (r *Run) Release(bytes int64) { r.memory.Release(bytes) }
 
-// Error is an error of an operator, with the place in the script that made it.
+// Error is an error with the place in the script that made it.
 type Error struct {
 	At   syntax.Span
-	Name string // of the function
+	Name string // of the function or operator; may be empty
 	Err  error
 }
 
 func (e *Error) Error() string {
-	if e.At == (syntax.Span{}) {
-		return fmt.Sprintf("%s: %v", e.Name, e.Err)
+	text := e.Err.Error()
+	if e.Name != "" && !strings.HasPrefix(text, e.Name+": ") {
+		text = e.Name + ": " + text
 	}
-	return fmt.Sprintf("error @%s: %s: %v", e.At, e.Name, e.Err)
+	if e.At != (syntax.Span{}) {
+		text = fmt.Sprintf("error @%s: %s", e.At, text)
+	}
+	return text
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -113,7 +124,7 @@ func closeAll(in []table.Reader) {
 
 // place says where an error came from, unless that is known.
 func place(n *Node, err error) error {
-	if _, ok := err.(*Error); ok || n.Op.Name() == "" {
+	if known := (*Error)(nil); errors.As(err, &known) {
 		return err
 	}
 	return &Error{n.At, n.Op.Name(), err}

@@ -7,7 +7,9 @@ package lib
 import (
 	"fmt"
 	"strings"
+	"sync"
 
+	"github.com/varvedb/varve/lang/flux/syntax"
 	"github.com/varvedb/varve/lang/flux/value"
 )
 
@@ -22,6 +24,10 @@ type Package struct {
 	// Source is the rest of the package, in Flux. It sees Values by name. Names
 	// that begin with an underscore belong to the package.
 	Source string
+
+	parse sync.Once
+	file  *syntax.File
+	err   error
 }
 
 // New returns a package with nothing in it.
@@ -111,4 +117,14 @@ func kindsOf(name string) value.Kinds {
 		}
 	}
 	panic(fmt.Sprintf("BUG: %q is no kind of value", name))
+}
+
+// File returns the tree of the package's source, nil if it has none. It is
+// parsed once.
+func (p *Package) File() (*syntax.File, error) {
+	if p.Source == "" {
+		return nil, nil
+	}
+	p.parse.Do(func() { p.file, p.err = syntax.Parse(p.Source) })
+	return p.file, p.err
 }

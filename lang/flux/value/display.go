@@ -1,6 +1,7 @@
 package value
 
 import (
+	"cmp"
 	"encoding/hex"
 	"math"
 	"strconv"
@@ -125,6 +126,6 @@ func (f *Func) Signature() string {
 		}
 		b.WriteString(p.Name)
 	}
-	b.WriteString(") => any")
+	b.WriteString(") => " + cmp.Or(f.Result, "any"))
 	return b.String()
 }

@@ -18,6 +18,8 @@ type Func struct {
 	// Source is the closure of a function of a script (an *interp.Closure), by
 	// which a planner sees what it does. nil if it is built in.
 	Source any
+	// Result names the kind of what it returns, if that is known; for messages.
+	Result string
 }
 
 // Param is a parameter.

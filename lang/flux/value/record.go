@@ -9,6 +9,7 @@ type Fields struct {
 	index  map[string]int // nil for few labels
 	values []Value
 	row    Row
+	closed bool
 }
 
 // Row gives a record its values: the row of a table that a reader stands on.
@@ -44,6 +45,16 @@ func (r *Fields) makeIndex() {
 		r.index[l] = i
 	}
 }
+
+// Close says that the fields of r are all that it can have, as those of a record
+// that a script wrote out: to ask for another is a mistake and not a null.
+func (r *Fields) Close() *Fields {
+	r.closed = true
+	return r
+}
+
+// Closed reports whether Close was called.
+func (r *Fields) Closed() bool { return r.closed }
 
 // Len returns the number of fields.
 func (r *Fields) Len() int { return len(r.labels) }
@@ -97,7 +108,9 @@ func (r *Fields) With(labels []string, values []Value) *Fields {
 		}
 		all, vals = append(all, l), append(vals, values[i])
 	}
-	return NewRecord(all, vals)
+	n := NewRecord(all, vals)
+	n.closed = r.closed
+	return n
 }
 
 // Fixed returns r itself, or, if it shows a row, a copy that stays what it is.
