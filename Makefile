@@ -8,7 +8,7 @@ RACE = ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/...
        ./shard/... ./scan/... ./exec/... ./query/... ./ingest/... ./tracing/... ./httpapi/... ./server/... \
        ./importer/... ./export/... ./transport/...
 
-.PHONY: build test check soak demo bench-smoke bench-peers test-export clean
+.PHONY: build test check soak demo bench-smoke bench-peers test-export test-clients clean
 
 build:
 	$(GO) build -o bin/varve ./cmd/varve
@@ -50,6 +50,11 @@ bench-smoke:
 # What `varve export` writes, as DuckDB reads it. Needs Python, and PyPI once.
 test-export:
 	GO=$(GO) ./scripts/test-export.sh
+
+# The official clients of InfluxDB 2, and Telegraf, against a server. Needs
+# Python, Node.js with npm, and their registries once.
+test-clients:
+	GO=$(GO) ./scripts/test-clients.sh
 
 # The same load on Debian's VictoriaMetrics and InfluxDB and on Varve, in turn.
 bench-peers: build

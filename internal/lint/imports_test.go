@@ -16,7 +16,7 @@ const module = "github.com/varvedb/varve"
 // module. A package imports only packages of lower rows. A pattern that ends
 // in /* stands for every folder directly below; an exact name wins over it.
 var order = [][]string{
-	{"apptest", "internal/lint"}, // tests only
+	{"apptest", "clienttest", "internal/lint"}, // tests only
 	{"cmd/varve"},
 	{"config"},
 	{"server"},
