@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/varvedb/varve/lang/flux/lib"
+	"github.com/varvedb/varve/lang/flux/stdlib/array"
+	"github.com/varvedb/varve/lang/flux/stdlib/csv"
 	"github.com/varvedb/varve/lang/flux/stdlib/universe"
 )
 
@@ -13,10 +15,14 @@ import (
 // call and shared from then on.
 var Packages = sync.OnceValue(func() map[string]*lib.Package {
 	all := map[string]*lib.Package{}
-	for _, p := range []*lib.Package{
-		universe.Package(),
+	for _, list := range [][]*lib.Package{
+		{universe.Package()},
+		array.Packages(),
+		csv.Packages(),
 	} {
-		all[p.Path] = p
+		for _, p := range list {
+			all[p.Path] = p
+		}
 	}
 	return all
 })
