@@ -7,6 +7,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/lib"
 	"github.com/varvedb/varve/lang/flux/stdlib/array"
 	"github.com/varvedb/varve/lang/flux/stdlib/csv"
+	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
 	"github.com/varvedb/varve/lang/flux/stdlib/universe"
 )
 
@@ -19,6 +20,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		{universe.Package()},
 		array.Packages(),
 		csv.Packages(),
+		influxdb.Packages(),
 	} {
 		for _, p := range list {
 			all[p.Path] = p
