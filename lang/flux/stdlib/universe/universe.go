@@ -9,5 +9,7 @@ import "github.com/varvedb/varve/lang/flux/lib"
 func Package() *lib.Package {
 	p := lib.New("")
 	fromStorage(p)
+	conversions(p)
+	values(p)
 	return p
 }
