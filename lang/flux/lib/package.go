@@ -52,6 +52,19 @@ func (p *Package) Func(name, params string, do func(c *value.Call) (value.Value,
 	return p.Value(name, value.OfFunction(&value.Func{Name: title, Params: Params(params), Do: do}))
 }
 
+// Scalar adds a function of scalars. If one of its arguments is null, so is the
+// result, which otherwise do computes.
+func (p *Package) Scalar(name, params string, result value.Kind, do func(c *value.Call) (value.Value, error)) *Package {
+	return p.Func(name, params, func(c *value.Call) (value.Value, error) {
+		for i := range c.Args {
+			if c.Args[i].IsNull() {
+				return value.NullOf(result), nil
+			}
+		}
+		return do(c)
+	})
+}
+
 // Value adds a constant.
 func (p *Package) Value(name string, v value.Value) *Package {
 	if _, twice := p.Values[name]; twice {

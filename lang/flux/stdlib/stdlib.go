@@ -8,6 +8,12 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/array"
 	"github.com/varvedb/varve/lang/flux/stdlib/csv"
 	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
+	"github.com/varvedb/varve/lang/flux/stdlib/date"
+	"github.com/varvedb/varve/lang/flux/stdlib/dynamic"
+	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
+	"github.com/varvedb/varve/lang/flux/stdlib/math"
+	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
+	"github.com/varvedb/varve/lang/flux/stdlib/strings"
 	"github.com/varvedb/varve/lang/flux/stdlib/universe"
 )
 
@@ -21,6 +27,12 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		array.Packages(),
 		csv.Packages(),
 		influxdb.Packages(),
+		date.Packages(),
+		dynamic.Packages(),
+		kinds.Packages(),
+		math.Packages(),
+		regexp.Packages(),
+		strings.Packages(),
 	} {
 		for _, p := range list {
 			all[p.Path] = p

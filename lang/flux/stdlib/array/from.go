@@ -14,8 +14,8 @@ import (
 // Packages returns the packages array and experimental/array.
 func Packages() []*lib.Package {
 	return []*lib.Package{
-		lib.New("array").Func("from", "<-rows: [record|dynamic]", from),
-		lib.New("experimental/array").Func("from", "<-rows: [record|dynamic]", from),
+		elements(lib.New("array").Func("from", "<-rows: [record|dynamic]", from)),
+		elements(lib.New("experimental/array").Func("from", "<-rows: [record|dynamic]", from)).Flux(conversions),
 	}
 }
 
