@@ -26,8 +26,6 @@ func dialectOf(api QueryAPI) dialect {
 		return victoriaDialect{}
 	case Influx:
 		return influxDialect{}
-	case Flux:
-		return fluxDialect{}
 	default:
 		panic("BUG: query API " + string(api))
 	}

@@ -40,10 +40,8 @@ type exchange struct {
 //	POST /proxy/faults    [{"Status": 503, "RetryAfter": 1}, …]: the next writes
 //	                      are answered like that, one by one
 //	GET  /proxy/exchanges what passed since the last time that this was asked
-//	POST /proxy/restart   kills the server, which comes back a little later
 type proxy struct {
-	server  *httputil.ReverseProxy
-	restart func()
+	server *httputil.ReverseProxy
 
 	mu        sync.Mutex // guards what follows
 	faults    []fault
@@ -51,14 +49,13 @@ type proxy struct {
 }
 
 // startProxy returns the address of a proxy before a server.
-func startProxy(t *testing.T, to *server) string {
+func startProxy(t *testing.T, target string) string {
 	t.Helper()
-	u, err := url.Parse(to.url)
+	u, err := url.Parse(target)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var restarts sync.WaitGroup
-	p := &proxy{restart: func() { to.restart(t, &restarts) }}
+	p := &proxy{}
 	p.server = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) },
 		// Without this a client that asks for no compression would be given
@@ -70,15 +67,8 @@ func startProxy(t *testing.T, to *server) string {
 			p.note(e)
 			return nil
 		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) { // no server is there
-			e := seen(r)
-			e.Status = http.StatusBadGateway
-			p.note(e)
-			answerFault(w, fault{Status: e.Status})
-		},
 	}
 	s := httptest.NewServer(p)
-	t.Cleanup(restarts.Wait)
 	t.Cleanup(s.Close)
 	return s.URL
 }
@@ -94,9 +84,6 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(seen)
-	case "/proxy/restart":
-		p.restart()
-		w.WriteHeader(http.StatusNoContent)
 	default:
 		p.pass(w, r)
 	}

@@ -59,6 +59,17 @@ func (e *Effective) WriteYAML(w io.Writer) error {
 	return err
 }
 
+// Shown returns the settings by key, without secrets.
+func (e *Effective) Shown() map[string]string {
+	all := map[string]string{}
+	for _, s := range Table() {
+		if !s.Secret {
+			all[s.Key] = s.Get(&e.Config)
+		}
+	}
+	return all
+}
+
 func indent(depth int) string { return strings.Repeat("  ", depth) }
 
 // scalar renders a value so that YAML reads it back, on one line.

@@ -60,6 +60,8 @@ func Table() []Setting {
 			"whether the service port asks for a token; none is possible on loopback only"),
 		secret(text("admin.token", func(c *server.Config) *string { return &c.AdminToken },
 			"admin token, instead of a random one; other users of the machine can read it from a command line, so use file or environment")),
+		choice("init.by", func(c *server.Config) *string { return &c.InitBy }, []string{server.InitByStart, server.InitBySetup},
+			"who makes the first organisation, bucket, user and token: the first start, or the first who asks for it at /api/v2/setup"),
 		text("init.org", func(c *server.Config) *string { return &c.InitOrg },
 			"organisation that the first start makes"),
 		text("init.bucket", func(c *server.Config) *string { return &c.InitBucket },

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"strings"
 )
@@ -9,6 +10,12 @@ import (
 type Access interface {
 	// Identify returns who carries a token; false if nobody does.
 	Identify(token string) (Principal, bool)
+	// Session returns who carries the secret of a session; false if nobody
+	// does.
+	Session(ctx context.Context, secret string) (Principal, bool, error)
+	// Database returns the buckets that database and retention policy of
+	// InfluxDB 1 can mean in an organisation, the likeliest first.
+	Database(org uint64, db, rp string) []uint64
 	// Org finds an organisation by its id or name.
 	Org(ref string) (id uint64, ok bool)
 	// Bucket finds a bucket of an organisation by its id or name. The empty
@@ -37,17 +44,24 @@ type Rights interface {
 type credentials int
 
 const (
-	headerOnly   credentials = iota // Token or Bearer
+	headerOnly   credentials = iota // Token or Bearer, or the cookie of a session
 	compatible1x                    // u and p, Token, Basic
 )
 
 // principal returns who makes a request.
 func (a *API) principal(r *http.Request, from credentials) (Principal, error) {
-	var token string
+	var token, session string
 	if from == compatible1x {
 		token = token1x(r)
 	} else {
-		token = headerToken(r)
+		token, session = Credentials(r)
+	}
+	if session != "" {
+		p, ok, err := a.access.Session(r.Context(), session)
+		if err == nil && !ok {
+			err = errUnauthorized()
+		}
+		return p, err
 	}
 	if token == "" {
 		return Principal{}, errUnauthorized()
@@ -156,4 +170,13 @@ func mayWrite(p Principal, t target, what string) error {
 		return &Error{Code: Forbidden, Message: "insufficient permissions " + what}
 	}
 	return &Error{Code: NotFound, Message: "bucket not found"}
+}
+
+// org returns the id of the organisation that ref, an id or a name, means.
+func (a *API) org(ref string) (uint64, error) {
+	id, ok := a.access.Org(ref)
+	if !ok {
+		return 0, &Error{Code: NotFound, Message: "organization name \"" + ref + "\" not found"}
+	}
+	return id, nil
 }

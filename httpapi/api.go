@@ -1,5 +1,5 @@
 // Package httpapi answers HTTP: the InfluxDB 2 API for writers (and the write
-// call of version 1) and for buckets, the service API for points as JSON and
+// call of version 1), the service API for points as JSON and
 // questions, and what operators ask on both ports. It checks tokens and limits, decodes, hands over to what
 // stands below, and words the answer.
 //
@@ -162,8 +162,9 @@ type Parts struct {
 	Querier  Querier
 	Exporter Exporter
 	Upkeep   Upkeep
-	Buckets  Buckets
-	Budget   Budget
+	// Managed is what is answered elsewhere.
+	Managed Managed
+	Budget  Budget
 	// Health judges how well the server is.
 	Health func() health.Report
 	// Stopping reports whether the server was told to stop; nil: never.
@@ -189,7 +190,7 @@ type API struct {
 	querier  Querier
 	exporter Exporter
 	upkeep   Upkeep
-	buckets  Buckets
+	managed  Managed
 	health   func() health.Report
 	stopping func() bool
 	tracer   Tracer
@@ -224,7 +225,7 @@ func New(c Config, p Parts) (*API, error) {
 		querier:  p.Querier,
 		exporter: p.Exporter,
 		upkeep:   p.Upkeep,
-		buckets:  p.Buckets,
+		managed:  p.Managed,
 		health:   p.Health,
 		stopping: p.Stopping,
 		tracer:   p.Tracer,

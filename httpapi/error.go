@@ -24,6 +24,7 @@ const (
 	Conflict         Code = "conflict"
 	Internal         Code = "internal error"
 	Unavailable      Code = "unavailable"
+	TooMany          Code = "too many requests"
 )
 
 // Status returns the HTTP status that goes with c.
@@ -43,6 +44,8 @@ func (c Code) Status() int {
 		return http.StatusRequestEntityTooLarge
 	case Unprocessable, Conflict: // not 409: InfluxDB's clients know 422
 		return http.StatusUnprocessableEntity
+	case TooMany:
+		return http.StatusTooManyRequests
 	case Unavailable:
 		return http.StatusServiceUnavailable
 	}
@@ -55,7 +58,7 @@ func (c Code) Status() int {
 type Error struct {
 	Code    Code
 	Message string
-	// RetryAfter goes with Unavailable: when trying again makes sense, 0 for
+	// RetryAfter goes with Unavailable and TooMany: when trying again makes sense, 0 for
 	// defaultRetryAfter.
 	RetryAfter time.Duration
 	Err        error // behind Message, for errors.Is; not shown
@@ -103,7 +106,7 @@ func answerDetail(w http.ResponseWriter, e *Error) {
 
 func answerJSON(w http.ResponseWriter, e *Error, body any) {
 	h := w.Header()
-	if e.Code == Unavailable {
+	if e.Code == Unavailable || e.Code == TooMany {
 		after := e.RetryAfter
 		if after <= 0 {
 			after = defaultRetryAfter

@@ -42,6 +42,18 @@ func (fakeAccess) Identify(token string) (Principal, bool) {
 	return p, true
 }
 
+func (f fakeAccess) Session(_ context.Context, secret string) (Principal, bool, error) {
+	p, ok := f.Identify(secret)
+	return p, ok && secret == "admin", nil
+}
+
+func (fakeAccess) Database(org uint64, db, rp string) []uint64 {
+	if org != 1 {
+		return nil
+	}
+	return map[string][]uint64{"sensors/": {10}, "sensors/autogen": {10}, "db/rp": {12}, "readable/": {11}}[db+"/"+rp]
+}
+
 func (fakeAccess) Org(ref string) (uint64, bool) {
 	return 1, ref == "acme" || ref == "0000000000000001"
 }

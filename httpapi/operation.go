@@ -21,6 +21,7 @@ type operation struct {
 	summary string
 	about   string // Markdown; may be empty
 	open    bool   // takes no token
+	basic   bool   // takes name and password instead
 	params  []parameter
 
 	// takes has the type of a JSON body, nil for none; takesAs is the content
@@ -46,7 +47,11 @@ type parameter struct {
 func pathParameter(name string) string {
 	switch name {
 	case "id":
-		return "id of a bucket: 16 hexadecimal digits"
+		return "id: 16 hexadecimal digits"
+	case "userID", "labelID":
+		return "id of the user or label: 16 hexadecimal digits"
+	case "key":
+		return "name of the secret"
 	case "measurement":
 		return "name of a measurement"
 	case "tag":
@@ -76,7 +81,9 @@ func document(p port, version string, routes []route) ([]byte, error) {
 		Paths:   map[string]*huma.PathItem{},
 		Components: &huma.Components{
 			Schemas: schemas,
-			SecuritySchemes: map[string]*huma.SecurityScheme{tokenScheme: {
+			SecuritySchemes: map[string]*huma.SecurityScheme{basicScheme: {
+				Type: "http", Scheme: "basic", Description: "name and password of a user",
+			}, tokenScheme: {
 				Type: "apiKey", In: "header", Name: "Authorization",
 				Description: "`Token …` or `Bearer …`. The first start keeps the admin's token in the file admin-token of the data folder.",
 			}},
@@ -96,15 +103,21 @@ func document(p port, version string, routes []route) ([]byte, error) {
 	return json.Marshal(doc)
 }
 
-// tokenScheme is the name of the security scheme in the document.
-const tokenScheme = "token"
+// Names of the security schemes in the document.
+const (
+	tokenScheme = "token"
+	basicScheme = "basic"
+)
 
 func (o *operation) describe(path string, schemas huma.Registry) *huma.Operation {
 	op := &huma.Operation{
 		OperationID: o.name, Summary: o.summary, Description: o.about, Tags: []string{o.group},
 		Responses: map[string]*huma.Response{},
 	}
-	if !o.open {
+	switch {
+	case o.basic:
+		op.Security = []map[string][]string{{basicScheme: {}}}
+	case !o.open:
 		op.Security = []map[string][]string{{tokenScheme: {}}}
 	}
 	for _, m := range inBraces.FindAllStringSubmatch(path, -1) {

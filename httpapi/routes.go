@@ -41,7 +41,7 @@ func listParameters() []parameter {
 
 // pointRoutes are those of the port that InfluxDB clients use.
 func (a *API) pointRoutes() []route {
-	return []route{
+	return append([]route{
 		{http.MethodPost, "/api/v2/write", a.write2, &operation{
 			name: "write", group: "Points", summary: "Store line protocol",
 			about: "Answers when the points are on disk. A syntax error refuses the whole body (400); points that contradict the types or the retention of the bucket are left out and the others stored (422). The body may be gzip or zstd, as Content-Encoding says.",
@@ -61,38 +61,6 @@ func (a *API) pointRoutes() []route {
 			params: bucketParameters(), takes: deleteRequest{},
 			example: `{"start":"2026-01-01T00:00:00Z","stop":"2026-01-02T00:00:00Z","predicate":"_measurement=\"weather\" AND city=\"Kyiv\""}`,
 			status:  http.StatusNoContent}},
-		{http.MethodGet, "/api/v2/buckets", a.listBuckets, &operation{
-			name: "listBuckets", group: "Buckets", summary: "List the buckets that the token may read, by id",
-			params: append(orgParameters(),
-				parameter{"name", "only the bucket of this name", text(), false},
-				parameter{"id", "only the bucket of this id", text(), false},
-				parameter{"limit", "most on a page; default: 20", count(1, maxPage), false},
-				parameter{"offset", "leave out so many", count(0, 1<<31-1), false},
-				parameter{"after", "only ids behind this one", text(), false}),
-			status: http.StatusOK, gives: bucketList{}}},
-		{http.MethodPost, "/api/v2/buckets", a.createBucket, &operation{
-			name: "createBucket", group: "Buckets", summary: "Make a bucket",
-			about: "Takes an all-access token, as changing and deleting do. A name that is taken is 422.",
-			takes: newBucket{}, example: `{"name":"sensors","retentionRules":[{"everySeconds":2592000}],"compression":"balanced"}`,
-			status: http.StatusCreated, gives: bucketAnswer{}}},
-		{http.MethodGet, "/api/v2/buckets/{id}", a.getBucket, &operation{
-			name: "getBucket", group: "Buckets", summary: "A bucket", about: "One that the token may not read is 404.",
-			status: http.StatusOK, gives: bucketAnswer{}}},
-		{http.MethodPatch, "/api/v2/buckets/{id}", a.updateBucket, &operation{
-			name: "updateBucket", group: "Buckets", summary: "Change a bucket",
-			about: "What is absent stays. A shorter retention takes effect at once; a longer one revives nothing. Compression and partition length are those of new segments and partitions.",
-			takes: BucketSettings{}, example: `{"compression":"best","partitionSeconds":86400}`,
-			status: http.StatusOK, gives: bucketAnswer{}}},
-		{http.MethodDelete, "/api/v2/buckets/{id}", a.deleteBucket, &operation{
-			name: "deleteBucket", group: "Buckets", summary: "Delete a bucket with all that it holds",
-			about: "It is gone for every request at once; its files follow within seconds.", status: http.StatusNoContent}},
-		{http.MethodGet, "/api/v2/buckets/{id}/config", a.getBucketConfig, &operation{
-			name: "bucketConfig", group: "Buckets", summary: "What is in force for a bucket, and where it comes from",
-			status: http.StatusOK, gives: bucketConfig{}}},
-		{http.MethodGet, "/api/v2/orgs", a.listOrgs, &operation{
-			name: "listOrgs", group: "Buckets", summary: "Organisations that the token can see",
-			params: []parameter{{"org", "only the one of this name", text(), false}, {"orgID", "only the one of this id", text(), false}},
-			status: http.StatusOK, gives: orgList{}}},
 		{http.MethodPost, "/api/v2/query/analyze", a.analyze, &operation{
 			name: "analyzeQuery", group: "Scripts", summary: "What is wrong with a Flux script",
 			about: "Answers 200 with the errors, whose lines and columns count from 1. Only the grammar is looked at.",
@@ -111,7 +79,7 @@ func (a *API) pointRoutes() []route {
 			name: "ready", group: "Server", summary: "Since when does it serve?", open: true, status: http.StatusOK, gives: readyAnswer{}}},
 		{http.MethodGet, "/metrics", a.serveMetrics, &operation{
 			name: "metrics", group: "Server", summary: "Metrics for Prometheus", open: true, status: http.StatusOK, givesAs: "text/plain"}},
-	}
+	}, a.managed.routes()...)
 }
 
 // serviceRoutes are those of the service port.
@@ -161,9 +129,9 @@ func (a *API) serviceRoutes() []route {
 func (a *API) Points() http.Handler {
 	return a.router(answerInflux, a.inDocument(port{
 		title: "Varve: points and buckets",
-		about: "The port for InfluxDB 2 clients: line protocol, deletes and buckets. Points as JSON and questions are on the service port, which has a document of its own.",
-		groups: [][2]string{{"Points", "Write and delete points"}, {"Buckets", "Where points go, and for how long"}, {"Scripts", "Read Flux; scripts are not run yet"},
-			{"Server", "What operators ask"}, {"About", "This document"}},
+		about: "The port for InfluxDB 2 clients: line protocol, deletes, buckets and who may do what. Points as JSON and questions are on the service port, which has a document of its own.",
+		groups: append([][2]string{{"Points", "Write and delete points"}, {"Scripts", "Read Flux; scripts are not run yet"},
+			{"Server", "What operators ask"}, {"About", "This document"}}, a.managed.Groups...),
 		fault: influxFault{},
 	}, a.pointRoutes()))
 }

@@ -29,9 +29,8 @@ func (a *API) write2(w http.ResponseWriter, r *http.Request) error {
 	return a.store(w, r, t, precision)
 }
 
-// write1 is POST /write. The organisation is the token's, and database and
-// retention policy name a bucket as InfluxDB 2 maps them: "db/rp", or "db"
-// for the policy autogen or none.
+// write1 is POST /write. The organisation is the token's; which bucket
+// database and retention policy mean, Access.Database knows.
 func (a *API) write1(w http.ResponseWriter, r *http.Request) error {
 	p, err := a.principal(r, compatible1x)
 	if err != nil {
@@ -56,23 +55,15 @@ func (a *API) write1(w http.ResponseWriter, r *http.Request) error {
 	return a.store(w, r, t, precision)
 }
 
+// mapped returns the bucket that database and retention policy mean for p: of
+// those that they can mean, the first that p may see.
 func (a *API) mapped(p Principal, db, rp string) (target, error) {
-	t := target{org: p.Org}
-	names := []string{db}
-	switch rp {
-	case "":
-		names = append(names, db+"/autogen")
-	case "autogen":
-		names = []string{db + "/autogen", db}
-	default:
-		names = []string{db + "/" + rp}
-	}
-	for _, name := range names {
-		if found, err := a.bucket(t, name, p); err == nil {
-			return found, nil
+	for _, id := range a.access.Database(p.Org, db, rp) {
+		if p.Rights.MayRead(id) || p.Rights.MayWrite(id) {
+			return target{p.Org, id}, nil
 		}
 	}
-	return t, &Error{Code: NotFound, Message: "no dbrp mapping found"}
+	return target{}, &Error{Code: NotFound, Message: "no dbrp mapping found"}
 }
 
 func precision2(s string) (lineproto.Precision, error) {

@@ -2,15 +2,12 @@ package meta
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/varvedb/varve/catalog"
 )
 
 // Level says how hard the segments of a bucket are compressed.
@@ -95,12 +92,13 @@ func (b *Bucket) validate() error {
 	case strings.HasPrefix(b.Name, "_"):
 		// As in InfluxDB, where they are the system's own.
 		return &InvalidError{fmt.Sprintf("bucket name %s is invalid. Buckets may not start with underscore", b.Name)}
-	case len(b.Description) > maxNameBytes || !utf8.ValidString(b.Description):
-		return &InvalidError{fmt.Sprintf("description of bucket %q is longer than %d bytes or not UTF-8", b.Name, maxNameBytes)}
 	case b.Retention < 0:
 		return &InvalidError{fmt.Sprintf("retention of bucket %q is %v: want 0 (for ever) or more", b.Name, b.Retention)}
 	case b.PartitionLength != 0 && b.PartitionLength < minPartition:
 		return &InvalidError{fmt.Sprintf("partition length of bucket %q is %v: want 0 (derived) or at least %v", b.Name, b.PartitionLength, minPartition)}
+	}
+	if err := checkDescription("bucket", b.Name, b.Description); err != nil {
+		return err
 	}
 	switch b.Level {
 	case "", LevelNone, LevelFast, LevelBalanced, LevelBest:
@@ -126,37 +124,35 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// Bucket returns the bucket of an id.
-func (s *Store) Bucket(id ID) (Bucket, bool) {
-	b, ok := s.state.Load().buckets[id]
-	return b, ok
+func (b *Bucket) head() head    { return head{&b.ID, &b.OrgID, &b.Created, &b.Updated} }
+func (b *Bucket) key() name     { return name{b.OrgID, b.Name} }
+func (b *Bucket) title() string { return b.Name }
+func (b *Bucket) refs() []ID    { return []ID{b.OrgID} }
+
+// changed raises the floor to what a shorter retention has left.
+func (b *Bucket) changed(before *Bucket, now time.Time) {
+	b.Floor = before.Floor
+	if before.Retention > 0 && (b.Retention == 0 || b.Retention > before.Retention) {
+		b.Floor = before.Horizon(now)
+	}
 }
+
+// Bucket returns the bucket of an id.
+func (s *Store) Bucket(id ID) (Bucket, bool) { return s.BucketSet.Get(id) }
 
 // FindBucket returns the bucket of an organisation that ref means: its id or,
 // if there is none of that id, its name.
 func (s *Store) FindBucket(org ID, ref string) (Bucket, bool) {
-	st := s.state.Load()
-	if id, err := ParseID(ref); err == nil {
-		if b, ok := st.buckets[id]; ok && b.OrgID == org {
-			return b, true
-		}
-	}
-	id, ok := st.bucketIDs[bucketName{org, ref}]
-	if !ok {
+	if org == 0 {
 		return Bucket{}, false
 	}
-	return st.buckets[id], true
+	return s.BucketSet.Find(org, ref)
 }
 
 // Buckets returns the buckets of an organisation, or of all if org is zero,
 // by name.
 func (s *Store) Buckets(org ID) []Bucket {
-	var all []Bucket
-	for _, b := range s.state.Load().buckets {
-		if org == 0 || b.OrgID == org {
-			all = append(all, b)
-		}
-	}
+	all := slices.DeleteFunc(s.BucketSet.All(), func(b Bucket) bool { return org != 0 && b.OrgID != org })
 	sortByName(all, func(b Bucket) (string, ID) { return b.Name, b.ID })
 	return all
 }
@@ -164,118 +160,22 @@ func (s *Store) Buckets(org ID) []Bucket {
 // CreateBucket makes a bucket with the organisation, name and settings of b,
 // and returns it with the rest filled in.
 func (s *Store) CreateBucket(ctx context.Context, b Bucket) (Bucket, error) {
-	if err := b.validate(); err != nil {
-		return Bucket{}, err
-	}
-	if _, ok := s.Org(b.OrgID); !ok {
-		return Bucket{}, fmt.Errorf("organization %s: %w", b.OrgID, ErrNotFound)
-	}
-	var err error
-	if b.ID, err = newID(s.random); err != nil {
-		return Bucket{}, err
-	}
-	b.Created = s.now().UTC()
-	b.Updated = b.Created
-	ops, err := bucketOps(b)
-	if err != nil {
-		return Bucket{}, err
-	}
-	err = s.commit(ctx, ops...)
-	if errors.Is(err, catalog.ErrConflict) {
-		return Bucket{}, fmt.Errorf("bucket with name %s %w", b.Name, ErrExists)
-	}
-	return b, err
-}
-
-// bucketOps make a bucket.
-func bucketOps(b Bucket) ([]catalog.Op, error) {
-	v, err := json.Marshal(b)
-	if err != nil {
-		return nil, fmt.Errorf("encode bucket %s: %w", b.ID, err)
-	}
-	return []catalog.Op{
-		{Key: bucketPrefix + b.ID.String(), Value: v},
-		{Key: bucketNameKey(b.OrgID, b.Name), Value: []byte(b.ID.String())},
-	}, nil
+	b.Floor = 0
+	return s.BucketSet.Create(ctx, b)
 }
 
 // UpdateBucket lets change set name, description, retention, partition length
 // and level of a bucket. It may be called more than once, if another changes the bucket at
 // the same time.
 func (s *Store) UpdateBucket(ctx context.Context, id ID, change func(*Bucket)) (Bucket, error) {
-	var after Bucket
-	err := s.retry(ctx, func() error {
-		before, version, err := s.readBucket(ctx, id)
-		if err != nil {
-			return err
-		}
-		after = before
-		change(&after)
-		after.ID, after.OrgID, after.Created, after.Floor = before.ID, before.OrgID, before.Created, before.Floor
-		after.Updated = s.now().UTC()
-		if before.Retention > 0 && (after.Retention == 0 || after.Retention > before.Retention) {
-			after.Floor = before.Horizon(s.now())
-		}
-		if err := after.validate(); err != nil {
-			return err
-		}
-		ops, err := bucketOps(after)
-		if err != nil {
-			return err
-		}
-		ops[0].Version = version
-		if after.Name == before.Name {
-			return s.commit(ctx, ops[0])
-		}
-		if _, err := s.catalog.Get(ctx, ops[1].Key); err == nil {
-			return fmt.Errorf("bucket with name %s %w", after.Name, ErrExists)
-		}
-		old, err := s.catalog.Get(ctx, bucketNameKey(before.OrgID, before.Name))
-		if err != nil {
-			return renamed(err)
-		}
-		return s.commit(ctx, append(ops, catalog.Op{Key: old.Key, Version: old.Version, Delete: true})...)
+	return s.BucketSet.Update(ctx, id, func(b *Bucket) error {
+		change(b)
+		return nil
 	})
-	return after, err
 }
 
 // DeleteBucket deletes a bucket and returns what it was. Its data and schema
 // are for the engine to remove: nothing new will ever have its id.
 func (s *Store) DeleteBucket(ctx context.Context, id ID) (Bucket, error) {
-	var b Bucket
-	err := s.retry(ctx, func() error {
-		var version uint64
-		var err error
-		if b, version, err = s.readBucket(ctx, id); err != nil {
-			return err
-		}
-		name, err := s.catalog.Get(ctx, bucketNameKey(b.OrgID, b.Name))
-		if err != nil {
-			return renamed(err)
-		}
-		return s.commit(ctx, catalog.Op{Key: bucketPrefix + id.String(), Version: version, Delete: true},
-			catalog.Op{Key: name.Key, Version: name.Version, Delete: true})
-	})
-	return b, err
-}
-
-// renamed makes a conflict of a name that went after its bucket was read.
-func renamed(err error) error {
-	if errors.Is(err, catalog.ErrNotFound) {
-		return catalog.ErrConflict
-	}
-	return err
-}
-
-// readBucket reads from the catalog, with the version that a change needs.
-func (s *Store) readBucket(ctx context.Context, id ID) (Bucket, uint64, error) {
-	var b Bucket
-	r, err := s.catalog.Get(ctx, bucketPrefix+id.String())
-	if errors.Is(err, catalog.ErrNotFound) {
-		return b, 0, fmt.Errorf("bucket %s: %w", id, ErrNotFound)
-	}
-	if err == nil {
-		err = decodeRecord(r, &b)
-	}
-	return b, r.Version, err
+	return s.BucketSet.Delete(ctx, id)
 }

@@ -70,7 +70,7 @@ func TestFirstStartOnly(t *testing.T) {
 	}
 	o.Org, o.Bucket = "another", "another"
 	again := ensureInit(t, s, o)
-	if want := (meta.InitResult{Org: first.Org, Bucket: first.Bucket, Token: first.Token}); again != want {
+	if want := (meta.InitResult{Org: first.Org, Bucket: first.Bucket, Token: first.Token, User: first.User}); again != want {
 		t.Errorf("the second start gives %+v, want %+v", again, want)
 	}
 	if len(s.Orgs()) != 1 || len(s.Buckets(0)) != 0 {

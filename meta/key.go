@@ -13,12 +13,7 @@ const (
 	storePrefix  = "meta/"
 	schemaPrefix = "schema/"
 
-	initKey          = storePrefix + "init"
-	orgPrefix        = storePrefix + "org/"
-	orgNamePrefix    = storePrefix + "org-name/"
-	bucketPrefix     = storePrefix + "bucket/"
-	bucketNamePrefix = storePrefix + "bucket-name/"
-	tokenPrefix      = storePrefix + "token/"
+	initKey = storePrefix + "init"
 )
 
 // maxKeyName bounds a name in a key: two of them and a prefix fit into any
@@ -44,12 +39,6 @@ func keyName(name string) string {
 		return "=." + hex.EncodeToString(sum[:])
 	}
 	return string(out)
-}
-
-func orgNameKey(name string) string { return orgNamePrefix + keyName(name) }
-
-func bucketNameKey(org ID, name string) string {
-	return bucketNamePrefix + org.String() + "/" + keyName(name)
 }
 
 func columnKey(bucket uint64, measurement, name string) string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 // maxAttempts is how often a change is tried that meets another's: more than
 // people who edit the same bucket need.
 const maxAttempts = 10
+
+// hashers is how many passwords are hashed at a time: two take 38 MiB, and
+// leave a machine of more processors to those who ask for data.
+const hashers = 2
 
 // Config says what a Store works with. All of it is needed.
 type Config struct {
@@ -33,13 +38,28 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Store holds organisations, buckets and tokens.
+// Store holds all objects: organisations, buckets, tokens and what else people
+// manage.
 type Store struct {
 	catalog  catalog.Catalog
 	now      func() time.Time
 	random   io.Reader
 	state    atomic.Pointer[state]
 	follower *catalog.Follower
+	hashing  hashing
+
+	sets       []anySet // of all kinds, in the order of state.tables
+	OrgSet     *Set[Org, *Org]
+	BucketSet  *Set[Bucket, *Bucket]
+	TokenSet   *Set[Token, *Token]
+	Users      *Set[User, *User]
+	Sessions   *Set[Session, *Session]
+	Links      *Set[Link, *Link]
+	Labels     *Set[Label, *Label]
+	Variables  *Set[Variable, *Variable]
+	Databases  *Set[Database, *Database]
+	Collectors *Set[Collector, *Collector]
+	Secrets    *Set[Secret, *Secret]
 }
 
 // Open loads the store. The catalog stays open when the store is closed.
@@ -47,7 +67,18 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{catalog: cfg.Catalog, now: cfg.Now, random: cfg.Random}
+	s := &Store{catalog: cfg.Catalog, now: cfg.Now, random: cfg.Random, hashing: make(hashing, hashers)}
+	s.OrgSet = newSet[Org](s, "org", "organization", true)
+	s.BucketSet = newSet[Bucket](s, "bucket", "bucket", true)
+	s.TokenSet = newSet[Token](s, "token", "token", false)
+	s.Users = newSet[User](s, "user", "user", true)
+	s.Sessions = newSet[Session](s, "session", "session", false)
+	s.Links = newSet[Link](s, "link", "link", true)
+	s.Labels = newSet[Label](s, "label", "label", true)
+	s.Variables = newSet[Variable](s, "variable", "variable", true)
+	s.Databases = newSet[Database](s, "database", "dbrp mapping", true)
+	s.Collectors = newSet[Collector](s, "collector", "telegraf configuration", false)
+	s.Secrets = newSet[Secret](s, "secret", "secret", true)
 	var err error
 	if s.follower, err = catalog.Follow(ctx, cfg.Catalog, storePrefix, s); err != nil {
 		return nil, fmt.Errorf("open meta: %w", err)
@@ -62,8 +93,14 @@ func (s *Store) Close() { s.follower.Close() }
 // it is.
 func (s *Store) Err() error { return s.follower.Err() }
 
-// commit changes the catalog and returns when lookups know it.
-func (s *Store) commit(ctx context.Context, ops ...catalog.Op) error {
+// commit changes the catalog, with the record of what happened, and returns
+// when lookups know it.
+func (s *Store) commit(ctx context.Context, e Event, ops ...catalog.Op) error {
+	noted, err := s.entry(ctx, e)
+	if err != nil {
+		return err
+	}
+	ops = append([]catalog.Op{noted}, ops...)
 	first, err := s.catalog.Commit(ctx, ops...)
 	if err != nil {
 		return err
@@ -85,44 +122,50 @@ func (s *Store) retry(ctx context.Context, fn func() error) error {
 	return err
 }
 
-// state is all records. It never changes: a change makes another one, which
-// costs in the order of the number of buckets, and so keeps lookups free of
-// locks at the expense of what people do.
+// state is all objects. It never changes: a change makes another one, which
+// costs in the order of the number of objects of that kind, and so keeps lookups
+// free of locks at the expense of what people do.
 type state struct {
-	orgs      map[ID]Org
-	orgIDs    map[string]ID
-	buckets   map[ID]Bucket
-	bucketIDs map[bucketName]ID
-	tokens    map[ID]Token
-	tokenIDs  map[Hash]ID
-}
-
-type bucketName struct {
-	org  ID
-	name string
+	tables []any // *table of each set
 }
 
 // Reset implements catalog.View.
 func (s *Store) Reset(records []catalog.Record) error {
-	d := newDraft(&state{})
-	for _, r := range records {
-		if err := d.apply(catalog.Change{Record: r}); err != nil {
-			return err
-		}
+	changes := make([]catalog.Change, len(records))
+	for i, r := range records {
+		changes[i] = catalog.Change{Record: r}
 	}
-	s.state.Store(d.finish())
-	return nil
+	next := &state{}
+	for _, set := range s.sets {
+		next.tables = append(next.tables, set.empty())
+	}
+	return s.become(next, changes)
 }
 
 // Apply implements catalog.View.
 func (s *Store) Apply(changes []catalog.Change) error {
-	d := newDraft(s.state.Load())
-	for _, ch := range changes {
-		if err := d.apply(ch); err != nil {
+	return s.become(&state{slices.Clone(s.state.Load().tables)}, changes)
+}
+
+// become makes next, with changes, the state. Names, which their owners carry
+// too, and kinds of later versions are left out.
+func (s *Store) become(next *state, changes []catalog.Change) error {
+	for i, set := range s.sets {
+		var own []catalog.Change
+		for _, ch := range changes {
+			if strings.HasPrefix(ch.Key, set.prefix()) {
+				own = append(own, ch)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		var err error
+		if next.tables[i], err = set.apply(next.tables[i], own); err != nil {
 			return err
 		}
 	}
-	s.state.Store(d.finish())
+	s.state.Store(next)
 	return nil
 }
 

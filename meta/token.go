@@ -5,42 +5,17 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
-
-	"github.com/varvedb/varve/catalog"
 )
 
 // secretBytes is the randomness of a token: 256 bits, so that one round of
 // SHA-256 without salt is all that its hash needs.
 const secretBytes = 32
 
-// Action is what a permission allows.
-type Action string
-
-// The actions.
-const (
-	Read  Action = "read"
-	Write Action = "write"
-)
-
-// ResourceBuckets is the kind of resource that buckets are. Other kinds have
-// other names; a permission of a kind that this version does not know allows
-// nothing.
-const ResourceBuckets = "buckets"
-
-// Permission allows an action on one resource, or on all of its kind that the
-// token's organisation has.
-type Permission struct {
-	Action   Action `json:"action"`
-	Resource string `json:"resource"`
-	ID       ID     `json:"id,omitempty"` // zero: all of them
-}
-
-// Hash is the SHA-256 of a token's secret, which is kept nowhere.
+// Hash is the SHA-256 of a secret of 256 random bits, which is kept nowhere.
 type Hash [sha256.Size]byte
 
 // MarshalText implements encoding.TextMarshaler.
@@ -55,33 +30,61 @@ func (h *Hash) UnmarshalText(b []byte) error {
 	return err
 }
 
+// Status says whether an object is in force; empty is active.
+type Status string
+
+// The states.
+const (
+	Active   Status = "active"
+	Inactive Status = "inactive"
+)
+
+func (s Status) check(what string) error {
+	switch s {
+	case "", Active, Inactive:
+		return nil
+	}
+	return &InvalidError{fmt.Sprintf("status of %s is %q: want active or inactive", what, s)}
+}
+
 // Token allows who presents its secret to do things in one organisation.
 type Token struct {
 	ID            ID           `json:"id"`
 	OrgID         ID           `json:"org"`
+	UserID        ID           `json:"user,omitempty"` // for whom it was made; it goes with them
 	Description   string       `json:"description,omitempty"`
+	Status        Status       `json:"status,omitempty"`
 	Hash          Hash         `json:"hash"`
 	All           bool         `json:"all,omitempty"` // everything in every organisation
 	Permissions   []Permission `json:"permissions,omitempty"`
 	DefaultBucket ID           `json:"defaultBucket,omitempty"` // what a request without a bucket means
 	Created       time.Time    `json:"created"`
+	Updated       time.Time    `json:"updated,omitzero"`
+}
+
+func (t *Token) head() head    { return head{&t.ID, &t.OrgID, &t.Created, &t.Updated} }
+func (t *Token) key() name     { return name{text: string(t.Hash[:])} }
+func (t *Token) title() string { return t.Description }
+func (t *Token) refs() []ID    { return []ID{t.OrgID, t.UserID} }
+
+func (t *Token) validate() error {
+	if err := checkDescription("token", t.Description, t.Description); err != nil {
+		return err
+	}
+	if err := t.Status.check("a token"); err != nil {
+		return err
+	}
+	return checkPermissions(t.Permissions)
+}
+
+// May reports whether t allows an action on a resource of an organisation;
+// org is zero for what belongs to none, id for all of the kind.
+func (t *Token) May(a Action, k Resource, org, id ID) bool {
+	return t.All || slices.ContainsFunc(t.Permissions, func(p Permission) bool { return p.covers(t.OrgID, a, k, org, id) })
 }
 
 // Allows reports whether t allows an action on a bucket.
-func (t *Token) Allows(a Action, b *Bucket) bool {
-	if t.All {
-		return true
-	}
-	if b.OrgID != t.OrgID {
-		return false
-	}
-	for _, p := range t.Permissions {
-		if p.Action == a && p.Resource == ResourceBuckets && (p.ID == 0 || p.ID == b.ID) {
-			return true
-		}
-	}
-	return false
-}
+func (t *Token) Allows(a Action, b *Bucket) bool { return t.May(a, ResourceBuckets, b.OrgID, b.ID) }
 
 func hashSecret(secret string) Hash { return sha256.Sum256([]byte(secret)) }
 
@@ -93,95 +96,63 @@ func newSecret(random io.Reader) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
-// Authenticate returns the token of a secret.
+// Authenticate returns the token of a secret, if it is in force.
 func (s *Store) Authenticate(secret string) (Token, bool) {
+	t, ok := s.tokenOf(secret)
+	if !ok || t.Status == Inactive {
+		return Token{}, false
+	}
+	if _, ok := s.Org(t.OrgID); !ok {
+		return Token{}, false
+	}
+	if t.UserID != 0 {
+		if u, ok := s.Users.Get(t.UserID); !ok || u.Status == Inactive {
+			return Token{}, false
+		}
+	}
+	return t, true
+}
+
+// tokenOf returns the token of a secret, whether it is in force or not.
+func (s *Store) tokenOf(secret string) (Token, bool) {
 	if secret == "" {
 		return Token{}, false
 	}
 	// The lookup takes a time that depends on the hash, which tells nothing
 	// about a secret.
-	st := s.state.Load()
-	id, ok := st.tokenIDs[hashSecret(secret)]
-	if !ok {
-		return Token{}, false
-	}
-	return st.tokens[id], true
+	h := hashSecret(secret)
+	return s.TokenSet.find(name{text: string(h[:])})
 }
 
 // Token returns the token of an id.
-func (s *Store) Token(id ID) (Token, bool) {
-	t, ok := s.state.Load().tokens[id]
-	return t, ok
-}
+func (s *Store) Token(id ID) (Token, bool) { return s.TokenSet.Get(id) }
 
 // Tokens returns the tokens of an organisation, or of all if org is zero, by
 // description.
 func (s *Store) Tokens(org ID) []Token {
-	var all []Token
-	for _, t := range s.state.Load().tokens {
-		if org == 0 || t.OrgID == org {
-			all = append(all, t)
-		}
-	}
+	all := slices.DeleteFunc(s.TokenSet.All(), func(t Token) bool { return org != 0 && t.OrgID != org })
 	sortByName(all, func(t Token) (string, ID) { return t.Description, t.ID })
 	return all
 }
 
-// CreateToken makes a token with the organisation, description, permissions
-// and default bucket of t, and returns it with its secret, which cannot be
-// had later.
+// CreateToken makes a token with what a user sets of t, and returns it with its
+// secret, which cannot be had later. Permissions that amount to everything
+// everywhere make an operator's token.
 func (s *Store) CreateToken(ctx context.Context, t Token) (Token, string, error) {
-	if _, ok := s.Org(t.OrgID); !ok {
-		return Token{}, "", fmt.Errorf("organization %s: %w", t.OrgID, ErrNotFound)
-	}
-	for _, p := range t.Permissions {
-		if p.Action != Read && p.Action != Write || p.Resource == "" {
-			return Token{}, "", &InvalidError{fmt.Sprintf("permission to %q %q: want read or write, and a kind of resource", p.Action, p.Resource)}
-		}
-	}
 	secret, err := newSecret(s.random)
 	if err != nil {
 		return Token{}, "", err
 	}
-	t, op, err := s.newToken(t, secret)
-	if err != nil {
-		return Token{}, "", err
+	t.Hash = hashSecret(secret)
+	if coversAll(t.Permissions) {
+		t.All, t.Permissions = true, nil
 	}
-	if err := s.commit(ctx, op); err != nil {
-		return Token{}, "", err
-	}
-	return t, secret, nil
-}
-
-func (s *Store) newToken(t Token, secret string) (Token, catalog.Op, error) {
-	var err error
-	if t.ID, err = newID(s.random); err != nil {
-		return t, catalog.Op{}, err
-	}
-	t.Hash, t.Created = hashSecret(secret), s.now().UTC()
-	op, err := tokenOp(t)
-	return t, op, err
-}
-
-// tokenOp makes a token.
-func tokenOp(t Token) (catalog.Op, error) {
-	v, err := json.Marshal(t)
-	if err != nil {
-		return catalog.Op{}, fmt.Errorf("encode token %s: %w", t.ID, err)
-	}
-	return catalog.Op{Key: tokenPrefix + t.ID.String(), Value: v}, nil
+	t, err = s.TokenSet.Create(ctx, t)
+	return t, secret, err
 }
 
 // DeleteToken revokes a token.
 func (s *Store) DeleteToken(ctx context.Context, id ID) error {
-	return s.retry(ctx, func() error {
-		r, err := s.catalog.Get(ctx, tokenPrefix+id.String())
-		if errors.Is(err, catalog.ErrNotFound) {
-			return fmt.Errorf("token %s: %w", id, ErrNotFound)
-		}
-		if err != nil {
-			return err
-		}
-		return s.commit(ctx, catalog.Op{Key: r.Key, Version: r.Version, Delete: true})
-	})
+	_, err := s.TokenSet.Delete(ctx, id)
+	return err
 }

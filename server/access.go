@@ -1,6 +1,9 @@
 package server
 
 import (
+	"context"
+	"errors"
+
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/meta"
 )
@@ -18,10 +21,34 @@ func (a access) Identify(secret string) (httpapi.Principal, bool) {
 
 func (a access) principal(t meta.Token) httpapi.Principal {
 	name := t.ID.String()
+	if t.ID == 0 {
+		name = "session of " + t.UserID.String()
+	}
 	if t.Description != "" {
 		name += " (" + t.Description + ")"
 	}
 	return httpapi.Principal{Name: name, Org: uint64(t.OrgID), DefaultBucket: uint64(t.DefaultBucket), Rights: &rights{a.meta, t}}
+}
+
+// Session implements httpapi.Access. A session that is in use lasts longer.
+func (a access) Session(ctx context.Context, secret string) (httpapi.Principal, bool, error) {
+	who, ok := a.meta.BySession(secret)
+	if !ok {
+		return httpapi.Principal{}, false, nil
+	}
+	if _, _, err := a.meta.Renew(ctx, who.Session); err != nil && !errors.Is(err, meta.ErrNotFound) {
+		return httpapi.Principal{}, false, err
+	}
+	return a.principal(who.Token), true, nil
+}
+
+// Database implements httpapi.Access.
+func (a access) Database(org uint64, db, rp string) []uint64 {
+	var all []uint64
+	for _, id := range a.meta.FindDatabase(meta.ID(org), db, rp) {
+		all = append(all, uint64(id))
+	}
+	return all
 }
 
 func (a access) Org(ref string) (uint64, bool) {

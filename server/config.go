@@ -23,6 +23,10 @@ type Config struct {
 	// folder tells which.
 	HTTPAddr    string
 	ServiceAddr string
+	// InitBy says who makes the first organisation, bucket, user and token:
+	// the first start (InitByStart), or whoever first asks for it over HTTP
+	// (InitBySetup).
+	InitBy string
 	// InitOrg, InitBucket and InitRetention name what the first start makes;
 	// they have no effect later. A retention of 0 keeps data for ever.
 	InitOrg       string
@@ -70,6 +74,9 @@ type Config struct {
 	LogFormat string
 	// Trace says which traces are made and where they go.
 	Trace tracing.Config
+	// Shown has the settings without secrets, by key, for those who ask the
+	// server for them.
+	Shown map[string]string
 	// Version and Commit of the program, for answers and logs.
 	Version string
 	Commit  string
@@ -81,6 +88,7 @@ func Default() Config {
 		DataDir:     "data",
 		HTTPAddr:    "127.0.0.1:8086",
 		ServiceAddr: "127.0.0.1:8000",
+		InitBy:      InitByStart,
 		InitOrg:     "main",
 		InitBucket:  "default",
 		ServiceAuth: "token",
@@ -109,6 +117,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	switch {
+	case c.InitBy != InitByStart && c.InitBy != InitBySetup:
+		return fmt.Errorf("init.by is %q, want %s or %s", c.InitBy, InitByStart, InitBySetup)
+	case c.InitBy == InitBySetup && c.AdminToken != "":
+		return errors.New("an admin token is given, but init.by leaves it to the first who asks: set init.by to start, or give the token with the setup")
 	case c.InitOrg == "" || c.InitBucket == "":
 		return errors.New("the first organisation and bucket need names")
 	case c.InitRetention < 0:
@@ -158,6 +170,12 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// Values of Config.InitBy.
+const (
+	InitByStart = "start"
+	InitBySetup = "setup"
+)
 
 const (
 	// minMemory is where a memtable of a useful size, a decoder for each

@@ -87,8 +87,10 @@ func TestExamples(t *testing.T) {
 			}
 			target := o.path
 			switch {
-			case o.method == "PATCH":
-				continue // whose path has an id
+			case strings.Contains(o.path, "{"), o.path == "/api/v2/dbrps":
+				continue // which take an id that is there
+			case o.path == "/api/v2/setup", o.path == "/api/v2/me/password":
+				continue // see manage_test.go
 			case target == "/write":
 				target += "?db=default"
 			}

@@ -37,6 +37,7 @@ import (
 	"github.com/varvedb/varve/catalog/bolt"
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/ingest"
+	"github.com/varvedb/varve/manage"
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/query"
@@ -185,6 +186,19 @@ func (s *server) openMemory() error {
 // initialise makes what the first start makes and tells about it.
 func (s *server) initialise(ctx context.Context, disk vfs.FS) (err error) {
 	c := &s.config
+	if err := s.meta.ForgetAudit(ctx); err != nil {
+		return err
+	}
+	if c.InitBy == InitBySetup {
+		var begun bool
+		if s.init, begun, err = s.meta.Found(ctx); err != nil {
+			return err
+		}
+		if !begun {
+			fmt.Fprintf(s.out, "nothing is set up yet: POST /api/v2/setup makes user, organisation, bucket and token\n")
+			return nil
+		}
+	}
 	s.init, err = s.meta.EnsureInit(ctx, meta.InitOptions{
 		Org: c.InitOrg, Bucket: c.InitBucket, Retention: c.InitRetention,
 		AdminToken: c.AdminToken, FS: disk, TokenFile: s.folder.name(TokenFile),
@@ -223,9 +237,13 @@ func (s *server) openAPI() error {
 	if c.ServiceAuth == "none" {
 		admin, ok := s.meta.Token(s.init.Token)
 		if !ok {
-			return errors.New("configuration: a service port without tokens acts as the admin, whose token was deleted")
+			return errors.New("configuration: a service port without tokens acts as the admin, whose token was deleted or not made yet; set service.auth to token")
 		}
 		ac.OpenService, ac.Anonymous = true, a.principal(admin)
+	}
+	managed, err := manage.New(manage.Config{Meta: s.meta, BucketsGone: s.bucketsGone, Settings: c.Shown, Log: s.log, Now: s.now})
+	if err != nil {
+		return err
 	}
 	parts := httpapi.Parts{
 		Access:     a,
@@ -233,7 +251,7 @@ func (s *server) openAPI() error {
 		Writer:     &writer{s.meta, s.ingest},
 		Deleter:    s.store,
 		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
-		Buckets:    &buckets{s.meta, s.store, s.log},
+		Managed:    managed.Managed(),
 		Querier:    &querier{s.query, s.store},
 		Exporter:   s.exporter(),
 		Budget:     s.budget.Ingest,
@@ -250,7 +268,6 @@ func (s *server) openAPI() error {
 	if s.tracer != nil {
 		parts.Tracer = s.tracer
 	}
-	var err error
 	s.api, err = httpapi.New(ac, parts)
 	return err
 }

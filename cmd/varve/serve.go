@@ -56,6 +56,7 @@ what results.`,
 				cmd.PrintErrln("varve: warning:", w)
 			}
 			c := e.Config
+			c.Shown = e.Shown()
 			c.Version, c.Commit, _ = build()
 			c.NotifySocket, c.Watchdog = serviceManager(environment, os.Getpid())
 			return server.Run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())

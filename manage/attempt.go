@@ -1,0 +1,127 @@
+package manage
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+// Failed attempts to sign in make the next ones wait: by user and address
+// together, so that nobody shuts out somebody else; by address, for one who tries many
+// users; and by user, for many addresses, there for a moment only.
+//
+// An attempt counts as failed from its beginning until it has succeeded, so
+// that many at once gain nothing. What is held is bounded: the one that failed
+// longest ago is forgotten for a new one.
+const (
+	maxAttempts     = 10_000
+	forgetAttempts  = 15 * time.Minute
+	firstWait       = time.Second
+	freeByPair      = 5
+	freeByAddress   = 20
+	freeByUser      = 50
+	longestWait     = time.Minute
+	longestByOthers = 5 * time.Second // for those who are not to blame
+)
+
+// attemptKey is whom failures are counted by; one of the two may be empty.
+type attemptKey struct{ user, address string }
+
+type attempt struct {
+	key    attemptKey
+	failed int
+	last   time.Time
+}
+
+type attempts struct {
+	now func() time.Time
+
+	mu    sync.Mutex // guards all below
+	byKey map[attemptKey]*list.Element
+	order *list.List // of *attempt, the last failed first
+}
+
+func newAttempts(now func() time.Time) *attempts {
+	return &attempts{now: now, byKey: map[attemptKey]*list.Element{}, order: list.New()}
+}
+
+// limits are the keys that an attempt counts by, with how many failures are
+// free and the longest wait.
+func limits(user, address string) [3]struct {
+	attemptKey
+	free    int
+	longest time.Duration
+} {
+	return [3]struct {
+		attemptKey
+		free    int
+		longest time.Duration
+	}{
+		{attemptKey{user, address}, freeByPair, longestWait},
+		{attemptKey{"", address}, freeByAddress, longestByOthers},
+		{attemptKey{user, ""}, freeByUser, longestByOthers},
+	}
+}
+
+// begin counts an attempt, or returns for how long there may be none.
+func (a *attempts) begin(user, address string) (wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	for _, l := range limits(user, address) {
+		e, ok := a.byKey[l.attemptKey]
+		if !ok {
+			continue
+		}
+		at := e.Value.(*attempt)
+		if now.Sub(at.last) > forgetAttempts {
+			a.forget(e)
+			continue
+		}
+		if over := at.failed - l.free; over >= 0 {
+			wait = max(wait, at.last.Add(min(firstWait<<min(over, 10), l.longest)).Sub(now))
+		}
+	}
+	if wait > 0 {
+		return wait
+	}
+	for _, l := range limits(user, address) {
+		e, ok := a.byKey[l.attemptKey]
+		if !ok {
+			if len(a.byKey) >= maxAttempts {
+				a.forget(a.order.Back())
+			}
+			e = a.order.PushFront(&attempt{key: l.attemptKey})
+			a.byKey[l.attemptKey] = e
+		}
+		at := e.Value.(*attempt)
+		at.failed++
+		at.last = now
+		a.order.MoveToFront(e)
+	}
+	return 0
+}
+
+// succeeded takes back what begin counted, and what failed before by the same
+// user from the same address.
+func (a *attempts) succeeded(user, address string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, l := range limits(user, address) {
+		e, ok := a.byKey[l.attemptKey]
+		if !ok {
+			continue
+		}
+		if at := e.Value.(*attempt); i > 0 && at.failed > 1 {
+			at.failed--
+			continue
+		}
+		a.forget(e)
+	}
+}
+
+// forget needs mu.
+func (a *attempts) forget(e *list.Element) {
+	delete(a.byKey, e.Value.(*attempt).key)
+	a.order.Remove(e)
+}

@@ -1,0 +1,95 @@
+package meta
+
+// rightsOf returns a token, which nobody has, with the rights that a user has
+// when signed in: those of an owner or member of their organisations and of
+// other resources, and to see and change themselves. An operator may do
+// everything. Its organisation is the first that the user belongs to.
+func (s *Store) rightsOf(u User) Token {
+	t := Token{UserID: u.ID, Description: u.Name, All: u.Operator}
+	for _, a := range []Action{Read, Write} {
+		t.Permissions = append(t.Permissions, Permission{Action: a, Resource: ResourceUsers, ID: u.ID})
+	}
+	for _, l := range s.Links.All() {
+		if l.From != u.ID {
+			continue
+		}
+		actions := []Action{Read}
+		if l.Role == Owner {
+			actions = append(actions, Write)
+		}
+		if l.ResourceKind == ResourceOrgs {
+			if o, ok := s.Org(l.Resource); ok && (t.OrgID == 0 || o.ID < t.OrgID) {
+				t.OrgID = o.ID
+			}
+			t.Permissions = append(t.Permissions, everything(l.Resource, actions...)...)
+			continue
+		}
+		for _, a := range actions {
+			t.Permissions = append(t.Permissions, Permission{Action: a, Resource: l.ResourceKind, ID: l.Resource})
+		}
+	}
+	return t
+}
+
+// Actor is who makes a request: a token, or a user who signed in.
+type Actor struct {
+	// Token has the rights. That of a session is made for it, and has no id.
+	Token   Token
+	User    User    // zero for a token that belongs to nobody
+	Session Session // zero for a token
+}
+
+// ByToken returns who presents the secret of a token; false if it is not in
+// force.
+func (s *Store) ByToken(secret string) (Actor, bool) {
+	t, ok := s.Authenticate(secret)
+	if !ok {
+		return Actor{}, false
+	}
+	u, _ := s.Users.Get(t.UserID)
+	return Actor{Token: t, User: u}, true
+}
+
+// BySession returns who presents the secret of a session; false if it is not
+// in force.
+func (s *Store) BySession(secret string) (Actor, bool) {
+	session, u, ok := s.Session(secret)
+	if !ok {
+		return Actor{}, false
+	}
+	return Actor{Token: s.rightsOf(u), User: u, Session: session}, true
+}
+
+// May reports whether the actor may do something: see Token.May.
+func (a *Actor) May(action Action, k Resource, org, id ID) bool {
+	return a.Token.May(action, k, org, id)
+}
+
+// MayGrant reports whether the actor has all that p allows a token of an
+// organisation, so that nobody gives what they do not have.
+func (a *Actor) MayGrant(p Permission, org ID) bool {
+	if a.Token.All {
+		return true
+	}
+	if p.Everywhere {
+		for _, own := range a.Token.Permissions {
+			if own.Everywhere && own.Action == p.Action && own.Resource == p.Resource {
+				return true
+			}
+		}
+		return false
+	}
+	if p.Org != 0 {
+		org = p.Org
+	}
+	return a.Token.May(p.Action, p.Resource, org, p.ID)
+}
+
+// Author returns what the audit log says of the actor.
+func (a *Actor) Author() Author {
+	by := Author{User: a.User.ID, Token: a.Token.ID, Session: a.Session.ID, Name: a.User.Name}
+	if by.Name == "" {
+		by.Name = a.Token.Description
+	}
+	return by
+}
