@@ -26,6 +26,8 @@ func dialectOf(api QueryAPI) dialect {
 		return victoriaDialect{}
 	case Influx:
 		return influxDialect{}
+	case Flux:
+		return fluxDialect{}
 	default:
 		panic("BUG: query API " + string(api))
 	}

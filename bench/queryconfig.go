@@ -22,6 +22,8 @@ const (
 	Victoria QueryAPI = "victoria"
 	// Influx is InfluxDB 1.x's /query, InfluxQL.
 	Influx QueryAPI = "influx"
+	// Flux is POST /api/v2/query, of Varve's points port or of InfluxDB 2.
+	Flux QueryAPI = "flux"
 )
 
 // QueryTarget is a server to ask.
@@ -43,8 +45,8 @@ func (t QueryTarget) Validate() error {
 		return fmt.Errorf("target: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return fmt.Errorf("target: %q is not like http://127.0.0.1:8000", t.URL)
-	case t.API != Varve && t.API != Victoria && t.API != Influx:
-		return fmt.Errorf("target: query API %q is none of varve, victoria, influx", t.API)
+	case t.API != Varve && t.API != Victoria && t.API != Influx && t.API != Flux:
+		return fmt.Errorf("target: query API %q is none of varve, victoria, influx, flux", t.API)
 	case t.API == Influx && t.Database == "":
 		return errors.New("target: InfluxQL needs a database")
 	}

@@ -27,7 +27,7 @@ func environment(t *testing.T) []string {
 	s := start(t, "VARVE_ADMIN_TOKEN="+adminToken, "VARVE_INIT_ORG="+org, "VARVE_INIT_BUCKET="+bucket)
 	return append(cleanEnv(),
 		"CLIENTTEST_URL="+s.url, "CLIENTTEST_SERVICE="+s.service,
-		"CLIENTTEST_PROXY="+startProxy(t, s.url),
+		"CLIENTTEST_PROXY="+startProxy(t, s),
 		"CLIENTTEST_TOKEN="+adminToken, "CLIENTTEST_ORG="+org, "CLIENTTEST_BUCKET="+bucket)
 }
 

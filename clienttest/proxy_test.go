@@ -40,8 +40,10 @@ type exchange struct {
 //	POST /proxy/faults    [{"Status": 503, "RetryAfter": 1}, …]: the next writes
 //	                      are answered like that, one by one
 //	GET  /proxy/exchanges what passed since the last time that this was asked
+//	POST /proxy/restart   kills the server, which comes back a little later
 type proxy struct {
-	server *httputil.ReverseProxy
+	server  *httputil.ReverseProxy
+	restart func()
 
 	mu        sync.Mutex // guards what follows
 	faults    []fault
@@ -49,13 +51,14 @@ type proxy struct {
 }
 
 // startProxy returns the address of a proxy before a server.
-func startProxy(t *testing.T, target string) string {
+func startProxy(t *testing.T, to *server) string {
 	t.Helper()
-	u, err := url.Parse(target)
+	u, err := url.Parse(to.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{}
+	var restarts sync.WaitGroup
+	p := &proxy{restart: func() { to.restart(t, &restarts) }}
 	p.server = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) },
 		// Without this a client that asks for no compression would be given
@@ -67,8 +70,15 @@ func startProxy(t *testing.T, target string) string {
 			p.note(e)
 			return nil
 		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) { // no server is there
+			e := seen(r)
+			e.Status = http.StatusBadGateway
+			p.note(e)
+			answerFault(w, fault{Status: e.Status})
+		},
 	}
 	s := httptest.NewServer(p)
+	t.Cleanup(restarts.Wait)
 	t.Cleanup(s.Close)
 	return s.URL
 }
@@ -84,6 +94,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(seen)
+	case "/proxy/restart":
+		p.restart()
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		p.pass(w, r)
 	}

@@ -46,12 +46,17 @@ const (
 	bucket     = "mybucket"
 )
 
-// server is a running varve.
+// server is a varve on a data folder of its own.
 type server struct {
 	url     string // of the port that InfluxDB clients use
 	service string // of the other one
-	cmd     *exec.Cmd
+	dir     string
+	env     []string
 	log     *lockedBuffer
+
+	mu    sync.Mutex // guards cmd, for as long as a process starts or ends
+	cmd   *exec.Cmd  // nil if none runs
+	ended chan error // gets what Wait of cmd returns
 }
 
 // lockedBuffer is written by a process and read by the test.
@@ -81,40 +86,80 @@ func start(t *testing.T, env ...string) *server {
 	if err := built(); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "data")
-	s := &server{log: &lockedBuffer{}}
-	s.cmd = exec.Command(binary, "serve", "--data-dir", dir, "--http-addr", "127.0.0.1:0", "--service-addr", "127.0.0.1:0")
-	s.cmd.Env = append(cleanEnv(), env...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.cmd.Wait() }()
+	s := &server{dir: filepath.Join(t.TempDir(), "data"), env: append(cleanEnv(), env...), log: &lockedBuffer{}}
 	t.Cleanup(func() {
-		// It may have ended already.
-		_ = s.cmd.Process.Kill()
-		<-ended
+		s.kill()
 		if t.Failed() {
 			t.Logf("the server said:\n%s", s.log)
 		}
 	})
+	if err := s.launch("127.0.0.1:0", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// launch starts a process and waits until it answers.
+func (s *server) launch(points, service string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cmd := exec.Command(binary, "serve", "--data-dir", s.dir, "--http-addr", points, "--service-addr", service)
+	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, s.log, s.log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	s.cmd, s.ended = cmd, ended
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		var a struct{ HTTP, Service string }
-		b, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
-		if err == nil && json.Unmarshal(b, &a) == nil {
+		var a struct {
+			HTTP, Service string
+			PID           int
+		}
+		b, err := os.ReadFile(filepath.Join(s.dir, "addresses.json"))
+		if err == nil && json.Unmarshal(b, &a) == nil && a.PID == cmd.Process.Pid {
 			s.url, s.service = "http://"+a.HTTP, "http://"+a.Service
-			return s
+			return nil
 		}
 		select {
 		case err := <-ended:
-			ended <- err
-			t.Fatalf("server ended: %v\n%s", err, s.log)
+			s.cmd = nil
+			return fmt.Errorf("server ended: %w\n%s", err, s.log)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	t.Fatalf("server does not answer after %s", patience)
-	return nil
+	return fmt.Errorf("server does not answer after %s", patience)
+}
+
+// kill ends the process as a power button would.
+func (s *server) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return
+	}
+	// It may have ended already.
+	_ = s.cmd.Process.Kill()
+	<-s.ended
+	s.cmd = nil
+}
+
+// downtime is how long a server that is restarted is away: long enough for
+// clients to meet it.
+const downtime = 500 * time.Millisecond
+
+// restart kills the process and starts another on the same ports after
+// downtime. It returns when the first is dead; the second is started by a
+// goroutine that wait waits for.
+func (s *server) restart(t *testing.T, wait *sync.WaitGroup) {
+	points, service := strings.TrimPrefix(s.url, "http://"), strings.TrimPrefix(s.service, "http://")
+	s.kill()
+	wait.Go(func() {
+		time.Sleep(downtime)
+		if err := s.launch(points, service); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // cleanEnv is the environment without what would change the server or a

@@ -19,7 +19,7 @@ func TestTelegraf(t *testing.T) {
 	}
 	t.Parallel()
 	s := start(t, "VARVE_ADMIN_TOKEN="+adminToken, "VARVE_INIT_ORG="+org, "VARVE_INIT_BUCKET="+bucket)
-	front := startProxy(t, s.url)
+	front := startProxy(t, s)
 	ask(t, http.MethodPost, front+"/proxy/faults", `[{"Status": 503, "RetryAfter": 1}, {"Status": 429, "RetryAfter": 1}]`, nil)
 
 	log := &lockedBuffer{}

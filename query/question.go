@@ -31,6 +31,10 @@ type Question struct {
 	account account
 }
 
+// Context returns the context of the question, which ends with it: at its
+// deadline or when it is closed, at the latest. context.Cause says why.
+func (q *Question) Context() context.Context { return q.ctx }
+
 // Run begins to answer a plan, which is not changed until the question is
 // closed.
 func (q *Question) Run(p *plan.Plan) (*Answer, error) {

@@ -149,6 +149,32 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// A server that is killed and comes back costs no point.
+func TestRestart(t *testing.T) {
+	c := connectProxy(t, func(o *influxdb2.Options) {
+		o.SetBatchSize(50).SetFlushInterval(50).SetRetryInterval(50).SetMaxRetryInterval(100).SetMaxRetries(100)
+	})
+	w := c.WriteAPI(org(t), bucket(t))
+	const points = 4000
+	for i := range points {
+		if i == points/4 {
+			ask(t, "POST", environ(t, "PROXY")+"/proxy/restart", "", nil)
+		}
+		w.WritePoint(point("go_restart", i))
+		if i%20 == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	w.Flush()
+	c.Close()
+	if got := statuses(t); !slices.Contains(got, 502) {
+		t.Errorf("the client did not notice: statuses %v", got)
+	}
+	if n := count(t, "go_restart", "value"); n != points {
+		t.Errorf("%d points are stored, want %d", n, points)
+	}
+}
+
 // Writes that make no sense are refused once, and not sent again.
 func TestRefusedWrites(t *testing.T) {
 	ctx := context.Background()

@@ -31,6 +31,11 @@ async function faults(list) {
   await ask('POST', proxy + '/proxy/faults', list)
 }
 
+// restart kills the server; it comes back a little later.
+async function restart() {
+  await ask('POST', proxy + '/proxy/restart')
+}
+
 // exchanges returns the requests of a path that passed since the last call.
 async function exchanges(path) {
   const all = await ask('GET', proxy + '/proxy/exchanges')
@@ -65,4 +70,4 @@ function at(i) {
   return new Date(begin + i * 1000)
 }
 
-module.exports = {url, token, org, bucket, connect, connectProxy, faults, exchanges, statuses, count, at}
+module.exports = {url, token, org, bucket, connect, connectProxy, faults, restart, exchanges, statuses, count, at}

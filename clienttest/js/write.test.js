@@ -2,7 +2,7 @@
 const test = require('node:test')
 const assert = require('node:assert')
 const {Point, HttpError} = require('@influxdata/influxdb-client')
-const {org, bucket, token, connect, connectProxy, faults, exchanges, statuses, count, at} = require('./environment')
+const {org, bucket, token, connect, connectProxy, faults, restart, exchanges, statuses, count, at} = require('./environment')
 
 const point = (measurement, i) => new Point(measurement).tag('host', 'a').floatField('value', i).timestamp(at(i))
 
@@ -76,6 +76,21 @@ test('writes are sent again', {timeout: 60_000}, async () => {
   assert.equal(await count('js_retries', 'value'), 10)
   assert.deepEqual(failed, [429, 503, undefined, 502])
   assert.deepEqual(await statuses(), [429, 503, 204, 0, 502, 204])
+})
+
+test('a server that is killed and comes back costs no point', {timeout: 60_000}, async () => {
+  const client = await connectProxy()
+  const w = client.getWriteApi(org, bucket, 'ms', {batchSize: 50, flushInterval: 50, minRetryDelay: 50, maxRetryDelay: 100, maxRetries: 100})
+  const points = 4000
+  for (let i = 0; i < points; i++) {
+    if (i === points / 4) await restart()
+    w.writePoint(point('js_restart', i))
+    if (i % 20 === 0) await new Promise(r => setTimeout(r, 10))
+  }
+  await w.close()
+  for (let i = 0; i < 200 && await count('js_restart', 'value') < points; i++) await new Promise(r => setTimeout(r, 50))
+  assert.equal(await count('js_restart', 'value'), points)
+  assert.ok((await statuses()).includes(502), 'the client did not notice')
 })
 
 test('writes that make no sense are refused once', async t => {

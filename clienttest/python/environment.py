@@ -36,6 +36,11 @@ def faults(*answers):
     ask("POST", PROXY + "/proxy/faults", list(answers))
 
 
+def restart():
+    """Kills the server; it comes back a little later."""
+    ask("POST", PROXY + "/proxy/restart")
+
+
 def exchanges(path):
     """The requests of a path that passed since the last call."""
     return [e for e in ask("GET", PROXY + "/proxy/exchanges") if e["Path"] == path]

@@ -10,9 +10,10 @@ from influxdb_client import Point, WriteOptions, WritePrecision
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 from influxdb_client.client.write_api import ASYNCHRONOUS, SYNCHRONOUS
+from influxdb_client.client.write.retry import WritesRetry
 from influxdb_client.rest import ApiException
 
-from environment import BUCKET, ORG, TOKEN, URL, at, connect, connect_proxy, count, exchanges, faults, nanos, statuses
+from environment import BUCKET, ORG, TOKEN, URL, at, connect, connect_proxy, count, exchanges, faults, nanos, restart, statuses
 
 
 class Write(unittest.TestCase):
@@ -114,6 +115,32 @@ class Retries(unittest.TestCase):
         self.assertEqual(3, len(done))
         self.assertEqual(30, count("py_retries", "value"))
         self.assertEqual([429, 503, 204, 0, 502, 204, 204, 204], statuses())
+
+
+    def test_restart(self):
+        """A server that is killed and comes back costs no point."""
+        points, failed = 4000, []
+        options = WriteOptions(batch_size=50, flush_interval=50, retry_interval=50, max_retry_delay=200, max_retries=100)
+        with connect_proxy() as client:
+            with client.write_api(write_options=options, error_callback=lambda conf, data, e: failed.append(e)) as w:
+                for i in range(points):
+                    if i == points // 4:
+                        restart()
+                    w.write(BUCKET, record=Point("py_restart").tag("host", "a").field("value", i).time(at(i)))
+                    if i % 20 == 0:
+                        time.sleep(0.01)
+        self.assertEqual([], failed)
+        self.assertIn(502, statuses())
+        self.assertEqual(points, count("py_restart", "value"))
+
+    def test_blocking(self):
+        """Blocking writes are sent again where the client is told to."""
+        faults({"Status": 503, "RetryAfter": 1}, {"Status": 429}, {"Status": 0})
+        retries = WritesRetry(total=5, retry_interval=0.05, max_retry_delay=1, allowed_methods=["POST"])
+        with connect_proxy(retries=retries) as client, client.write_api(write_options=SYNCHRONOUS) as w:
+            w.write(BUCKET, record=Point("py_blocking_retries").field("value", 1).time(at(0)))
+        self.assertEqual([503, 429, 0, 204], statuses())
+        self.assertEqual(1, count("py_blocking_retries", "value"))
 
 
 class Refused(unittest.TestCase):

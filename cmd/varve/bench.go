@@ -210,8 +210,8 @@ last holds for the rest.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&urls, "url", []string{"http://127.0.0.1:8000"}, "server to ask; may be repeated")
-	f.StringArrayVar(&apis, "api", []string{string(bench.Varve)}, "varve, victoria or influx")
-	f.StringArrayVar(&buckets, "bucket", nil, "bucket (varve; default: the token's)")
+	f.StringArrayVar(&apis, "api", []string{string(bench.Varve)}, "varve, victoria, influx or flux")
+	f.StringArrayVar(&buckets, "bucket", nil, "bucket (varve, default: the token's; flux, default: \"default\")")
 	f.StringArrayVar(&databases, "db", []string{"bench"}, "database (influx)")
 	f.StringArrayVar(&tokens, "token", nil, "token; otherwise VARVE_TOKEN or VARVE_ADMIN_TOKEN")
 	ff.add(f)

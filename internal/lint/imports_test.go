@@ -27,6 +27,7 @@ var order = [][]string{
 	{"lang/flux/stdlib"},
 	{"lang/flux/stdlib/*"},
 	{"lang/flux/pushdown", "lang/flux/interp"},
+	{"lang/flux/storage/storagetest"},
 	{"lang/flux/storage"},
 	{"lang/flux/join"},
 	{"lang/flux/transform", "lang/flux/aggregate", "lang/flux/series", "lang/flux/anncsv"},

@@ -23,7 +23,7 @@ const checkEvery = 256
 func NewRowFunc(run *Run, fn *value.Func, param string) (*RowFunc, error) {
 	at := fn.Param(param)
 	if at < 0 {
-		return nil, fmt.Errorf("the function must have a parameter %s: (%s) => ...", param, param)
+		return nil, fmt.Errorf("the function must have a parameter %s, as in (%s) => true", param, param)
 	}
 	return &RowFunc{call: value.Call{Env: run, Func: fn, Args: make([]value.Value, len(fn.Params))}, row: at}, nil
 }

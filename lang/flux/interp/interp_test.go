@@ -59,7 +59,7 @@ func TestExpressions(t *testing.T) {
 		`show(v: -3)`:                                                     "-3",
 		`show(v: 1h30m)`:                                                  "1h30m",
 		`show(v: -1mo)`:                                                   "-1mo",
-		`show(v: 2020-01-01T00:00:00Z)`:                                   "2020-01-01T00:00:00Z",
+		`show(v: 2020-01-01T00:00:00Z)`:                                   "2020-01-01T00:00:00.000000000Z",
 		`show(v: 1 < 2 and not 2 < 1)`:                                    "true",
 		`show(v: "abc" =~ /b/)`:                                           "true",
 		`show(v: "abc" !~ /b/)`:                                           "false",

@@ -42,14 +42,27 @@ func (p *Package) Name() string { return p.Path[strings.LastIndexByte(p.Path, '/
 //
 //	<-tables: stream, n: int, ?columns: [string], ?offset: int|uint, fn: function, v: any
 //
-// with <- for what is piped, ? for what may be left out, [x] for an array of x,
-// and | between kinds.
+// with <- for what is piped, ? for what may be left out, | between kinds, and [x]
+// for an array of x, which comes before other kinds.
 func (p *Package) Func(name, params string, do func(c *value.Call) (value.Value, error)) *Package {
 	title := name
 	if p.Path != "" {
 		title = p.Name() + "." + name
 	}
 	return p.Value(name, value.OfFunction(&value.Func{Name: title, Params: Params(params), Do: do}))
+}
+
+// Scalar adds a function of scalars. If one of its arguments is null, so is the
+// result, which otherwise do computes.
+func (p *Package) Scalar(name, params string, result value.Kind, do func(c *value.Call) (value.Value, error)) *Package {
+	return p.Func(name, params, func(c *value.Call) (value.Value, error) {
+		for i := range c.Args {
+			if c.Args[i].IsNull() {
+				return value.NullOf(result), nil
+			}
+		}
+		return do(c)
+	})
 }
 
 // Value adds a constant.
@@ -92,22 +105,35 @@ func Params(text string) []value.Param {
 			p.Optional = true
 		}
 		p.Name = strings.TrimSpace(name)
-		for kind := range strings.SplitSeq(strings.TrimSpace(kinds), "|") {
-			if of, isArray := strings.CutPrefix(kind, "["); isArray {
-				p.Kinds |= value.Set(value.Array)
-				if of != "any]" {
-					p.Of |= kindsOf(strings.TrimSuffix(of, "]"))
-				}
-				continue
+		kinds = strings.TrimSpace(kinds)
+		if of, isArray := strings.CutPrefix(kinds, "["); isArray {
+			p.Kinds = value.Set(value.Array)
+			if of, kinds, ok = strings.Cut(of, "]"); !ok {
+				panic(fmt.Sprintf("BUG: parameter %q has an open bracket", part))
 			}
-			p.Kinds |= kindsOf(kind)
+			if of != "any" {
+				p.Of = kindsOf(of)
+			}
+			kinds = strings.TrimPrefix(kinds, "|")
+		}
+		if kinds != "" {
+			p.Kinds |= kindsOf(kinds)
 		}
 		all = append(all, p)
 	}
 	return all
 }
 
-func kindsOf(name string) value.Kinds {
+// kindsOf reads kinds with | between them.
+func kindsOf(names string) value.Kinds {
+	var set value.Kinds
+	for name := range strings.SplitSeq(names, "|") {
+		set |= kindOf(name)
+	}
+	return set
+}
+
+func kindOf(name string) value.Kinds {
 	if name == "any" {
 		return value.AnyKind
 	}

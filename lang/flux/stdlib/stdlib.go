@@ -5,6 +5,15 @@ import (
 	"sync"
 
 	"github.com/varvedb/varve/lang/flux/lib"
+	"github.com/varvedb/varve/lang/flux/stdlib/array"
+	"github.com/varvedb/varve/lang/flux/stdlib/csv"
+	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
+	"github.com/varvedb/varve/lang/flux/stdlib/date"
+	"github.com/varvedb/varve/lang/flux/stdlib/dynamic"
+	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
+	"github.com/varvedb/varve/lang/flux/stdlib/math"
+	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
+	"github.com/varvedb/varve/lang/flux/stdlib/strings"
 	"github.com/varvedb/varve/lang/flux/stdlib/universe"
 )
 
@@ -13,10 +22,21 @@ import (
 // call and shared from then on.
 var Packages = sync.OnceValue(func() map[string]*lib.Package {
 	all := map[string]*lib.Package{}
-	for _, p := range []*lib.Package{
-		universe.Package(),
+	for _, list := range [][]*lib.Package{
+		{universe.Package()},
+		array.Packages(),
+		csv.Packages(),
+		influxdb.Packages(),
+		date.Packages(),
+		dynamic.Packages(),
+		kinds.Packages(),
+		math.Packages(),
+		regexp.Packages(),
+		strings.Packages(),
 	} {
-		all[p.Path] = p
+		for _, p := range list {
+			all[p.Path] = p
+		}
 	}
 	return all
 })

@@ -50,14 +50,41 @@ func FormatFloat(f float64) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
-// Display renders any value for people, as display(v: v) does.
+// Display renders any value for people, as display(v: v) does: compound values
+// of more than a few parts with a line for each.
 func (v Value) Display() string {
 	var b strings.Builder
-	v.display(&b)
+	v.display(&b, 0)
 	return b.String()
 }
 
-func (v Value) display(b *strings.Builder) {
+// fewParts is how many parts of a compound value stand in one line.
+const fewParts = 3
+
+// parts renders n parts between brackets.
+func parts(b *strings.Builder, open, end string, n, indent int, part func(i, indent int)) {
+	b.WriteString(open)
+	for i := range n {
+		if n > fewParts {
+			b.WriteString("\n" + strings.Repeat("    ", indent+1))
+			part(i, indent+1)
+			if i < n-1 {
+				b.WriteByte(',')
+			}
+			continue
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		part(i, indent)
+	}
+	if n > fewParts {
+		b.WriteString("\n" + strings.Repeat("    ", indent))
+	}
+	b.WriteString(end)
+}
+
+func (v Value) display(b *strings.Builder, indent int) {
 	if v.null && v.kind != Dynamic {
 		b.WriteString("<null>")
 		return
@@ -65,45 +92,36 @@ func (v Value) display(b *strings.Builder) {
 	switch v.kind {
 	case Bytes:
 		b.WriteString("0x" + hex.EncodeToString(v.Bytes()))
+	case Time:
+		b.WriteString(v.Clock().Format("2006-01-02T15:04:05.000000000Z07:00"))
 	case Array:
-		b.WriteByte('[')
-		for i, e := range v.Array() {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			e.display(b)
-		}
-		b.WriteByte(']')
+		list := v.Array()
+		parts(b, "[", "]", len(list), indent, func(i, indent int) { list[i].display(b, indent) })
 	case Record:
-		b.WriteByte('{')
-		for i := range v.Record().Len() {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(v.Record().Label(i))
-			b.WriteString(": ")
-			v.Record().At(i).display(b)
-		}
-		b.WriteByte('}')
+		r := v.Record()
+		parts(b, "{", "}", r.Len(), indent, func(i, indent int) {
+			b.WriteString(r.Label(i) + ": ")
+			r.At(i).display(b, indent)
+		})
 	case Dict:
-		b.WriteByte('[')
-		for i := range v.Dict().Len() {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			k, x := v.Dict().At(i)
-			k.display(b)
-			b.WriteString(": ")
-			x.display(b)
+		d := v.Dict()
+		if d.Len() == 0 {
+			b.WriteString("[:]")
+			return
 		}
-		b.WriteByte(']')
+		parts(b, "[", "]", d.Len(), indent, func(i, indent int) {
+			k, x := d.At(i)
+			k.display(b, indent)
+			b.WriteString(": ")
+			x.display(b, indent)
+		})
 	case Function:
 		b.WriteString(v.Func().Signature())
 	case Stream:
 		b.WriteString("<stream>")
 	case Dynamic:
 		b.WriteString("dynamic(")
-		v.Inner().display(b)
+		v.Inner().display(b, indent)
 		b.WriteByte(')')
 	default:
 		b.WriteString(v.Text())

@@ -8,5 +8,8 @@ import "github.com/varvedb/varve/lang/flux/lib"
 // Package returns the prelude.
 func Package() *lib.Package {
 	p := lib.New("")
+	fromStorage(p)
+	conversions(p)
+	values(p)
 	return p
 }

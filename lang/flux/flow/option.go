@@ -1,0 +1,71 @@
+package flow
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/varvedb/varve/lang/flux/value"
+)
+
+// Now returns what now() of the script returns, in nanoseconds since 1970.
+func Now(c *value.Call) (int64, error) {
+	r := RunOf(c)
+	now, ok := r.Option("", "now")
+	if !ok {
+		return r.Now, nil
+	}
+	if now.Kind() != value.Function {
+		return 0, fmt.Errorf("option now must be a function, not %s", now.Describe())
+	}
+	v, err := c.InvokeNamed(now.Func(), nil)
+	if err != nil {
+		return 0, err
+	}
+	if v.Kind() != value.Time || v.IsNull() {
+		return 0, fmt.Errorf("option now must return a time, not %s", v.Describe())
+	}
+	return v.Time(), nil
+}
+
+// Zone returns the time zone that the option location names. Its offset is added
+// to that of the zone.
+func (r *Run) Zone() (*time.Location, error) {
+	v, ok := r.Option("", "location")
+	if !ok {
+		return time.UTC, nil
+	}
+	return ZoneOf(v)
+}
+
+// ZoneOf returns the time zone of a record like {zone: "Europe/Kyiv", offset: 0h}.
+func ZoneOf(v value.Value) (*time.Location, error) {
+	if v.Kind() != value.Record || v.IsNull() {
+		return nil, fmt.Errorf("a location is a record of zone and offset, not %s", v.Describe())
+	}
+	name, offset := "UTC", int64(0)
+	if z, ok := v.Record().Get("zone"); ok && !z.IsNull() {
+		if z.Kind() != value.String {
+			return nil, fmt.Errorf("zone of a location must be string, not %s", z.Describe())
+		}
+		name = z.Str()
+	}
+	if o, ok := v.Record().Get("offset"); ok && !o.IsNull() {
+		if o.Kind() != value.Duration {
+			return nil, fmt.Errorf("offset of a location must be duration, not %s", o.Describe())
+		}
+		if offset, ok = o.Duration().Fixed(); !ok {
+			return nil, fmt.Errorf("offset of a location cannot have months: %s", o.Text())
+		}
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("unknown time zone %q", name)
+	}
+	if offset == 0 {
+		return zone, nil
+	}
+	if zone == time.UTC {
+		return time.FixedZone("", int(offset/int64(time.Second))), nil
+	}
+	return nil, fmt.Errorf("a location has a zone or an offset: %q has both", name)
+}

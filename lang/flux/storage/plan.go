@@ -1,0 +1,167 @@
+package storage
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/table"
+	"github.com/varvedb/varve/plan"
+)
+
+// Plan is tables that the store makes: those of From, between two times, as far
+// as they meet a condition, and then their rows (neither Aggregate nor Names is
+// set), or what they are condensed to, or names.
+type Plan struct {
+	Bucket      Bucket
+	Start, Stop int64      // of the range, in nanoseconds since 1970; Stop is left out
+	Filter      *Condition // nil: every row
+
+	Rows      Rows
+	Aggregate *Aggregate
+	Names     *Names
+
+	// Otherwise does the same without the store's help, with a Plan of rows that
+	// is Fixed at its bottom. It is run where the fields turn out to be of types
+	// that Aggregate does not take, or the Filter to be too much.
+	Otherwise *flow.Node
+	// Fixed says that rules leave this Plan as it is.
+	Fixed bool
+}
+
+// Rows chooses among the rows of each table, and how they look.
+type Rows struct {
+	Wide   bool      // fields are columns, as pivot makes them; a table for each series
+	Desc   bool      // the newest row first
+	Page   plan.Page // of each table, in the order of Desc
+	Upturn bool      // turn the rows of each page round again: the last ones, in the order of time
+}
+
+// Aggregate condenses the values of each table, or of several.
+type Aggregate struct {
+	Call   plan.Call // the field is left empty
+	Window *plan.Window
+	Empty  bool // windows without values have a row (or a table) too, as far as the function has one for them
+	Shape  Shape
+	Group  *Group // nil: each table by itself
+}
+
+// Shape says how results of windows lie in tables.
+type Shape uint8
+
+// The shapes.
+const (
+	OneRow    Shape = iota // there are no windows: a row for each table
+	PerWindow              // a table for each window, whose bounds are in its key
+	ByStart                // a row for each window, with its start as the time
+	ByStop                 // a row for each window, with its end as the time
+)
+
+// Group puts tables together, as group() does.
+type Group struct {
+	Except  bool     // by all columns but those, else by those
+	Columns []string // ascending
+}
+
+// Names wants names in one table with a column _value.
+type Names struct {
+	What plan.ListKind
+	Tag  string // of values of a tag
+	// Columns puts the other columns of the key among the keys of tags.
+	Columns bool
+}
+
+// Name implements flow.Op.
+func (p *Plan) Name() string { return "from" }
+
+// Details implements flow.Op.
+func (p *Plan) Details() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "bucket: %q, %s", p.Bucket.Name, p.what())
+	parts, ok := p.known()
+	if !ok {
+		fmt.Fprintf(&b, "\n%s\nplanned when the fields are known, of bucket %d from %d until %d where %s", p.calls(), p.Bucket.ID, p.Start, p.Stop, p.Filter)
+		return b.String()
+	}
+	for _, part := range parts {
+		b.WriteByte('\n')
+		b.WriteString(part.String())
+	}
+	return b.String()
+}
+
+func (p *Plan) calls() string {
+	if p.Aggregate == nil {
+		return "rows"
+	}
+	a := plan.Aggregate{Calls: []plan.Call{p.Aggregate.Call}, Window: p.Aggregate.Window, Group: plan.BySeries()}
+	return a.String()
+}
+
+// what says how tables look.
+func (p *Plan) what() string {
+	switch {
+	case p.Names != nil:
+		return "a table of names"
+	case p.Aggregate == nil && p.Rows.Wide:
+		return "a table for each series"
+	case p.Aggregate == nil:
+		s := "a table for each series and field"
+		if p.Rows.Upturn {
+			s += ", turned round"
+		}
+		return s
+	}
+	s := "a table for each series and field"
+	if g := p.Aggregate.Group; g != nil {
+		s = fmt.Sprintf("a table for each group by %q", g.Columns)
+		if g.Except {
+			s = fmt.Sprintf("a table for each group by all but %q", g.Columns)
+		}
+	}
+	return s + [...]string{", one row each", " and window", ", times are starts of windows", ", times are ends of windows"}[p.Aggregate.Shape]
+}
+
+// Open implements flow.Op.
+func (p *Plan) Open(run *flow.Run, _ []table.Reader) (table.Reader, error) {
+	host, err := HostOf(run)
+	if err != nil {
+		return nil, err
+	}
+	if p.Start >= p.Stop {
+		return nil, fmt.Errorf("cannot query an empty range")
+	}
+	s := &source{plan: p, run: run, host: host}
+	parts, ok := p.known()
+	if p.Names != nil {
+		if !ok {
+			panic("BUG: names are asked for under a filter that the store cannot apply")
+		}
+		return &names{source: s, plan: parts[0]}, nil
+	}
+	if !ok {
+		if parts, err = s.lookUp(); err != nil {
+			if p.Otherwise != nil && isUndecided(err) {
+				return run.Open(p.Otherwise)
+			}
+			return nil, err
+		}
+	}
+	r := s.reader(parts)
+	if p.Otherwise != nil {
+		return &either{Reader: r, run: run, otherwise: p.Otherwise}, nil
+	}
+	return r, nil
+}
+
+// takes reports whether scripts apply the function to values of a type.
+func takes(c plan.Call, t column.Type) bool {
+	if c.Func == plan.Quantile {
+		return t == column.Float64
+	}
+	return c.Func.Takes(t)
+}
+
+// takesAll reports whether a function takes values of all types.
+func takesAll(c plan.Call) bool { return takes(c, column.String) }

@@ -1,0 +1,277 @@
+package storage
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/table"
+	"github.com/varvedb/varve/lang/flux/value"
+	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/scan"
+)
+
+// windows makes tables of what an aggregate came to.
+type windows struct {
+	layout  *layout
+	plan    *Plan
+	call    plan.Call
+	shape   Shape
+	selects bool
+	empty   bool // windows without values are wanted, and the function has a result for them
+	account flow.Account
+	// The windows of the range, within it, if all are wanted.
+	starts, stops []int64
+	full          []int64 // those of starts and stops that are times
+	err           error
+}
+
+// maxEmpty is how many windows a table may have if empty ones are wanted: that of
+// the store.
+const maxEmpty = 1 << 23
+
+func newWindows(run *flow.Run, p *Plan, q *plan.Plan) *windows {
+	a := p.Aggregate
+	w := &windows{
+		layout: newLayout(p.Start, p.Stop, a.Group), plan: p, call: a.Call, shape: a.Shape,
+		selects: a.Call.Func.Selector(), account: run.Account(),
+	}
+	w.empty = a.Empty && !w.selects
+	if w.empty {
+		w.err = w.list()
+	}
+	return w
+}
+
+// list finds all windows of the range.
+func (w *windows) list() error {
+	grid, err := w.plan.Aggregate.Window.Grid(w.plan.Stop)
+	if err != nil {
+		return err
+	}
+	lo, hi := max(w.plan.Start, column.MinTime), min(w.plan.Stop-1, column.MaxTime)
+	for i := grid.Earliest(lo); ; i++ {
+		start, stop := grid.Bounds(i)
+		first, last := grid.Span(start, stop)
+		if first > hi {
+			break
+		}
+		if first > last {
+			continue
+		}
+		if len(w.starts) == maxEmpty {
+			return fmt.Errorf("empty windows are wanted, but the range has more than %d windows: narrow it or widen the windows", maxEmpty)
+		}
+		start, stop = plan.ClipTo(start, stop, w.plan.Start, w.plan.Stop)
+		w.starts, w.stops = append(w.starts, start), append(w.stops, stop)
+	}
+	w.full = w.stops
+	if w.shape == ByStart {
+		w.full = w.starts
+	}
+	return w.account.Add(int64(len(w.starts)) * 16)
+}
+
+func (w *windows) end(func(item)) error { return nil }
+func (w *windows) close()               { w.account.Clear() }
+
+// batch implements parser.
+func (w *windows) batch(b *scan.Batch, emit func(item)) error {
+	if w.err != nil {
+		return w.err
+	}
+	for g := range b.Groups {
+		group := &b.Groups[g]
+		w.layout.series(b.Measurement, group.Key)
+		starts, stops := w.clipped(b, group)
+		for c := range b.Columns {
+			if err := w.column(b, group, &b.Columns[c], starts, stops, emit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// clipped returns the bounds of the windows of a group, cut to the range.
+func (w *windows) clipped(b *scan.Batch, g *scan.Group) (starts, stops []int64) {
+	starts, stops = slices.Clone(b.Start[g.From:g.To]), slices.Clone(b.Stop[g.From:g.To])
+	for i := range starts {
+		starts[i], stops[i] = plan.ClipTo(starts[i], stops[i], w.plan.Start, w.plan.Stop)
+	}
+	return starts, stops
+}
+
+// column makes the tables of a field.
+func (w *windows) column(b *scan.Batch, g *scan.Group, c *scan.Column, starts, stops []int64, emit func(item)) error {
+	v := c.Slice(g.From, g.To)
+	rows := g.To - g.From
+	if c.Overflow != nil && slices.Contains(c.Overflow[g.From:g.To], true) {
+		return fmt.Errorf("%s of field %q is larger than 64 bits", c.Func, c.Field)
+	}
+	have := w.found(&v, rows)
+	if have == nil {
+		return nil
+	}
+	switch w.shape {
+	case OneRow:
+		emit(item{w.one(b, g, c, &v), g.Key, c.Field})
+		return nil
+	case PerWindow:
+		w.perWindow(g, c, &v, have, starts, stops, emit)
+		return nil
+	}
+	emit(item{w.rows(g, c, &v, have, starts, stops), g.Key, c.Field})
+	return nil
+}
+
+// found returns the places of windows in which a field has a value; nil if there
+// are none.
+func (w *windows) found(v *column.Vector, rows int) []int {
+	var have []int
+	for i := range rows {
+		if v.Valid.Get(i) && (w.call.Func != plan.Count || v.Words[i] != 0) {
+			if have == nil {
+				have = make([]int, 0, rows-i)
+			}
+			have = append(have, i)
+		}
+	}
+	return have
+}
+
+// one returns the table of the only window.
+func (w *windows) one(b *scan.Batch, g *scan.Group, c *scan.Column, v *column.Vector) *table.Table {
+	val := table.OfVector(Value, *v)
+	if !w.selects {
+		return w.condensed(c.Field, nil, []table.Column{val}, 1)
+	}
+	return w.point(b.Measurement, g, c, g.From, val)
+}
+
+// point returns the table of the point that a selector chose.
+func (w *windows) point(measurement string, g *scan.Group, c *scan.Column, at int, val table.Column) *table.Table {
+	if c.Series != nil {
+		return w.pointOfGroup(measurement, g, c, at, val)
+	}
+	return w.layout.selected(c.Field, pointOf(c.At[at]), val, 1)
+}
+
+// pointOfGroup is point where the tags of its series are not all in the key.
+func (w *windows) pointOfGroup(measurement string, g *scan.Group, c *scan.Column, at int, val table.Column) *table.Table {
+	key := w.layout.keyOf(c.Field)
+	w.layout.series(measurement, c.Series[at])
+	t := w.layout.selected(c.Field, pointOf(c.At[at]), val, 1)
+	t.Key = key
+	w.layout.series(measurement, g.Key)
+	return t
+}
+
+// condensed returns a table of the columns of the key and others.
+func (w *windows) condensed(field string, bounds *[2]value.Value, others []table.Column, rows int) *table.Table {
+	l := w.layout
+	boundCols := l.boundCols
+	if bounds != nil {
+		saved := l.bounds
+		l.values[atStart], l.values[atStop] = bounds[0], bounds[1]
+		boundCols = [2]table.Column{table.Constant(Start, bounds[0]), table.Constant(Stop, bounds[1])}
+		defer func() { l.values[atStart], l.values[atStop] = saved[0], saved[1] }()
+	}
+	cols := make([]table.Column, 0, 3+len(l.tags)+len(others))
+	put := func(c table.Column) {
+		if l.group == nil || l.group.Has(c.Label) {
+			cols = append(cols, c)
+		}
+	}
+	put(boundCols[0])
+	put(boundCols[1])
+	put(l.field(field))
+	for _, c := range l.tags {
+		put(c)
+	}
+	return &table.Table{Key: l.keyOf(field), Cols: append(cols, others...), Rows: rows}
+}
+
+// rows returns the table of all windows, with their bounds as times.
+func (w *windows) rows(g *scan.Group, c *scan.Column, v *column.Vector, have []int, starts, stops []int64) *table.Table {
+	times := stops
+	if w.shape == ByStart {
+		times = starts
+	}
+	rows, val := len(times), *v
+	switch {
+	case w.empty:
+		times, val = w.full, w.spread(v, have, starts)
+		rows = len(times)
+	case len(have) < rows:
+		kept := make([]int64, len(have))
+		for i, at := range have {
+			kept[i] = times[at]
+		}
+		of := table.OfVector(Value, *v)
+		times, val, rows = kept, of.Pick(have).Vec, len(have)
+	case !val.Valid.All():
+		val.Valid = column.Bitmap{}
+	}
+	if w.selects {
+		return w.layout.selected(c.Field, table.Times(Time, times), table.OfVector(Value, val), rows)
+	}
+	return w.condensed(c.Field, nil, []table.Column{table.Times(Time, times), table.OfVector(Value, val)}, rows)
+}
+
+// spread puts the values of windows in their places among all windows.
+func (w *windows) spread(v *column.Vector, have []int, starts []int64) column.Vector {
+	if len(have) == len(w.starts) {
+		s := *v
+		s.Valid = column.Bitmap{}
+		return s
+	}
+	out := column.Vector{Type: v.Type, Words: make([]uint64, 0, len(w.starts))}
+	at := 0
+	for _, i := range have {
+		for ; w.starts[at] < starts[i]; at++ {
+			w.none(&out)
+		}
+		out.AppendRow(v, i)
+		at++
+	}
+	for ; at < len(w.starts); at++ {
+		w.none(&out)
+	}
+	return out
+}
+
+// none appends what the function makes of no values.
+func (w *windows) none(v *column.Vector) {
+	if w.call.Func == plan.Count {
+		v.AppendWord(0)
+		return
+	}
+	v.AppendNulls(1)
+}
+
+// perWindow returns a table for each window.
+func (w *windows) perWindow(g *scan.Group, c *scan.Column, v *column.Vector, have []int, starts, stops []int64, emit func(item)) {
+	put := func(start, stop int64, val table.Column, at int) {
+		bounds := [2]value.Value{value.OfTime(start), value.OfTime(stop)}
+		if w.selects {
+			t := w.layout.selected(c.Field, pointOf(c.At[at]), val, 1)
+			t.Key = t.Key.Set(Start, bounds[0]).Set(Stop, bounds[1])
+			t.Cols[0], t.Cols[1] = table.Constant(Start, bounds[0]), table.Constant(Stop, bounds[1])
+			emit(item{t, g.Key, c.Field})
+			return
+		}
+		emit(item{w.condensed(c.Field, &bounds, []table.Column{val}, 1), g.Key, c.Field})
+	}
+	if !w.empty {
+		for _, i := range have {
+			put(starts[i], stops[i], table.OfVector(Value, v.Slice(i, i+1)), g.From+i)
+		}
+		return
+	}
+	all := w.spread(v, have, starts)
+	for i := range w.starts {
+		put(w.starts[i], w.stops[i], table.OfVector(Value, all.Slice(i, i+1)), -1)
+	}
+}
