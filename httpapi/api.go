@@ -160,6 +160,7 @@ type Parts struct {
 	Writer   Writer
 	Deleter  Deleter
 	Querier  Querier
+	Scripts  Scripts
 	Exporter Exporter
 	Upkeep   Upkeep
 	// Managed is what is answered elsewhere.
@@ -188,6 +189,7 @@ type API struct {
 	writer   Writer
 	deleter  Deleter
 	querier  Querier
+	scripts  Scripts
 	exporter Exporter
 	upkeep   Upkeep
 	managed  Managed
@@ -223,6 +225,7 @@ func New(c Config, p Parts) (*API, error) {
 		writer:   p.Writer,
 		deleter:  p.Deleter,
 		querier:  p.Querier,
+		scripts:  p.Scripts,
 		exporter: p.Exporter,
 		upkeep:   p.Upkeep,
 		managed:  p.Managed,

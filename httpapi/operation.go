@@ -56,6 +56,8 @@ func pathParameter(name string) string {
 		return "name of a measurement"
 	case "tag":
 		return "name of a tag"
+	case "name":
+		return "name of a function, with its package"
 	}
 	panic("BUG: the path parameter " + name + " is not described")
 }

@@ -61,6 +61,18 @@ func (a *API) pointRoutes() []route {
 			params: bucketParameters(), takes: deleteRequest{},
 			example: `{"start":"2026-01-01T00:00:00Z","stop":"2026-01-02T00:00:00Z","predicate":"_measurement=\"weather\" AND city=\"Kyiv\""}`,
 			status:  http.StatusNoContent}},
+		{http.MethodPost, "/api/v2/query", a.fluxQuery, &operation{
+			name: "query", group: "Scripts", summary: "Run a Flux script",
+			about:  "Answers with annotated CSV, a block for each run of tables with the same columns. A body of type application/vnd.flux is the script itself. An error that is found after the beginning of the answer stands at its end, as a table with the columns error and reference. A script sees what its token may read.",
+			params: orgParameters(), takes: fluxRequest{},
+			example: `{"query": "buckets()", "dialect": {"annotations": ["datatype", "group", "default"]}}`,
+			status:  http.StatusOK, givesAs: "text/csv"}},
+		{http.MethodGet, "/api/v2/query/suggestions", a.suggest, &operation{
+			name: "querySuggestions", group: "Scripts", summary: "Functions of Flux, for editors",
+			status: http.StatusOK, gives: suggestions{}}},
+		{http.MethodGet, "/api/v2/query/suggestions/{name}", a.suggestOne, &operation{
+			name: "querySuggestion", group: "Scripts", summary: "A function of Flux",
+			status: http.StatusOK, gives: suggestion{}}},
 		{http.MethodPost, "/api/v2/query/analyze", a.analyze, &operation{
 			name: "analyzeQuery", group: "Scripts", summary: "What is wrong with a Flux script",
 			about: "Answers 200 with the errors, whose lines and columns count from 1. Only the grammar is looked at.",
@@ -130,7 +142,7 @@ func (a *API) Points() http.Handler {
 	return a.router(answerInflux, a.inDocument(port{
 		title: "Varve: points and buckets",
 		about: "The port for InfluxDB 2 clients: line protocol, deletes, buckets and who may do what. Points as JSON and questions are on the service port, which has a document of its own.",
-		groups: append([][2]string{{"Points", "Write and delete points"}, {"Scripts", "Read Flux; scripts are not run yet"},
+		groups: append([][2]string{{"Points", "Write and delete points"}, {"Scripts", "Flux"},
 			{"Server", "What operators ask"}, {"About", "This document"}}, a.managed.Groups...),
 		fault: influxFault{},
 	}, a.pointRoutes()))

@@ -253,6 +253,7 @@ func (s *server) openAPI() error {
 		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
 		Managed:    managed.Managed(),
 		Querier:    &querier{s.query, s.store},
+		Scripts:    &scripts{s.query, s.meta, s.store, &writer{s.meta, s.ingest}},
 		Exporter:   s.exporter(),
 		Budget:     s.budget.Ingest,
 		Health:     s.health,
