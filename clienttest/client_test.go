@@ -21,11 +21,13 @@ var (
 //	CLIENTTEST_PROXY   the same server behind a proxy, see [proxy]
 //	CLIENTTEST_SERVICE the service port of that server, by which tests learn
 //	                   what is stored without the client that they test
+//	CLIENTTEST_FRESH   a server that nobody has set up
 //	CLIENTTEST_TOKEN, CLIENTTEST_ORG, CLIENTTEST_BUCKET
 func environment(t *testing.T) []string {
 	t.Helper()
 	s := start(t, "VARVE_ADMIN_TOKEN="+adminToken, "VARVE_INIT_ORG="+org, "VARVE_INIT_BUCKET="+bucket)
-	return append(cleanEnv(),
+	fresh := start(t, "VARVE_INIT_BY=setup")
+	return append(cleanEnv(), "CLIENTTEST_FRESH="+fresh.url,
 		"CLIENTTEST_URL="+s.url, "CLIENTTEST_SERVICE="+s.service,
 		"CLIENTTEST_PROXY="+startProxy(t, s),
 		"CLIENTTEST_TOKEN="+adminToken, "CLIENTTEST_ORG="+org, "CLIENTTEST_BUCKET="+bucket)

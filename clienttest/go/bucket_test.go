@@ -46,7 +46,7 @@ func TestBuckets(t *testing.T) {
 	if changed.Name != "go changed" || changed.RetentionRules[0].EverySeconds != 7200 || changed.Description == nil || *changed.Description != text {
 		t.Errorf("changed to %+v", changed)
 	}
-	if err := c.WriteAPIBlocking(*o.Id, *b.Id).WritePoint(ctx, point("m", 3599)); err != nil {
+	if err := c.WriteAPIBlocking(*o.Id, *b.Id).WritePoint(ctx, point("m", 7199)); err != nil {
 		t.Errorf("write by ids: %v", err)
 	}
 	if err := buckets.DeleteBucket(ctx, b); err != nil {

@@ -4,6 +4,7 @@ package goclient
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
+	clienthttp "github.com/influxdata/influxdb-client-go/v2/api/http"
 )
 
 // environ is a value that the tests one folder up hand in.
@@ -120,4 +122,14 @@ func ask(t *testing.T, method, url, body string, into any) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// status is that of an error which the client got as an answer.
+func status(t *testing.T, err error) int {
+	t.Helper()
+	var e *clienthttp.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error %v, want one of HTTP", err)
+	}
+	return e.StatusCode
 }

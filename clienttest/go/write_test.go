@@ -14,10 +14,11 @@ import (
 	"github.com/influxdata/influxdb-client-go/v2/api/write"
 )
 
-// at is a time of i seconds after the beginning of a series, which is recent.
-func at(i int) time.Time {
-	return time.Now().Truncate(time.Hour).Add(-time.Hour).Add(time.Duration(i) * time.Second)
-}
+// begin is recent, and so long ago that no point lies in the future.
+var begin = time.Now().Truncate(time.Hour).Add(-2 * time.Hour)
+
+// at is a time of i seconds after begin.
+func at(i int) time.Time { return begin.Add(time.Duration(i) * time.Second) }
 
 func point(measurement string, i int) *write.Point {
 	return influxdb2.NewPoint(measurement, map[string]string{"host": "a"}, map[string]any{"value": float64(i)}, at(i))

@@ -1,7 +1,8 @@
 // What the tests of the JavaScript client share. They run against the server
 // that the tests one folder up start.
 'use strict'
-const {InfluxDB, setLogger} = require('@influxdata/influxdb-client')
+const {InfluxDB, Point, setLogger} = require('@influxdata/influxdb-client')
+const {OrgsAPI} = require('@influxdata/influxdb-client-apis')
 
 // The tests look at errors; nobody has to read them.
 setLogger({error() {}, warn() {}})
@@ -13,11 +14,11 @@ function environ(name) {
   return v
 }
 
-const [url, proxy, service, token, org, bucket] = ['URL', 'PROXY', 'SERVICE', 'TOKEN', 'ORG', 'BUCKET'].map(environ)
+const [url, proxy, service, fresh, token, org, bucket] = ['URL', 'PROXY', 'SERVICE', 'FRESH', 'TOKEN', 'ORG', 'BUCKET'].map(environ)
 
 // connect returns a client of the server.
 function connect(options = {}) {
-  return new InfluxDB({url, token, ...options})
+  return new InfluxDB({url, fresh, token, ...options})
 }
 
 // connectProxy returns a client of the proxy before the server.
@@ -62,12 +63,24 @@ async function ask(method, at, body) {
   return r.status === 204 ? undefined : r.json()
 }
 
-// begin is recent, and the same in all tests of a run.
-const begin = Math.floor(Date.now() / 3600e3) * 3600e3 - 3600e3
+// begin is recent, and so long ago that no point lies in the future.
+const begin = Math.floor(Date.now() / 3600e3) * 3600e3 - 2 * 3600e3
 
 // at is a time of i seconds after begin.
 function at(i) {
   return new Date(begin + i * 1000)
 }
 
-module.exports = {url, token, org, bucket, connect, connectProxy, faults, restart, exchanges, statuses, count, at}
+// orgID returns the id of the organisation.
+async function orgID() {
+  return (await new OrgsAPI(connect()).getOrgs({org})).orgs[0].id
+}
+
+// write writes a point, once.
+async function write(client, to, name = org) {
+  const w = client.getWriteApi(name, to, 'ns', {maxRetries: 0, flushInterval: 0})
+  w.writePoint(new Point('m').floatField('f', 1).timestamp(at(0)))
+  await w.close()
+}
+
+module.exports = {url, fresh, token, org, bucket, orgID, write, connect, connectProxy, faults, restart, exchanges, statuses, count, at}

@@ -5,7 +5,8 @@ import json
 import os
 import urllib.request
 
-from influxdb_client import InfluxDBClient
+from influxdb_client import InfluxDBClient, Point
+from influxdb_client.client.write_api import SYNCHRONOUS
 
 
 def environ(name):
@@ -16,7 +17,7 @@ def environ(name):
     return value
 
 
-URL, PROXY, SERVICE = environ("URL"), environ("PROXY"), environ("SERVICE")
+URL, PROXY, SERVICE, FRESH = environ("URL"), environ("PROXY"), environ("SERVICE"), environ("FRESH")
 TOKEN, ORG, BUCKET = environ("TOKEN"), environ("ORG"), environ("BUCKET")
 
 
@@ -68,8 +69,8 @@ def ask(method, url, body=None):
     return json.loads(text) if text else None
 
 
-# Recent, and the same in all tests of a run.
-BEGIN = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=1)
+# Recent, and so long ago that no point lies in the future.
+BEGIN = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=2)
 
 
 def at(i):
@@ -80,3 +81,9 @@ def at(i):
 def nanos(i):
     """The same in nanoseconds since 1970."""
     return int(at(i).timestamp()) * 10**9
+
+
+def write(client, bucket, org=ORG):
+    """Writes a point."""
+    with client.write_api(write_options=SYNCHRONOUS) as w:
+        w.write(bucket, org, Point("m").field("f", 1).time(at(0)))
