@@ -69,3 +69,25 @@ func ZoneOf(v value.Value) (*time.Location, error) {
 	}
 	return nil, fmt.Errorf("a location has a zone or an offset: %q has both", name)
 }
+
+// ArgTime returns an argument that is a time, or a duration from now, on the
+// clocks of the argument location, if the function has one and it was given, or
+// else of the option. It must not be null.
+func ArgTime(c *value.Call, name string) (time.Time, error) {
+	zone, err := RunOf(c).Zone()
+	if c.Func.Param("location") >= 0 && c.Has("location") {
+		zone, err = ZoneOf(c.Arg("location"))
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	v := c.Arg(name)
+	if v.Kind() == value.Time {
+		return time.Unix(0, v.Time()).In(zone), nil
+	}
+	now, err := Now(c)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(0, v.Duration().AddTo(now, zone)).In(zone), nil
+}

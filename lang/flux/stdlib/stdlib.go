@@ -7,13 +7,15 @@ import (
 	"github.com/varvedb/varve/lang/flux/lib"
 	"github.com/varvedb/varve/lang/flux/stdlib/array"
 	"github.com/varvedb/varve/lang/flux/stdlib/csv"
-	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
 	"github.com/varvedb/varve/lang/flux/stdlib/date"
 	"github.com/varvedb/varve/lang/flux/stdlib/dynamic"
+	"github.com/varvedb/varve/lang/flux/stdlib/experimental"
+	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
 	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
 	"github.com/varvedb/varve/lang/flux/stdlib/math"
 	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
 	"github.com/varvedb/varve/lang/flux/stdlib/strings"
+	"github.com/varvedb/varve/lang/flux/stdlib/system"
 	"github.com/varvedb/varve/lang/flux/stdlib/universe"
 )
 
@@ -29,10 +31,12 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		influxdb.Packages(),
 		date.Packages(),
 		dynamic.Packages(),
+		experimental.Packages(),
 		kinds.Packages(),
 		math.Packages(),
 		regexp.Packages(),
 		strings.Packages(),
+		system.Packages(),
 	} {
 		for _, p := range list {
 			all[p.Path] = p

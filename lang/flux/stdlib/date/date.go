@@ -1,6 +1,5 @@
 // Package date holds the packages of the standard library that compute with
-// times: date, timezone, experimental/date/boundaries, system, and the functions
-// of times in experimental.
+// times: date, timezone, experimental/date/boundaries, system.
 package date
 
 import (
@@ -32,7 +31,7 @@ func date() *lib.Package {
 			if c.Arg("t").IsNull() {
 				return value.NullOf(value.Int), nil
 			}
-			t, err := local(c, "t")
+			t, err := flow.ArgTime(c, "t")
 			if err != nil {
 				return value.Value{}, err
 			}
@@ -43,7 +42,7 @@ func date() *lib.Package {
 		if c.Arg("t").IsNull() {
 			return value.NullOf(value.Time), nil
 		}
-		t, err := local(c, "t")
+		t, err := flow.ArgTime(c, "t")
 		if err != nil {
 			return value.Value{}, err
 		}
@@ -54,7 +53,7 @@ func date() *lib.Package {
 		if c.Arg("t").IsNull() {
 			return value.NullOf(value.Time), nil
 		}
-		t, err := local(c, "t")
+		t, err := flow.ArgTime(c, "t")
 		if err != nil {
 			return value.Value{}, err
 		}
@@ -76,50 +75,15 @@ func date() *lib.Package {
 	return p
 }
 
-// Experimental adds addDuration and subDuration to package experimental.
-func Experimental(p *lib.Package) {
-	p.Func("addDuration", "d: duration, to: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
-		return shift(c, "to", c.Span("d", value.Span{}))
-	})
-	p.Func("subDuration", "d: duration, from: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
-		return shift(c, "from", c.Span("d", value.Span{}).Negate())
-	})
-}
-
 func shift(c *value.Call, name string, d value.Span) (value.Value, error) {
 	if c.Arg(name).IsNull() {
 		return value.NullOf(value.Time), nil
 	}
-	t, err := local(c, name)
+	t, err := flow.ArgTime(c, name)
 	if err != nil {
 		return value.Value{}, err
 	}
 	return value.OfTime(d.AddTo(t.UnixNano(), t.Location())), nil
-}
-
-// local returns the argument of a name, a time or a duration from now, on the
-// clocks of the argument location, or of the option.
-func local(c *value.Call, name string) (time.Time, error) {
-	zone, err := zoneOf(c)
-	if err != nil {
-		return time.Time{}, err
-	}
-	v := c.Arg(name)
-	if v.Kind() == value.Time {
-		return time.Unix(0, v.Time()).In(zone), nil
-	}
-	now, err := flow.Now(c)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return time.Unix(0, v.Duration().AddTo(now, zone)).In(zone), nil
-}
-
-func zoneOf(c *value.Call) (*time.Location, error) {
-	if c.Func.Param("location") >= 0 && c.Has("location") {
-		return flow.ZoneOf(c.Arg("location"))
-	}
-	return flow.RunOf(c).Zone()
 }
 
 // Truncate returns the start of the unit of time that t lies in, on the clocks

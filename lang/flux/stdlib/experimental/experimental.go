@@ -1,0 +1,36 @@
+// Package experimental is experimental of the standard library, a file for each
+// family of functions.
+package experimental
+
+import (
+	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/lib"
+	"github.com/varvedb/varve/lang/flux/value"
+)
+
+// Packages returns the packages.
+func Packages() []*lib.Package {
+	p := lib.New("experimental")
+	durations(p)
+	return []*lib.Package{p}
+}
+
+// durations adds functions that add durations to times.
+func durations(p *lib.Package) {
+	add := func(c *value.Call, name string, d value.Span) (value.Value, error) {
+		if c.Arg(name).IsNull() {
+			return value.NullOf(value.Time), nil
+		}
+		t, err := flow.ArgTime(c, name)
+		if err != nil {
+			return value.Value{}, err
+		}
+		return value.OfTime(d.AddTo(t.UnixNano(), t.Location())), nil
+	}
+	p.Func("addDuration", "d: duration, to: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
+		return add(c, "to", c.Span("d", value.Span{}))
+	})
+	p.Func("subDuration", "d: duration, from: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
+		return add(c, "from", c.Span("d", value.Span{}).Negate())
+	})
+}
