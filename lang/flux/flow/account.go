@@ -28,3 +28,9 @@ func (a *Account) Clear() {
 	a.run.Release(a.held)
 	a.held = 0
 }
+
+// Sub gives some of it back.
+func (a *Account) Sub(bytes int64) {
+	a.run.Release(bytes)
+	a.held -= bytes
+}

@@ -30,7 +30,7 @@ type Whole struct {
 }
 
 // NewWhole returns a reader of the tables of in, each in one piece. reserve is
-// called before pieces are put together, with what the copy takes.
+// called before pieces are put together, with what they and the copy take.
 func NewWhole(in Reader, reserve func(bytes int64) error) *Whole {
 	return &Whole{in: in, reserve: reserve}
 }
@@ -45,7 +45,7 @@ func (w *Whole) Next() (*Table, error) {
 			return nil, err
 		}
 	}
-	var b *Builder
+	parts := []*Table{first}
 	for {
 		t, err := w.read()
 		if err != nil {
@@ -55,27 +55,18 @@ func (w *Whole) Next() (*Table, error) {
 			w.ahead = t
 			break
 		}
-		if b == nil {
-			b = NewBuilder(first.Key)
-			if err := w.add(b, first); err != nil {
+		if len(parts) == 1 {
+			// A part is kept, and copied when the last one has come.
+			if err := w.reserve(2 * first.Memory()); err != nil {
 				return nil, err
 			}
 		}
-		if err := w.add(b, t); err != nil {
+		if err := w.reserve(2 * t.Memory()); err != nil {
 			return nil, err
 		}
+		parts = append(parts, t)
 	}
-	if b == nil {
-		return first, nil
-	}
-	return b.Table(), nil
-}
-
-func (w *Whole) add(b *Builder, t *Table) error {
-	if err := w.reserve(t.Memory()); err != nil {
-		return err
-	}
-	return b.AppendTable(t)
+	return Concat(first.Key, parts)
 }
 
 func (w *Whole) read() (*Table, error) {

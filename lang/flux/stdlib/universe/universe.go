@@ -11,5 +11,9 @@ func Package() *lib.Package {
 	fromStorage(p)
 	conversions(p)
 	values(p)
+	rows(p)
+	shape(p)
+	columns(p)
+	dynamicQuery(p)
 	return p
 }

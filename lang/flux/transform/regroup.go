@@ -1,0 +1,235 @@
+package transform
+
+import (
+	"slices"
+
+	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/table"
+	"github.com/varvedb/varve/lang/flux/value"
+)
+
+const (
+	// smallRows is below how many rows a part is copied together with those
+	// around it: the columns of a part cost about as much as 500 values.
+	smallRows = 512
+	// chunkRows is about how many rows small parts are put together to.
+	chunkRows = 4096
+)
+
+// regroup collects tables by their keys, because tables that were apart may
+// have become one.
+type regroup struct {
+	in      []table.Reader
+	each    func(g *regroup, t *table.Table) error
+	run     *flow.Run
+	account flow.Account
+	groups  map[string]*group
+	order   []*group
+	at      int            // of the stream that is being read
+	read    bool           // all of them
+	passed  []*table.Table // to be returned before the groups
+	last    int64          // bytes of what Next returned last
+}
+
+// group is what came for one key.
+type group struct {
+	key    *table.Key
+	schema []table.Column // of all parts, each a constant null
+	places map[string]int // in schema, by label
+	parts  []*table.Table
+	open   bool // the last part belongs to the group, which appends to it
+	bytes  int64
+}
+
+// newRegroup returns a reader of the tables that each hands to add and addRows
+// for the pieces of the streams in.
+func newRegroup(run *flow.Run, in []table.Reader, each func(g *regroup, t *table.Table) error) table.Reader {
+	return &regroup{in: in, each: each, run: run, account: run.Account(), groups: map[string]*group{}}
+}
+
+// add takes a table, or a piece of one.
+func (g *regroup) add(t *table.Table) error {
+	n := t.Memory()
+	if err := g.account.Add(n); err != nil {
+		return err
+	}
+	return g.put(t, n)
+}
+
+// pass hands on a piece whose key is that of no table that is collected. All
+// pieces of one table are passed, or none.
+func (g *regroup) pass(t *table.Table) error {
+	g.passed = append(g.passed, t)
+	return nil
+}
+
+// put takes a table of which so many bytes are reserved.
+func (g *regroup) put(t *table.Table, bytes int64) error {
+	to, err := g.group(t)
+	if err != nil {
+		return err
+	}
+	to.bytes += bytes
+	if len(to.parts) > 0 && t.Rows == 0 {
+		return nil
+	}
+	to.parts, to.open = append(to.parts, t), false
+	return nil
+}
+
+// addRows takes some rows of t, as a part of a table with a key. Who calls it
+// has reserved their memory: so many bytes.
+func (g *regroup) addRows(key *table.Key, t *table.Table, rows []int, bytes int64) error {
+	k := *t
+	k.Key = key
+	if len(rows) >= smallRows {
+		return g.put(k.Pick(rows).WithKey(key), bytes)
+	}
+	to, err := g.group(&k)
+	if err != nil {
+		return err
+	}
+	to.bytes += bytes
+	if n := len(to.parts); n > 0 && to.open && to.parts[n-1].Rows < chunkRows && appendRows(to.parts[n-1], t, rows) {
+		return nil
+	}
+	p := k.Pick(rows)
+	for i := range p.Cols {
+		if p.Cols[i].Same {
+			// Appending would write to memory that is shared.
+			p.Cols[i] = copyOfConstant(&p.Cols[i])
+		}
+	}
+	to.parts, to.open = append(to.parts, p), true
+	return nil
+}
+
+func copyOfConstant(c *table.Column) table.Column { return table.Constant(c.Label, c.Value(0)) }
+
+// appendRows appends rows of t to a part that nobody else has seen, and reports
+// whether the columns go together.
+func appendRows(to, t *table.Table, rows []int) bool {
+	if len(to.Cols) != len(t.Cols) {
+		return false
+	}
+	for i := range t.Cols {
+		if to.Cols[i].Label != t.Cols[i].Label || to.Cols[i].Kind != t.Cols[i].Kind {
+			return false
+		}
+	}
+	for i := range t.Cols {
+		c, from := &to.Cols[i], &t.Cols[i]
+		if c.Same {
+			if from.Same && c.SameCell(0, from, 0) {
+				continue
+			}
+			*c = c.Flat(to.Rows)
+		}
+		for _, r := range rows {
+			c.AppendFrom(from, r)
+		}
+	}
+	to.Rows += len(rows)
+	return true
+}
+
+// group returns the group of t's key and makes room for its columns.
+func (g *regroup) group(t *table.Table) (*group, error) {
+	to := g.groups[t.Key.ID()]
+	if to == nil {
+		to = &group{key: t.Key, places: map[string]int{}}
+		g.groups[t.Key.ID()] = to
+		g.order = append(g.order, to)
+	}
+	for i := range t.Cols {
+		c := &t.Cols[i]
+		at, ok := to.places[c.Label]
+		if !ok {
+			to.places[c.Label] = len(to.schema)
+			to.schema = append(to.schema, table.Constant(c.Label, value.NullOf(c.Kind)))
+			continue
+		}
+		if have := to.schema[at].Kind; have != c.Kind {
+			return nil, &table.KindError{Label: c.Label, A: have, B: c.Kind}
+		}
+	}
+	return to, nil
+}
+
+// Next implements table.Reader.
+func (g *regroup) Next() (*table.Table, error) {
+	for !g.read && len(g.passed) == 0 {
+		if err := g.readPiece(); err != nil {
+			return nil, err
+		}
+	}
+	if len(g.passed) > 0 {
+		t := g.passed[0]
+		g.passed = g.passed[1:]
+		return t, nil
+	}
+	g.account.Sub(g.last)
+	g.last = 0
+	for len(g.order) > 0 && len(g.order[0].schema) == 0 {
+		g.order = g.order[1:] // rows, but nothing in them
+	}
+	if len(g.order) == 0 {
+		return nil, nil
+	}
+	to := g.order[0]
+	n, rows := 1, to.parts[0].Rows
+	for n < len(to.parts) && rows+to.parts[n].Rows <= chunkRows {
+		rows += to.parts[n].Rows
+		n++
+	}
+	t, err := table.Concat(to.key, to.parts[:n])
+	if err != nil {
+		return nil, err
+	}
+	if to.parts = to.parts[n:]; len(to.parts) == 0 {
+		g.last = to.bytes
+		g.order[0] = nil
+		g.order = g.order[1:]
+	}
+	return to.conform(t), nil
+}
+
+// conform returns t with all columns of the group, in the same order.
+func (to *group) conform(t *table.Table) *table.Table {
+	if len(t.Cols) == len(to.schema) && slices.EqualFunc(t.Cols, to.schema, func(a, b table.Column) bool { return a.Label == b.Label }) {
+		return t
+	}
+	out := &table.Table{Key: t.Key, Rows: t.Rows, Cols: slices.Clone(to.schema)}
+	for i := range t.Cols {
+		if at, ok := to.places[t.Cols[i].Label]; ok {
+			out.Cols[at] = t.Cols[i]
+		}
+	}
+	return out.WithKey(to.key)
+}
+
+// readPiece reads a piece of the streams, which are read one behind the other.
+func (g *regroup) readPiece() error {
+	if g.at == len(g.in) {
+		g.read = true
+		return nil
+	}
+	t, err := g.in[g.at].Next()
+	switch {
+	case err != nil:
+		return err
+	case t == nil:
+		g.at++
+		return nil
+	}
+	return g.each(g, t)
+}
+
+// Close implements table.Reader.
+func (g *regroup) Close() {
+	for _, in := range g.in {
+		in.Close()
+	}
+	g.account.Clear()
+	g.groups, g.order, g.passed = nil, nil, nil
+}

@@ -1,0 +1,308 @@
+package transform
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/table"
+	"github.com/varvedb/varve/lang/flux/value"
+)
+
+// Sort orders the rows of each table by some columns, nulls first. Rows that are
+// equal in all of them keep their order; columns that are not there count as
+// equal.
+type Sort struct {
+	Columns []string
+	Desc    bool
+}
+
+// Name implements flow.Op.
+func (*Sort) Name() string { return "sort" }
+
+// Details implements flow.Op.
+func (s *Sort) Details() string {
+	return fmt.Sprintf("columns: %s, desc: %t", quote(s.Columns), s.Desc)
+}
+
+// Open implements flow.Op.
+func (s *Sort) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
+	return newPerKey(run, in[0], func(account *flow.Account) tableState {
+		return &sortState{op: s, run: run, account: account, sorted: true}
+	}), nil
+}
+
+// sortState is the pieces of a table.
+type sortState struct {
+	op      *Sort
+	run     *flow.Run
+	account *flow.Account
+	parts   []*table.Table
+	rows    int
+	sorted  bool // they are in order as they are
+}
+
+func (s *sortState) piece(t *table.Table, _ func(*table.Table)) error {
+	if err := s.account.Keep(t); err != nil {
+		return err
+	}
+	if s.sorted {
+		s.sorted = s.follows(t)
+	}
+	s.parts = append(s.parts, t)
+	s.rows += t.Rows
+	return s.run.Ended()
+}
+
+// follows reports whether t is in order and belongs behind the parts there are.
+func (s *sortState) follows(t *table.Table) bool {
+	if t.Rows == 0 {
+		return true
+	}
+	cols := columnsOf(t, s.op.Columns)
+	for i := len(s.parts) - 1; i >= 0; i-- {
+		if p := s.parts[i]; p.Rows > 0 {
+			if compareRows(columnsOf(p, s.op.Columns), p.Rows-1, cols, 0, s.op.Desc) > 0 {
+				return false
+			}
+			break
+		}
+	}
+	vary := slices.DeleteFunc(cols, func(c *table.Column) bool { return c == nil || c.Same })
+	for i := 1; i < t.Rows && len(vary) > 0; i++ {
+		if compareRows(vary, i-1, vary, i, s.op.Desc) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func columnsOf(t *table.Table, labels []string) []*table.Column {
+	cols := make([]*table.Column, len(labels))
+	for i, l := range labels {
+		cols[i] = t.Col(l)
+	}
+	return cols
+}
+
+// compareRows orders row i of columns a and row j of columns b, where nil stands
+// for a column of nulls.
+func compareRows(a []*table.Column, i int, b []*table.Column, j int, desc bool) int {
+	for n := range a {
+		x, y := a[n], b[n]
+		switch nx, ny := x == nil || x.Null(i), y == nil || y.Null(j); {
+		case nx && ny:
+			continue
+		case nx:
+			return -1
+		case ny:
+			return 1
+		}
+		var c int
+		switch {
+		case x.Kind != y.Kind:
+			c = cmp.Compare(x.Kind, y.Kind) // an error that end finds
+		case x.Kind == value.String:
+			c = bytes.Compare(x.Bytes(i), y.Bytes(j))
+		default:
+			c = cmp.Compare(orderOf(x.Kind, x.Word(i)), orderOf(y.Kind, y.Word(j)))
+		}
+		if desc {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+func (s *sortState) end(emit func(*table.Table)) error {
+	if s.sorted {
+		for _, p := range s.parts {
+			emit(p)
+		}
+		return nil
+	}
+	// At the worst there are the parts, all rows in one piece, two lists of
+	// items, and the rows in order. The parts are reserved.
+	var all int64
+	for _, p := range s.parts {
+		all += p.Memory()
+	}
+	if len(s.parts) > 1 {
+		if err := s.account.Add(all); err != nil {
+			return err
+		}
+	}
+	if err := s.account.Add(all + int64(s.rows)*(2*itemBytes+8)); err != nil {
+		return err
+	}
+	t, err := table.Concat(s.parts[0].Key, s.parts)
+	if err != nil {
+		return err
+	}
+	s.parts = nil
+	cols := slices.DeleteFunc(columnsOf(t, s.op.Columns), func(c *table.Column) bool { return c == nil || c.Same })
+	rows, err := orderRows(s.run, cols, t.Rows, s.op.Desc)
+	if err != nil {
+		return err
+	}
+	emit(t.Pick(rows))
+	return nil
+}
+
+// item is a row that is being sorted: by key, which orders like the cells of a
+// column or at least like their beginnings, then by at, where it was before.
+type item struct {
+	key uint64
+	row uint32
+	at  uint32
+}
+
+const itemBytes = 16
+
+// orderOf maps the word of a cell to one that orders as the cells do. NaN comes
+// before all other floats.
+func orderOf(k value.Kind, w uint64) uint64 {
+	switch k {
+	case value.Int, value.Time:
+		return w ^ 1<<63
+	case value.Float:
+		f := math.Float64frombits(w)
+		switch {
+		case f != f:
+			return 0
+		case f == 0:
+			return 1 << 63 // of -0 too
+		case w>>63 != 0:
+			return ^w
+		}
+		return w | 1<<63
+	}
+	return w
+}
+
+// orderRows returns the places of rows in the order of their cells in cols, of
+// which none is Same. It sorts by the last column first and is stable, so that
+// what the columns before it say holds in the end.
+func orderRows(run *flow.Run, cols []*table.Column, rows int, desc bool) ([]int, error) {
+	if rows > math.MaxUint32 {
+		return nil, fmt.Errorf("a table of more than %d rows cannot be sorted", math.MaxUint32)
+	}
+	items, spare := make([]item, rows), make([]item, rows)
+	for i := range items {
+		items[i].row = uint32(i)
+	}
+	for _, c := range slices.Backward(cols) {
+		if err := run.Ended(); err != nil {
+			return nil, err
+		}
+		items, spare = orderBy(c, items, spare, desc)
+	}
+	order := make([]int, rows)
+	for i := range items {
+		order[i] = int(items[i].row)
+	}
+	return order, nil
+}
+
+// orderBy sorts items by one column, and returns them and the other slice.
+func orderBy(c *table.Column, items, spare []item, desc bool) (sorted, other []item) {
+	if !c.Vec.Valid.All() {
+		// Nulls go first, the others follow in the order they have.
+		n := 0
+		for _, it := range items {
+			if c.Null(int(it.row)) {
+				spare[n] = it
+				n++
+			}
+		}
+		at := n
+		for _, it := range items {
+			if !c.Null(int(it.row)) {
+				spare[at] = it
+				at++
+			}
+		}
+		items, spare = spare, items
+		valid, rest := orderValid(c, items[n:], spare[n:], desc)
+		if len(valid) > 0 && &valid[0] != &items[n] {
+			copy(rest, valid)
+		}
+		return items, spare
+	}
+	return orderValid(c, items, spare, desc)
+}
+
+func orderValid(c *table.Column, items, spare []item, desc bool) (sorted, other []item) {
+	if c.Kind == value.String {
+		orderTexts(c, items, desc)
+		return items, spare
+	}
+	flip := uint64(0)
+	if desc {
+		flip = ^flip
+	}
+	for i := range items {
+		items[i].key = orderOf(c.Kind, c.Vec.Words[items[i].row]) ^ flip
+	}
+	return radix(items, spare)
+}
+
+// radix sorts items by their keys, byte by byte from the last, and leaves out
+// the bytes that all keys have in common.
+func radix(items, spare []item) (sorted, other []item) {
+	var counts [8][256]uint32
+	for i := range items {
+		k := items[i].key
+		for b := range 8 {
+			counts[b][byte(k>>(8*b))]++
+		}
+	}
+	for b := range 8 {
+		shift := 8 * b
+		if len(items) == 0 || int(counts[b][byte(items[0].key>>shift)]) == len(items) {
+			continue
+		}
+		var at [256]uint32
+		sum := uint32(0)
+		for v, n := range counts[b] {
+			at[v] = sum
+			sum += n
+		}
+		for i := range items {
+			v := byte(items[i].key >> shift)
+			spare[at[v]] = items[i]
+			at[v]++
+		}
+		items, spare = spare, items
+	}
+	return items, spare
+}
+
+// orderTexts sorts items by a column of strings, mostly by their first 8 bytes.
+func orderTexts(c *table.Column, items []item, desc bool) {
+	for i := range items {
+		var first [8]byte
+		copy(first[:], c.Vec.Str(int(items[i].row)))
+		items[i].key, items[i].at = binary.BigEndian.Uint64(first[:]), uint32(i)
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		o := cmp.Compare(a.key, b.key)
+		if o == 0 {
+			o = bytes.Compare(c.Vec.Str(int(a.row)), c.Vec.Str(int(b.row)))
+		}
+		switch {
+		case o == 0:
+			return cmp.Compare(a.at, b.at)
+		case desc:
+			return -o
+		}
+		return o
+	})
+}
