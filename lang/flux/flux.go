@@ -78,6 +78,7 @@ func (s *Script) Run(ctx context.Context, o Options) (*Execution, error) {
 	}
 	results, err := interp.New(run, stdlib.Packages()).Exec(globals, s.files...)
 	if err != nil {
+		run.Close()
 		return nil, err
 	}
 	return &Execution{run: run, results: results, at: -1}, nil
@@ -137,5 +138,8 @@ func (e *Execution) closeReader() {
 	}
 }
 
-// Close ends the execution.
-func (e *Execution) Close() { e.closeReader() }
+// Close ends the execution and gives its memory back.
+func (e *Execution) Close() {
+	e.closeReader()
+	e.run.Close()
+}

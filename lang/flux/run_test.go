@@ -96,3 +96,27 @@ func FuzzRun(f *testing.F) {
 		}
 	})
 }
+
+// What a script takes for its values and its graph it gives back at the end, after
+// an error too.
+func TestMemoryIsGivenBack(t *testing.T) {
+	for _, text := range []string{
+		`import "array" x = array.from(rows: [{a: 1}]) x |> yield(name: "x")`,
+		`import "array" x = array.from(rows: [{a: 1}]) y = x.nothing`,
+		`import "strings" x = strings.repeat(v: "0123456789", i: 10000) y = "${x}${x}"`,
+	} {
+		s, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &allowance{limit: 64 << 20}
+		if e, err := s.Run(t.Context(), Options{Memory: m, Now: time.Now()}); err == nil {
+			for e.Next() {
+			}
+			e.Close()
+		}
+		if m.held != 0 {
+			t.Errorf("%s\nkeeps %d bytes", text, m.held)
+		}
+	}
+}

@@ -46,7 +46,7 @@ const nodeBytes = 512
 // that makes more nodes than memory allows ends with an error, a little later.
 func New(c *value.Call, op Op, in ...*Node) value.Value {
 	if run := RunOf(c); run.failed == nil {
-		run.failed = run.Reserve(nodeBytes)
+		run.failed = run.Keep(nodeBytes)
 	}
 	return value.OfStream(&Node{Op: op, In: in, At: c.At})
 }

@@ -34,6 +34,7 @@ type Run struct {
 	Rewrite func(*Node) *Node
 
 	failed error // ends the run
+	kept   int64 // bytes, until Close
 }
 
 // Host is what scripts reach outside themselves. An operator or function that
@@ -70,6 +71,22 @@ func (r *Run) Reserve(bytes int64) error { return r.memory.Reserve(bytes) }
 
 // Release gives reserved memory back.
 func (r *Run) Release(bytes int64) { r.memory.Release(bytes) }
+
+// Keep takes memory for what is there until the run is closed: values and graphs
+// of the script.
+func (r *Run) Keep(bytes int64) error {
+	if err := r.memory.Reserve(bytes); err != nil {
+		return err
+	}
+	r.kept += bytes
+	return nil
+}
+
+// Close gives back what was taken by Keep. It may be called again.
+func (r *Run) Close() {
+	r.memory.Release(r.kept)
+	r.kept = 0
+}
 
 // Error is an error with the place in the script that made it.
 type Error struct {

@@ -148,7 +148,7 @@ func (in *Interp) sized(v value.Value) (value.Value, error) {
 	default:
 		return v, nil
 	}
-	return v, in.run.Reserve(int64(n))
+	return v, in.run.Keep(int64(n))
 }
 
 func (c *compiler) array(e *syntax.ArrayExpression) (eval, error) {
