@@ -8,6 +8,7 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/stdlib/system"
 	"github.com/varvedb/varve/lang/flux/storage"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/plan"
@@ -68,6 +69,7 @@ type scriptHost struct {
 var (
 	_ storage.Host   = (*scriptHost)(nil)
 	_ storage.Writer = (*scriptHost)(nil)
+	_ system.Secrets = (*scriptHost)(nil)
 )
 
 // Run implements storage.Host.
@@ -155,4 +157,13 @@ func (h *scriptHost) Buckets(o storage.Org) ([]storage.Bucket, error) {
 
 func scriptBucket(b meta.Bucket) storage.Bucket {
 	return storage.Bucket{ID: uint64(b.ID), Name: b.Name, OrgID: b.OrgID.String(), Retention: b.Retention}
+}
+
+// Secret implements system.Secrets.
+func (h *scriptHost) Secret(key string) (string, bool) {
+	r, ok := h.who.Rights.(*rights)
+	if !ok || !r.token.May(meta.Read, meta.ResourceSecrets, h.org, 0) {
+		return "", false
+	}
+	return h.buckets.Secret(h.org, key)
 }
