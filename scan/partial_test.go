@@ -11,6 +11,7 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/tdigest"
 )
 
 // everyCall is a plan with each function once.
@@ -136,14 +137,14 @@ func TestEstimateIsNear(t *testing.T) {
 		d := &all.digests[0]
 		sorted := slices.Sorted(slices.Values(values))
 		for _, q := range []float64{0, 0.0001, 0.01, 0.25, 0.5, 0.9, 0.999, 1} {
-			got := d.quantile(q)
+			got := d.Quantile(q)
 			at, _ := slices.BinarySearch(sorted, got)
 			if rank := float64(at) / n; math.Abs(rank-q) > 0.001 {
 				t.Errorf("%d parts: quantile %g has rank %g", parts, q, rank)
 			}
 		}
-		if len(d.list) > 2*compression {
-			t.Errorf("%d parts: %d centroids, want at most %d", parts, len(d.list), 2*compression)
+		if len(d.Centroids()) > 2*tdigest.Compression {
+			t.Errorf("%d parts: %d centroids, want at most %d", parts, len(d.Centroids()), 2*tdigest.Compression)
 		}
 	}
 }
@@ -157,7 +158,7 @@ func TestEstimateOfFewValues(t *testing.T) {
 	}
 	m.add(0, nil, &v, 0, 3)
 	for q, want := range map[float64]float64{0: 1, 0.5: 5, 1: 9} {
-		if got := m.digests[0].quantile(q); got != want {
+		if got := m.digests[0].Quantile(q); got != want {
 			t.Errorf("quantile %g of 1, 5, 9 is %g, want %g", q, got, want)
 		}
 	}

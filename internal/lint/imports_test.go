@@ -30,7 +30,8 @@ var order = [][]string{
 	{"lang/flux/storage/storagetest"},
 	{"lang/flux/storage"},
 	{"lang/flux/join"},
-	{"lang/flux/transform", "lang/flux/aggregate", "lang/flux/series", "lang/flux/anncsv"},
+	{"lang/flux/aggregate"},
+	{"lang/flux/transform", "lang/flux/series", "lang/flux/anncsv"},
 	{"lang/flux/flow"},
 	{"lang/flux/table", "lang/flux/lib"},
 	{"lang/flux/value"},
@@ -57,7 +58,7 @@ var order = [][]string{
 	{"predicate"},
 	{"column"},
 	{"memory"},
-	{"plot"},
+	{"plot", "tdigest"},
 	{"vfs"},
 	{"trace"},
 }
