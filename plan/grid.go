@@ -32,7 +32,7 @@ func (w *Window) Grid(stop int64) (*Grid, error) {
 	if zone != time.UTC {
 		g.zone = zone
 	}
-	if w.Every.Nanos > 0 && w.Every.Nanos <= int64(time.Hour) && w.Period.Months == 0 {
+	if w.Every.Nanos > 0 && w.Every.Nanos <= int64(time.Hour) && w.Period.Months == 0 && !w.ByClock {
 		g.zero -= g.clockOffset(saturate(stop, -1))
 		g.zone = nil
 	}
@@ -76,14 +76,24 @@ func (g *Grid) Span(start, stop int64) (first, last int64) {
 // Earliest returns the earliest window that a time belongs to or, if it
 // belongs to none, the next one.
 func (g *Grid) Earliest(t int64) int64 {
-	i := g.guess(t)
-	for g.ends(i-1) >= t {
-		i--
+	// Windows before low end too early, high does not. The guess is mostly
+	// right; an hour that the clocks show twice may be many windows off.
+	high := g.guess(t)
+	low := saturate(high, -1)
+	for step := int64(1); g.ends(high) < t; step *= 2 {
+		low, high = high, saturate(high, step)
 	}
-	for g.ends(i) < t {
-		i++
+	for step := int64(1); g.ends(low) >= t; step *= 2 {
+		low, high = saturate(low, -step), low
 	}
-	return i
+	for high-low > 1 {
+		if mid := low + (high-low)/2; g.ends(mid) < t {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	return high
 }
 
 // ends returns the last nanosecond of window i.

@@ -25,7 +25,7 @@ func full() *Plan {
 	p.Aggregate = &Aggregate{
 		Calls: []Call{{Func: Mean, Field: "usage"}, {Func: Quantile, Quantile: 0.99, Method: TDigest}},
 		Window: &Window{Every: Months(1), Period: Duration{Months: 1, Nanos: 5}, Offset: Nanos(time.Hour),
-			Zone: "Europe/Berlin", StartOpen: true, StopClosed: true, CreateEmpty: true},
+			Zone: "Europe/Berlin", StartOpen: true, StopClosed: true, ByClock: true, CreateEmpty: true},
 		Group: ByTags("host"),
 	}
 	p.Desc = true
@@ -106,7 +106,7 @@ func TestString(t *testing.T) {
   page of groups: offset 2
     page of each group: limit 1
       order: newest first
-        aggregate: mean("usage"), quantile(every field, 0.99, estimate_tdigest) every 1mo period 1mo5ns offset 1h0m0s in Europe/Berlin bounds (] with empty windows by tags "host"
+        aggregate: mean("usage"), quantile(every field, 0.99, estimate_tdigest) every 1mo period 1mo5ns offset 1h0m0s in Europe/Berlin by the clock bounds (] with empty windows by tags "host"
           scan: bucket 7, "cpu", from 1970-01-01T00:00:00Z until 1970-01-02T00:00:00Z, tags host in ["a" "b"], where "usage" > 5`
 	if d := cmp.Diff(want, p.String()); d != "" {
 		t.Errorf("plan reads differently (-want +got):\n%s", d)
@@ -141,6 +141,9 @@ func TestGridBounds(t *testing.T) {
 		{"long day", Window{Every: day, Zone: "Europe/Berlin"}, "2024-10-27T12:00:00Z", "2024-10-26T22:00:00Z", "2024-10-27T23:00:00Z"},
 		{"midnight is left out", Window{Every: day, Zone: "America/Sao_Paulo"}, "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"},
 		{"midnight comes twice", Window{Every: day, Zone: "America/Havana"}, "2023-11-05T12:00:00Z", "2023-11-05T04:00:00Z", "2023-11-06T05:00:00Z"},
+		{"hour that comes twice, by the clock", Window{Every: hour, Zone: "Europe/Berlin", ByClock: true}, "2024-10-27T01:30:00Z", "2024-10-27T00:00:00Z", "2024-10-27T02:00:00Z"},
+		{"hour that is left out, by the clock", Window{Every: hour, Offset: Nanos(30 * time.Minute), Zone: "Europe/Berlin", ByClock: true}, "2024-03-31T01:15:00Z", "2024-03-31T01:00:00Z", "2024-03-31T01:30:00Z"},
+		{"millisecond that comes twice, by the clock", Window{Every: Nanos(time.Millisecond), Zone: "Europe/Berlin", ByClock: true}, "2024-10-27T01:00:00Z", "2024-10-27T00:59:59.999Z", "2024-10-27T02:00:00Z"},
 		{"hour that comes twice", Window{Every: hour, Zone: "Europe/Berlin"}, "2024-10-27T01:30:00Z", "2024-10-27T01:00:00Z", "2024-10-27T02:00:00Z"},
 		{"hour of a half-hour zone", Window{Every: hour, Zone: "Asia/Kolkata"}, "2024-10-27T01:10:00Z", "2024-10-27T00:30:00Z", "2024-10-27T01:30:00Z"},
 		{"six hours over a change", Window{Every: Nanos(6 * time.Hour), Zone: "Europe/Berlin"}, "2024-10-27T02:00:00Z", "2024-10-26T22:00:00Z", "2024-10-27T05:00:00Z"},
@@ -164,7 +167,7 @@ func TestGridBounds(t *testing.T) {
 func TestGridIsComplete(t *testing.T) {
 	zones := []string{"", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu"}
 	rapid.Check(t, func(t *rapid.T) {
-		w := Window{Zone: rapid.SampledFrom(zones).Draw(t, "zone"), StartOpen: rapid.Bool().Draw(t, "open")}
+		w := Window{Zone: rapid.SampledFrom(zones).Draw(t, "zone"), StartOpen: rapid.Bool().Draw(t, "open"), ByClock: rapid.Bool().Draw(t, "by clock")}
 		w.StopClosed = w.StartOpen
 		if rapid.Bool().Draw(t, "calendar") {
 			w.Every = Months(rapid.Int64Range(1, 30).Draw(t, "months"))

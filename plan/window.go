@@ -45,7 +45,8 @@ func (d Duration) String() string {
 // that is left out the moment of the change, so that windows still follow on
 // each other. Windows of an hour or less always have their full length: with
 // readings, all that come twice would pile up in one of them. They are aligned
-// to the clock as it stands at the end of the range of the plan.
+// to the clock as it stands at the end of the range of the plan. ByClock makes
+// readings of their bounds too, as Flux has it.
 //
 // Windows are those that overlap the range of the plan. The result reports
 // their bounds as they are; ClipTo cuts them to the range.
@@ -56,6 +57,7 @@ type Window struct {
 	Zone        string   `json:"zone,omitempty"` // IANA name; empty: UTC
 	StartOpen   bool     `json:"start_open,omitempty"`
 	StopClosed  bool     `json:"stop_closed,omitempty"`
+	ByClock     bool     `json:"by_clock,omitempty"`     // bounds of short windows are readings too
 	CreateEmpty bool     `json:"create_empty,omitempty"` // each group has every window
 }
 
@@ -70,6 +72,9 @@ func (w *Window) String() string {
 	}
 	if w.Zone != "" {
 		fmt.Fprintf(&b, " in %s", w.Zone)
+	}
+	if w.ByClock {
+		b.WriteString(" by the clock")
 	}
 	if w.StartOpen || w.StopClosed {
 		open, closed := "[", ")"
