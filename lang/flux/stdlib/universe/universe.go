@@ -15,5 +15,6 @@ func Package() *lib.Package {
 	shape(p)
 	columns(p)
 	dynamicQuery(p)
+	seriesFunctions(p)
 	return p
 }
