@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -190,6 +191,7 @@ type API struct {
 	deleter  Deleter
 	querier  Querier
 	scripts  Scripts
+	zips     sync.Pool // *gzip.Writer, of answers to scripts
 	exporter Exporter
 	upkeep   Upkeep
 	managed  Managed

@@ -214,7 +214,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	api, err := New(c, Parts{
 		Access: fakeAccess{}, NewDecoder: func(int) Decoder { return fakeDecoder{} },
 		NewPointDecoder: func(int) PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) }, Schema: fakeSchema{},
-		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier,
+		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier, Scripts: freeScripts{},
 		Budget: b.budget, Health: func() health.Report { return b.report },
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 		Now: func() time.Time { return time.Unix(1700000000, 0) }, Random: strings.NewReader("ABCDEFGH"),

@@ -160,13 +160,17 @@ func (a *API) fluxQuery(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.WriteString(w, run.Explain()+"\n")
 		return err
 	}
-	out := newLateWriter(w, r)
+	if strings.HasPrefix(r.Header.Get("Prefer"), "return-no-content") {
+		if err := results(run, anncsv.NewEncoder(io.Discard, dialect)); err != nil {
+			return a.fluxError(q, err)
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	out := a.newLateWriter(w, r)
+	defer out.release()
 	enc := anncsv.NewEncoder(out, dialect)
 	if err = results(run, enc); err == nil {
-		if r.Header.Get("Prefer") == "return-no-content" && !out.begun {
-			w.WriteHeader(http.StatusNoContent)
-			return nil
-		}
 		return out.Close()
 	}
 	if !out.begun {

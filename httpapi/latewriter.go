@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -17,12 +18,21 @@ type lateWriter struct {
 	w     http.ResponseWriter
 	held  []byte
 	zip   bool
+	zips  *sync.Pool // of *gzip.Writer
 	gzip  *gzip.Writer
 	begun bool // the client has a part of the answer
 }
 
-func newLateWriter(w http.ResponseWriter, r *http.Request) *lateWriter {
-	return &lateWriter{w: w, zip: strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")}
+func (a *API) newLateWriter(w http.ResponseWriter, r *http.Request) *lateWriter {
+	return &lateWriter{w: w, zips: &a.zips, zip: strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")}
+}
+
+// release gives the compressor back.
+func (l *lateWriter) release() {
+	if l.gzip != nil {
+		l.zips.Put(l.gzip)
+		l.gzip = nil
+	}
 }
 
 // smallAnswer is up to where compression costs more than the bytes that it
@@ -56,10 +66,14 @@ func (l *lateWriter) begin() error {
 		l.w.Header().Set("Content-Encoding", "gzip")
 		// Speed over size: the network between a dashboard and its server
 		// mostly is faster than any compressor.
-		z, err := gzip.NewWriterLevel(l.w, gzip.BestSpeed)
-		if err != nil {
-			return err
+		z, ok := l.zips.Get().(*gzip.Writer)
+		if !ok {
+			var err error
+			if z, err = gzip.NewWriterLevel(l.w, gzip.BestSpeed); err != nil {
+				return err
+			}
 		}
+		z.Reset(l.w)
 		l.gzip = z
 	}
 	held := l.held
