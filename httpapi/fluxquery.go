@@ -15,6 +15,7 @@ import (
 	"github.com/varvedb/varve/lang/flux"
 	"github.com/varvedb/varve/lang/flux/anncsv"
 	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/pushdown"
 	"github.com/varvedb/varve/lang/flux/syntax"
 	"github.com/varvedb/varve/query"
 )
@@ -150,7 +151,7 @@ func (a *API) fluxQuery(w http.ResponseWriter, r *http.Request) error {
 	if req.Now != nil {
 		now = *req.Now
 	}
-	run, err := script.Run(q.Context(), flux.Options{Memory: q, Host: host, Now: now, Params: req.Params})
+	run, err := script.Run(q.Context(), flux.Options{Memory: q, Host: host, Now: now, Params: req.Params, Rewrite: pushdown.Rewrite})
 	if err != nil {
 		return a.fluxError(q, err)
 	}

@@ -184,21 +184,16 @@ func merge(op Op, args []*Condition) []*Condition {
 	return out
 }
 
-// finish simplifies a leaf that is decided by itself, and gives c its text. One
-// that asks for one of no strings is not decided: of a row without the column
-// it is neither true nor false.
+// finish simplifies a leaf that is decided by itself, and gives c its text. To ask
+// a tag for one of no strings is not decided: of a row without the tag that is
+// neither true nor false, and so is its negation.
 func finish(c *Condition) *Condition {
-	if c.Op == In && len(c.Texts) == 0 {
-		switch {
-		case c.Column == Measurement || c.Column == Field:
-			op := Or
-			if c.Negated {
-				op = And
-			}
-			c = &Condition{Op: op}
-		case c.Negated && c.Column != Value:
-			c = &Condition{Op: Exists, Column: c.Column}
+	if c.Op == In && len(c.Texts) == 0 && (c.Column == Measurement || c.Column == Field) {
+		op := Or
+		if c.Negated {
+			op = And
 		}
+		c = &Condition{Op: op}
 	}
 	c.text = c.render()
 	return c

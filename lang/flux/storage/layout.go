@@ -19,20 +19,16 @@ type layout struct {
 	fields      map[string]table.Column
 	key         []byte // of the present series
 	known       bool
-	labels      []string // of the key: the fixed columns, then the tags
-	values      []value.Value
 	tags        []table.Column // the measurement, then the tags
 	group       *Group         // which columns are in the key; nil: all
-}
 
-// Places of the fixed columns in labels.
-const (
-	atStart = iota
-	atStop
-	atField
-	atMeasurement
-	fixedKeys
-)
+	// Of keys of the present series: labels, ascending, and values. Those of the
+	// bounds and the field are where start, stop and field say, -1 if nowhere.
+	labels             []string
+	values             []value.Value
+	start, stop, field int
+	fieldless          []string // labels without _field
+}
 
 func newLayout(start, stop int64, group *Group) *layout {
 	l := &layout{group: group, fields: map[string]table.Column{}}
@@ -50,47 +46,70 @@ func (l *layout) series(measurement string, key []byte) bool {
 	}
 	l.known, l.measurement, l.key = true, measurement, key
 	m := value.OfString(measurement)
-	l.labels = append(l.labels[:0], Start, Stop, Field, Measurement)
-	l.values = append(l.values[:0], l.bounds[0], l.bounds[1], value.Value{}, m)
 	l.tags = []table.Column{table.Constant(Measurement, m)}
+	// Keys of the series before have the slices.
+	l.labels, l.values = make([]string, 0, fixedKeys+4), make([]value.Value, 0, fixedKeys+4)
+	l.put(Start, l.bounds[0])
+	l.put(Stop, l.bounds[1])
+	l.put(Field, value.Value{})
+	l.put(Measurement, m)
 	for k, v := range column.Tags(key) {
 		if label := string(k); isTag(label) {
 			of := value.OfString(string(v))
-			l.labels, l.values = append(l.labels, label), append(l.values, of)
+			l.put(label, of)
 			l.tags = append(l.tags, table.Constant(label, of))
 		}
 	}
+	l.start, l.stop, l.field = slices.Index(l.labels, Start), slices.Index(l.labels, Stop), slices.Index(l.labels, Field)
+	l.fieldless = nil
 	return true
 }
 
-// field returns the column of a field's name.
-func (l *layout) field(name string) table.Column {
-	c, ok := l.fields[name]
+// fixedKeys is how many columns of a key are no tags.
+const fixedKeys = 4
+
+// put puts a column of the key in its place, if it is in the key.
+func (l *layout) put(label string, v value.Value) {
+	if l.group != nil && !l.group.Has(label) {
+		return
+	}
+	at, _ := slices.BinarySearch(l.labels, label)
+	l.labels, l.values = slices.Insert(l.labels, at, label), slices.Insert(l.values, at, v)
+}
+
+// nameOf returns the column of a field's name.
+func (l *layout) nameOf(field string) table.Column {
+	c, ok := l.fields[field]
 	if !ok {
-		c = table.Constant(Field, value.OfString(name))
-		l.fields[name] = c
+		c = table.Constant(Field, value.OfString(field))
+		l.fields[field] = c
 	}
 	return c
 }
 
 // keyOf returns the key of the present series and a field; "" is of no field.
-func (l *layout) keyOf(field string) *table.Key {
-	l.values[atField] = value.OfString(field)
-	labels, values := l.labels, l.values
-	if field == "" {
-		labels, values = slices.Concat(labels[:atField], labels[atField+1:]), slices.Concat(values[:atField], values[atField+1:])
+func (l *layout) keyOf(field string) *table.Key { return l.keyWithin(field, l.bounds) }
+
+// keyWithin is keyOf with other bounds.
+func (l *layout) keyWithin(field string, bounds [2]value.Value) *table.Key {
+	values := slices.Clone(l.values)
+	if l.start >= 0 {
+		values[l.start] = bounds[0]
 	}
-	if l.group == nil {
-		return table.NewKey(labels, values)
+	if l.stop >= 0 {
+		values[l.stop] = bounds[1]
 	}
-	var keptLabels []string
-	var keptValues []value.Value
-	for i, label := range labels {
-		if l.group.Has(label) {
-			keptLabels, keptValues = append(keptLabels, label), append(keptValues, values[i])
+	switch {
+	case l.field < 0:
+	case field != "":
+		values[l.field] = value.OfString(field)
+	default:
+		if l.fieldless == nil {
+			l.fieldless = slices.Delete(slices.Clone(l.labels), l.field, l.field+1)
 		}
+		return table.SortedKey(l.fieldless, slices.Delete(values, l.field, l.field+1))
 	}
-	return table.NewKey(keptLabels, keptValues)
+	return table.SortedKey(l.labels, values)
 }
 
 // selected returns a table of points of the present series: all columns.
@@ -98,10 +117,7 @@ func (l *layout) selected(field string, time, val table.Column, rows int) *table
 	cols := make([]table.Column, 0, 5+len(l.tags))
 	cols = append(cols, l.boundCols[0], l.boundCols[1], time, val)
 	if field != "" {
-		cols = append(cols, l.field(field))
+		cols = append(cols, l.nameOf(field))
 	}
 	return &table.Table{Key: l.keyOf(field), Cols: append(cols, l.tags...), Rows: rows}
 }
-
-// pointOf returns a column of one time.
-func pointOf(at int64) table.Column { return table.Constant(Time, value.OfTime(at)) }

@@ -155,6 +155,12 @@ func (p *Plan) Open(run *flow.Run, _ []table.Reader) (table.Reader, error) {
 	return r, nil
 }
 
+// Certain reports whether p can be run whatever fields there are.
+func (p *Plan) Certain() bool {
+	_, ok := p.known()
+	return ok && (p.Aggregate == nil || takesAll(p.Aggregate.Call))
+}
+
 // takes reports whether scripts apply the function to values of a type.
 func takes(c plan.Call, t column.Type) bool {
 	if c.Func == plan.Quantile {

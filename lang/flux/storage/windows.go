@@ -106,35 +106,40 @@ func (w *windows) clipped(b *scan.Batch, g *scan.Group) (starts, stops []int64) 
 // column makes the tables of a field.
 func (w *windows) column(b *scan.Batch, g *scan.Group, c *scan.Column, starts, stops []int64, emit func(item)) error {
 	v := c.Slice(g.From, g.To)
-	rows := g.To - g.From
 	if c.Overflow != nil && slices.Contains(c.Overflow[g.From:g.To], true) {
 		return fmt.Errorf("%s of field %q is larger than 64 bits", c.Func, c.Field)
 	}
-	have := w.found(&v, rows)
-	if have == nil {
-		return nil
-	}
-	switch w.shape {
-	case OneRow:
+	have := w.found(&v, g.To-g.From)
+	switch {
+	case have != nil && len(have) == 0:
+	case w.shape == OneRow:
 		emit(item{w.one(b, g, c, &v), g.Key, c.Field})
-		return nil
-	case PerWindow:
+	case w.shape == PerWindow:
 		w.perWindow(g, c, &v, have, starts, stops, emit)
-		return nil
+	default:
+		emit(item{w.rows(c, &v, have, starts, stops), g.Key, c.Field})
 	}
-	emit(item{w.rows(g, c, &v, have, starts, stops), g.Key, c.Field})
 	return nil
 }
 
-// found returns the places of windows in which a field has a value; nil if there
-// are none.
+// found returns the places of windows in which a field has a value; nil if it has
+// one in each. Then nothing in v is null.
 func (w *windows) found(v *column.Vector, rows int) []int {
-	var have []int
-	for i := range rows {
-		if v.Valid.Get(i) && (w.call.Func != plan.Count || v.Words[i] != 0) {
-			if have == nil {
-				have = make([]int, 0, rows-i)
-			}
+	missing := func(i int) bool { return !v.Valid.Get(i) || w.call.Func == plan.Count && v.Words[i] == 0 }
+	first := 0
+	for first < rows && !missing(first) {
+		first++
+	}
+	if first == rows {
+		v.Valid = column.Bitmap{}
+		return nil
+	}
+	have := make([]int, first, rows)
+	for i := range have {
+		have[i] = i
+	}
+	for i := first; i < rows; i++ {
+		if !missing(i) {
 			have = append(have, i)
 		}
 	}
@@ -145,38 +150,27 @@ func (w *windows) found(v *column.Vector, rows int) []int {
 func (w *windows) one(b *scan.Batch, g *scan.Group, c *scan.Column, v *column.Vector) *table.Table {
 	val := table.OfVector(Value, *v)
 	if !w.selects {
-		return w.condensed(c.Field, nil, []table.Column{val}, 1)
+		return w.condensed(c.Field, w.layout.bounds, val)
 	}
-	return w.point(b.Measurement, g, c, g.From, val)
-}
-
-// point returns the table of the point that a selector chose.
-func (w *windows) point(measurement string, g *scan.Group, c *scan.Column, at int, val table.Column) *table.Table {
-	if c.Series != nil {
-		return w.pointOfGroup(measurement, g, c, at, val)
+	time := table.Times(Time, c.At[g.From:g.To])
+	if c.Series == nil {
+		return w.layout.selected(c.Field, time, val, 1)
 	}
-	return w.layout.selected(c.Field, pointOf(c.At[at]), val, 1)
-}
-
-// pointOfGroup is point where the tags of its series are not all in the key.
-func (w *windows) pointOfGroup(measurement string, g *scan.Group, c *scan.Column, at int, val table.Column) *table.Table {
+	// Not all tags of the point's series are in the key.
 	key := w.layout.keyOf(c.Field)
-	w.layout.series(measurement, c.Series[at])
-	t := w.layout.selected(c.Field, pointOf(c.At[at]), val, 1)
+	w.layout.series(b.Measurement, c.Series[g.From])
+	t := w.layout.selected(c.Field, time, val, 1)
 	t.Key = key
-	w.layout.series(measurement, g.Key)
+	w.layout.series(b.Measurement, g.Key)
 	return t
 }
 
 // condensed returns a table of the columns of the key and others.
-func (w *windows) condensed(field string, bounds *[2]value.Value, others []table.Column, rows int) *table.Table {
+func (w *windows) condensed(field string, bounds [2]value.Value, others ...table.Column) *table.Table {
 	l := w.layout
 	boundCols := l.boundCols
-	if bounds != nil {
-		saved := l.bounds
-		l.values[atStart], l.values[atStop] = bounds[0], bounds[1]
+	if bounds != l.bounds {
 		boundCols = [2]table.Column{table.Constant(Start, bounds[0]), table.Constant(Stop, bounds[1])}
-		defer func() { l.values[atStart], l.values[atStop] = saved[0], saved[1] }()
 	}
 	cols := make([]table.Column, 0, 3+len(l.tags)+len(others))
 	put := func(c table.Column) {
@@ -186,55 +180,59 @@ func (w *windows) condensed(field string, bounds *[2]value.Value, others []table
 	}
 	put(boundCols[0])
 	put(boundCols[1])
-	put(l.field(field))
+	put(l.nameOf(field))
 	for _, c := range l.tags {
 		put(c)
 	}
-	return &table.Table{Key: l.keyOf(field), Cols: append(cols, others...), Rows: rows}
+	return &table.Table{Key: l.keyWithin(field, bounds), Cols: append(cols, others...), Rows: others[0].Vec.Len()}
 }
 
 // rows returns the table of all windows, with their bounds as times.
-func (w *windows) rows(g *scan.Group, c *scan.Column, v *column.Vector, have []int, starts, stops []int64) *table.Table {
+func (w *windows) rows(c *scan.Column, v *column.Vector, have []int, starts, stops []int64) *table.Table {
 	times := stops
 	if w.shape == ByStart {
 		times = starts
 	}
-	rows, val := len(times), *v
+	val := *v
 	switch {
 	case w.empty:
 		times, val = w.full, w.spread(v, have, starts)
-		rows = len(times)
-	case len(have) < rows:
+	case have != nil:
 		kept := make([]int64, len(have))
 		for i, at := range have {
 			kept[i] = times[at]
 		}
 		of := table.OfVector(Value, *v)
-		times, val, rows = kept, of.Pick(have).Vec, len(have)
-	case !val.Valid.All():
+		times, val = kept, of.Pick(have).Vec
 		val.Valid = column.Bitmap{}
 	}
 	if w.selects {
-		return w.layout.selected(c.Field, table.Times(Time, times), table.OfVector(Value, val), rows)
+		return w.layout.selected(c.Field, table.Times(Time, times), table.OfVector(Value, val), len(times))
 	}
-	return w.condensed(c.Field, nil, []table.Column{table.Times(Time, times), table.OfVector(Value, val)}, rows)
+	return w.condensed(c.Field, w.layout.bounds, table.Times(Time, times), table.OfVector(Value, val))
 }
 
 // spread puts the values of windows in their places among all windows.
 func (w *windows) spread(v *column.Vector, have []int, starts []int64) column.Vector {
-	if len(have) == len(w.starts) {
-		s := *v
-		s.Valid = column.Bitmap{}
-		return s
+	if have == nil && len(starts) == len(w.starts) {
+		return *v
 	}
 	out := column.Vector{Type: v.Type, Words: make([]uint64, 0, len(w.starts))}
 	at := 0
-	for _, i := range have {
+	put := func(i int) {
 		for ; w.starts[at] < starts[i]; at++ {
 			w.none(&out)
 		}
 		out.AppendRow(v, i)
 		at++
+	}
+	if have == nil {
+		for i := range starts {
+			put(i)
+		}
+	}
+	for _, i := range have {
+		put(i)
 	}
 	for ; at < len(w.starts); at++ {
 		w.none(&out)
@@ -255,23 +253,30 @@ func (w *windows) none(v *column.Vector) {
 func (w *windows) perWindow(g *scan.Group, c *scan.Column, v *column.Vector, have []int, starts, stops []int64, emit func(item)) {
 	put := func(start, stop int64, val table.Column, at int) {
 		bounds := [2]value.Value{value.OfTime(start), value.OfTime(stop)}
-		if w.selects {
-			t := w.layout.selected(c.Field, pointOf(c.At[at]), val, 1)
-			t.Key = t.Key.Set(Start, bounds[0]).Set(Stop, bounds[1])
-			t.Cols[0], t.Cols[1] = table.Constant(Start, bounds[0]), table.Constant(Stop, bounds[1])
-			emit(item{t, g.Key, c.Field})
+		if !w.selects {
+			emit(item{w.condensed(c.Field, bounds, val), g.Key, c.Field})
 			return
 		}
-		emit(item{w.condensed(c.Field, &bounds, []table.Column{val}, 1), g.Key, c.Field})
+		t := w.layout.selected(c.Field, table.Times(Time, c.At[at:at+1]), val, 1)
+		t.Key = w.layout.keyWithin(c.Field, bounds)
+		t.Cols[0], t.Cols[1] = table.Constant(Start, bounds[0]), table.Constant(Stop, bounds[1])
+		emit(item{t, g.Key, c.Field})
 	}
-	if !w.empty {
-		for _, i := range have {
-			put(starts[i], stops[i], table.OfVector(Value, v.Slice(i, i+1)), g.From+i)
+	if w.empty {
+		all := w.spread(v, have, starts)
+		for i := range w.starts {
+			put(w.starts[i], w.stops[i], table.OfVector(Value, all.Slice(i, i+1)), -1)
 		}
 		return
 	}
-	all := w.spread(v, have, starts)
-	for i := range w.starts {
-		put(w.starts[i], w.stops[i], table.OfVector(Value, all.Slice(i, i+1)), -1)
+	next := 0
+	for i := range starts {
+		if have != nil {
+			if next == len(have) || have[next] != i {
+				continue
+			}
+			next++
+		}
+		put(starts[i], stops[i], table.OfVector(Value, v.Slice(i, i+1)), g.From+i)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/varvedb/varve/lang/flux/value"
 )
@@ -26,13 +27,33 @@ func NewKey(labels []string, values []value.Value) *Key {
 			k.values[j], k.values[j-1] = k.values[j-1], k.values[j]
 		}
 	}
-	var b []byte
+	k.identify()
+	return k
+}
+
+// SortedKey is NewKey for labels that ascend. Both slices belong to the key, which
+// other keys may share.
+func SortedKey(labels []string, values []value.Value) *Key {
+	k := &Key{labels: labels, values: values}
+	k.identify()
+	return k
+}
+
+// identify makes the id of a key.
+func (k *Key) identify() {
+	size := 0
+	for i, l := range k.labels {
+		size += len(l) + 12
+		if v := k.values[i]; v.Kind() == value.String {
+			size += len(v.Str())
+		}
+	}
+	b := make([]byte, 0, size)
 	for i, l := range k.labels {
 		b = appendText(b, l)
 		b = AppendCell(b, k.values[i])
 	}
-	k.id = string(b)
-	return k
+	k.id = unsafe.String(unsafe.SliceData(b), len(b)) // nobody else has b
 }
 
 func appendText(b []byte, s string) []byte {

@@ -1,0 +1,128 @@
+package pushdown_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/varvedb/varve/lang/flux/storage/storagetest"
+)
+
+var (
+	seed    = flag.Uint64("seed", 0, "of the random scripts; 0 takes another one each time")
+	scripts = flag.Int("scripts", 400, "how many random scripts are run")
+)
+
+// grammar makes scripts.
+type grammar struct{ *rand.Rand }
+
+func (g grammar) of(options ...string) string { return options[g.IntN(len(options))] }
+
+// leaf is a comparison.
+func (g grammar) leaf() string {
+	switch g.IntN(10) {
+	case 0:
+		return fmt.Sprintf("r._measurement %s %q", g.of("==", "!="), g.of("cpu", "mem", "net", "log", "none"))
+	case 1:
+		return "r._measurement " + g.of("=~", "!~") + " " + g.of("/^(cpu|mem)$/", "/e/", "/^c/", "/./")
+	case 2:
+		return fmt.Sprintf("r._field %s %q", g.of("==", "==", "!=", "<"), g.of("u", "idle", "free", "text", "bytes"))
+	case 3:
+		return "r._field " + g.of("=~", "!~") + " " + g.of("/^(u|s)$/", "/e/", "/^[is]/")
+	case 4:
+		return fmt.Sprintf("r.%s %s %q", g.of("host", "zone", "nothing"), g.of("==", "!="), g.of("a", "b", "x", ""))
+	case 5:
+		return "r." + g.of("host", "zone") + " " + g.of("=~", "!~") + " " + g.of("/a/", "/^(a|c)$/", "/.*/", "/^$/")
+	case 6:
+		return "exists r." + g.of("host", "zone", "nothing", "_value")
+	case 7:
+		return fmt.Sprintf("r._value %s %s", g.of("==", "!=", "<", "<=", ">", ">="), g.of("4.0", "2", "7.5", "uint(v: 3)", "0"))
+	case 8:
+		return g.of(`r._value == "a"`, `r._value != "b"`, `r._value =~ /r/`, `r._value == true`, `3 < r._value`)
+	}
+	return g.of(`contains(value: r.host, set: ["a", "c"])`, `contains(value: r._field, set: ["u", "free"])`,
+		`r["_measurement"] == m`, `isHost(r: r)`, "true")
+}
+
+func (g grammar) predicate(depth int) string {
+	if depth == 0 || g.IntN(3) == 0 {
+		if g.IntN(5) == 0 {
+			return "not (" + g.leaf() + ")"
+		}
+		return g.leaf()
+	}
+	s := "(" + g.predicate(depth-1) + " " + g.of("and", "and", "or") + " " + g.predicate(depth-1) + ")"
+	if g.IntN(8) == 0 {
+		return "not " + s
+	}
+	return s
+}
+
+// typed is a filter that leaves fields of one type, which most functions need.
+func (g grammar) typed() string {
+	return g.of(
+		`filter(fn: (r) => r._measurement == "cpu")`,
+		`filter(fn: (r) => r._measurement == "mem")`,
+		`filter(fn: (r) => r._field == "u")`,
+		`filter(fn: (r) => r._measurement == "cpu" and r._field == "idle")`,
+		`filter(fn: (r) => r._measurement == "net" and r._field == "bytes")`,
+		`filter(fn: (r) => r._field =~ /^(u|s|idle)$/)`,
+	)
+}
+
+// any makes a script.
+func (g grammar) any() string {
+	start, stop := g.IntN(100), 100+g.IntN(120)
+	steps := []string{`from(bucket: "b")`, fmt.Sprintf("range(start: %s, stop: %s)", at(start), at(stop))}
+	if g.IntN(4) > 0 {
+		steps = append(steps, g.typed())
+	}
+	for range g.IntN(3) {
+		steps = append(steps, "filter(fn: (r) => "+g.predicate(g.IntN(3))+")")
+	}
+	steps = append(steps, g.tail()...)
+	return "m = \"cpu\"\nisHost = (r) => r.host == \"a\" or r.host == \"b\"\n" + strings.Join(steps, "\n\t|> ")
+}
+
+func at(minutes int) string {
+	return base.Add(time.Duration(minutes) * time.Minute).Format(time.RFC3339)
+}
+
+// tail is what a script does with the rows.
+func (g grammar) tail() []string {
+	switch g.IntN(8) {
+	case 0:
+		return []string{fmt.Sprintf("limit(n: %d, offset: %d)", g.IntN(4), g.IntN(3))}
+	case 1:
+		return []string{fmt.Sprintf("tail(n: %d, offset: %d)", 1+g.IntN(4), g.IntN(3))}
+	case 2:
+		s := []string{"sort(columns: [\"_time\"]" + g.of("", ", desc: true") + ")"}
+		if g.IntN(2) == 0 {
+			s = append(s, fmt.Sprintf("limit(n: %d)", 1+g.IntN(4)))
+		}
+		return s
+	case 3:
+		return []string{`pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")`, `sort(columns: ["_time"])`}
+	}
+	return nil
+}
+
+// Pushed down or not, a script gives the same tables.
+func TestRandomScripts(t *testing.T) {
+	s := *seed
+	if s == 0 {
+		s = rand.Uint64()
+	}
+	t.Logf("-seed %d", s)
+	rng := rand.New(rand.NewPCG(s, 3))
+	var h *storagetest.Host
+	for i := range *scripts {
+		if i%50 == 0 {
+			h = storagetest.New(t, anyPoints(rng, []int{0, 30, 300, 1500}[i/50%4]), 1+rng.IntN(3))
+		}
+		compare(t, h, grammar{rng}.any())
+	}
+}
