@@ -75,7 +75,7 @@ func (a *API) pointRoutes() []route {
 			status: http.StatusOK, gives: suggestion{}}},
 		{http.MethodPost, "/api/v2/query/analyze", a.analyze, &operation{
 			name: "analyzeQuery", group: "Scripts", summary: "What is wrong with a Flux script",
-			about: "Answers 200 with the errors, whose lines and columns count from 1. Only the grammar is looked at.",
+			about: "Answers 200 with the errors, whose lines and columns count from 1. What shows without running it is looked at: the grammar, names and packages.",
 			takes: script{}, example: `{"query": "from(bucket: \"default\") |> range(start: -1h)"}`,
 			status: http.StatusOK, gives: scriptErrors{}}},
 		{http.MethodPost, "/api/v2/query/ast", a.ast, &operation{

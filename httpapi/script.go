@@ -1,9 +1,9 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 
+	"github.com/varvedb/varve/lang/flux"
 	"github.com/varvedb/varve/lang/flux/syntax"
 )
 
@@ -55,14 +55,8 @@ func (a *API) analyze(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := scriptErrors{Errors: []scriptError{}}
-	if _, err := syntax.Parse(s.Query); err != nil {
-		var all syntax.Errors
-		if !errors.As(err, &all) {
-			return err
-		}
-		for _, e := range all {
-			answer.Errors = append(answer.Errors, scriptError{e.Start.Line, e.Start.Column, 0, e.Message})
-		}
+	for _, e := range flux.Check(s.Query, "v", "params") {
+		answer.Errors = append(answer.Errors, scriptError{e.Start.Line, e.Start.Column, 0, e.Message})
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }

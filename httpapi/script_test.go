@@ -10,11 +10,12 @@ import (
 func TestAnalyze(t *testing.T) {
 	b := newRig(t, nil)
 	for script, want := range map[string]string{
-		`a = 1`:          `{"errors":[]}`,
-		"a = 1\\nb = )":  `{"errors":[{"line":2,"column":5,"character":0,"message":"invalid expression: expected a value, got \")\""}]}`,
-		`from() |> b`:    `"message":"pipe destination must be a function call"`,
-		`s = \"no end`:   `"message":"the string has no end`,
-		`1 + $\nc = ] 2`: `"line":1`,
+		`a = 1`:                  `{"errors":[]}`,
+		"a = 1\\nb = )":          `{"errors":[{"line":2,"column":5,"character":0,"message":"invalid expression: expected a value, got \")\""}]}`,
+		`from() |> b`:            `"message":"pipe destination must be a function call"`,
+		`s = \"no end`:           `"message":"the string has no end`,
+		`1 + $\nc = ] 2`:         `"line":1`,
+		"v.start\\nx = 1 + nope": `{"errors":[{"line":2,"column":9,"character":0,"message":"undefined identifier \"nope\""}]}`,
 	} {
 		w := call(b.api.Points(), http.MethodPost, "/api/v2/query/analyze", `{"query": "`+script+`", "type": "flux"}`, asAdmin)
 		if w.Code != 200 || !strings.Contains(w.Body.String(), want) {

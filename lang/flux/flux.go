@@ -16,6 +16,7 @@ package flux
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,6 +43,38 @@ func Parse(text string, before ...*syntax.File) (*Script, error) {
 	}
 	return &Script{append(before[:len(before):len(before)], f)}, nil
 }
+
+// Check says what is wrong with a script as far as that shows without running it:
+// its grammar, names that are not defined, packages that are not there. Options
+// that a host would hand in, like v, are taken to be there if they are in known.
+func Check(text string, known ...string) []*syntax.Error {
+	f, err := syntax.Parse(text)
+	if err != nil {
+		var all syntax.Errors
+		errors.As(err, &all)
+		return all
+	}
+	names := map[string]value.Value{}
+	for _, n := range known {
+		names[n] = value.NullOf(value.Null)
+	}
+	run := flow.NewRun(context.Background(), noMemory{}, time.Time{})
+	err = interp.New(run, stdlib.Packages()).Check(names, f)
+	if err == nil {
+		return nil
+	}
+	wrong := &syntax.Error{Message: err.Error()}
+	if placed := (*flow.Error)(nil); errors.As(err, &placed) {
+		wrong.Span, wrong.Message = placed.At, placed.Err.Error()
+	}
+	return []*syntax.Error{wrong}
+}
+
+// noMemory is for scripts that are only looked at.
+type noMemory struct{}
+
+func (noMemory) Reserve(int64) error { return nil }
+func (noMemory) Release(int64)       {}
 
 // Options says what a script runs with.
 type Options struct {

@@ -71,13 +71,9 @@ func (in *Interp) Option(pkg, name string) (value.Value, bool) {
 // Exec runs the files of a script one after another, in one scope, and returns
 // its results. Globals are variables that it sees besides the prelude.
 func (in *Interp) Exec(globals map[string]value.Value, files ...*syntax.File) ([]Result, error) {
-	prelude, err := in.load("")
+	main, err := in.main(globals)
 	if err != nil {
 		return nil, err
-	}
-	main := newModule(prelude)
-	for name, v := range globals {
-		main.cells[name] = &cell{value: v, defined: true}
 	}
 	for _, f := range files {
 		if err := in.file(main, f, false); err != nil {
@@ -92,13 +88,50 @@ func (in *Interp) Exec(globals map[string]value.Value, files ...*syntax.File) ([
 	return in.results, nil
 }
 
+// Check says what is wrong with a script as far as that shows before it runs: a
+// name that is not defined, a package that is not there. Globals are as for Exec.
+// The error is a *flow.Error.
+func (in *Interp) Check(globals map[string]value.Value, f *syntax.File) error {
+	main, err := in.main(globals)
+	if err == nil {
+		_, err = in.compile(main, f, false)
+	}
+	return err
+}
+
+// main returns the module of a script.
+func (in *Interp) main(globals map[string]value.Value) (*module, error) {
+	prelude, err := in.load("")
+	if err != nil {
+		return nil, err
+	}
+	m := newModule(prelude)
+	for name, v := range globals {
+		m.cells[name] = &cell{value: v, defined: true}
+	}
+	return m, nil
+}
+
 // file compiles a file whole and then runs it.
 func (in *Interp) file(m *module, f *syntax.File, library bool) error {
+	steps, err := in.compile(m, f, library)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *Interp) compile(m *module, f *syntax.File, library bool) ([]func() error, error) {
 	c := &compiler{in: in, module: m, imports: map[string]*module{}, library: library}
 	for _, i := range f.Imports {
 		of, err := in.load(i.Path)
 		if err != nil {
-			return c.at(i.Span, err)
+			return nil, c.at(i.Span, err)
 		}
 		name := of.name
 		if i.As != nil {
@@ -106,22 +139,17 @@ func (in *Interp) file(m *module, f *syntax.File, library bool) error {
 		}
 		c.imports[name] = of
 	}
-	run := make([]func() error, 0, len(f.Body))
+	steps := make([]func() error, 0, len(f.Body))
 	for _, s := range f.Body {
 		step, err := c.statement(s)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if step != nil {
-			run = append(run, step)
+			steps = append(steps, step)
 		}
 	}
-	for _, step := range run {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return steps, nil
 }
 
 // load returns the module of a package, and makes it if it is not in use yet.
