@@ -78,13 +78,18 @@ func (g *Grid) Span(start, stop int64) (first, last int64) {
 func (g *Grid) Earliest(t int64) int64 {
 	// Windows before low end too early, high does not. The guess is mostly
 	// right; an hour that the clocks show twice may be many windows off.
-	high := g.guess(t)
+	// The last number is left out: no window follows it.
+	const last = math.MaxInt64 - 1
+	high := min(g.guess(t), last)
 	low := saturate(high, -1)
-	for step := int64(1); g.ends(high) < t; step *= 2 {
-		low, high = high, saturate(high, step)
+	for step := int64(1); high < last && g.ends(high) < t; step *= 2 {
+		low, high = high, min(saturate(high, step), last)
 	}
-	for step := int64(1); g.ends(low) >= t; step *= 2 {
+	for step := int64(1); low > math.MinInt64 && g.ends(low) >= t; step *= 2 {
 		low, high = saturate(low, -step), low
+	}
+	if low == math.MinInt64 && g.ends(low) >= t {
+		return low
 	}
 	for high-low > 1 {
 		if mid := low + (high-low)/2; g.ends(mid) < t {
