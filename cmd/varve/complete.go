@@ -46,16 +46,6 @@ func asked(c *client, port func(server.Addresses) string, fallback string, names
 	}
 }
 
-// bucketNames lists the buckets of a server.
-func bucketNames(ctx context.Context, c *client, _ string) ([]string, error) {
-	all, err := allBuckets(ctx, c)
-	var names []string
-	for _, b := range all {
-		names = append(names, b.Name)
-	}
-	return names, err
-}
-
 // completeQuery completes the flags of varve query with the names that the
 // server has.
 func completeQuery(cmd *cobra.Command, c *client, q *question) {

@@ -47,7 +47,7 @@ when points were refused and others stored.`,
 		SilenceErrors: true,
 	}
 	c.SetFlagErrorFunc(suggestFlag)
-	c.AddCommand(serveCommand(environment), writeCommand(), queryCommand(), bucketCommand(), importCommand(), exportCommand(), checkCommand(), healthCommand(), configCommand(environment), benchCommand(), demoCommand(), versionCommand())
+	c.AddCommand(serveCommand(environment), writeCommand(), queryCommand(), bucketCommand(), orgCommand(), authCommand(), userCommand(), dbrpCommand(), setupCommand(), importCommand(), exportCommand(), checkCommand(), healthCommand(), configCommand(environment), benchCommand(), demoCommand(), versionCommand())
 	markUsage(c)
 	return c
 }

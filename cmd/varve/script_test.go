@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,9 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: *rewrite,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"await": await},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": await, "secretOf": secretOf, "idOf": idOf,
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COLUMNS", "72")
 			return nil
@@ -49,4 +52,31 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	log, _ := os.ReadFile(ts.MkAbs("serve.log"))
 	ts.Fatalf("no server on %s after %s\n%s", args[0], testPatience, log)
+}
+
+// secretOf stdout NAME sets NAME to the only line of the last output.
+func secretOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: secretOf stdout NAME")
+	}
+	text := strings.TrimSpace(ts.ReadFile(args[0]))
+	if text == "" || strings.ContainsAny(text, " \n") {
+		ts.Fatalf("want a secret alone, not %q", text)
+	}
+	ts.Setenv(args[1], text)
+}
+
+// idOf TEXT NAME sets NAME to the first word of the line of the last output
+// that has TEXT in it.
+func idOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: idOf TEXT NAME")
+	}
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		if strings.Contains(line, args[0]) {
+			ts.Setenv(args[1], strings.Fields(line)[0])
+			return
+		}
+	}
+	ts.Fatalf("no line with %q", args[0])
 }
