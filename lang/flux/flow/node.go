@@ -1,8 +1,8 @@
 // Package flow runs streams of tables: a script builds a graph of operators,
 // and nothing happens until somebody reads from one of them. It owns the graph,
 // what a run of a script has in common (Run), and the frames into which most
-// operators fit (each.go): a function of a piece, of a whole table, or of all
-// tables.
+// operators fit (each.go, pertable.go): a function of a piece, of a whole table,
+// of all tables, or something that remembers as it goes through a table.
 //
 // A graph is built by one goroutine and not changed any more; a Run and the
 // readers that it opens belong to one goroutine.

@@ -28,7 +28,7 @@ func (l *Labels) Details() string { return fmt.Sprintf("column: %q", l.Column) }
 
 // Open implements flow.Op.
 func (l *Labels) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
-	return newPerKey(run, in[0], func(*flow.Account) tableState { return &labelState{op: l} }), nil
+	return flow.PerTable(run, in[0], func(*flow.Account) flow.TableState { return &labelState{op: l} }), nil
 }
 
 type labelState struct {
@@ -37,7 +37,8 @@ type labelState struct {
 	labels []string
 }
 
-func (s *labelState) piece(t *table.Table, _ func(*table.Table)) error {
+// Piece implements flow.TableState.
+func (s *labelState) Piece(t *table.Table, _ func(*table.Table)) error {
 	s.key = t.Key
 	if s.op.Keys {
 		s.labels = t.Key.Labels()
@@ -51,7 +52,8 @@ func (s *labelState) piece(t *table.Table, _ func(*table.Table)) error {
 	return nil
 }
 
-func (s *labelState) end(emit func(*table.Table)) error {
+// End implements flow.TableState.
+func (s *labelState) End(emit func(*table.Table)) error {
 	c := table.NewColumn(s.op.Column, value.String)
 	for _, l := range s.labels {
 		c.Vec.AppendString([]byte(l))
@@ -75,7 +77,7 @@ func (k *KeyValues) Details() string { return "keyColumns: " + quote(k.Columns) 
 
 // Open implements flow.Op.
 func (k *KeyValues) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
-	return newPerKey(run, in[0], func(account *flow.Account) tableState {
+	return flow.PerTable(run, in[0], func(account *flow.Account) flow.TableState {
 		return &keyValueState{op: k, account: account, seen: map[string]bool{}}
 	}), nil
 }
@@ -90,7 +92,8 @@ type keyValueState struct {
 	rows    int
 }
 
-func (s *keyValueState) piece(t *table.Table, _ func(*table.Table)) error {
+// Piece implements flow.TableState.
+func (s *keyValueState) Piece(t *table.Table, _ func(*table.Table)) error {
 	s.key = t.Key
 	var cols []*table.Column
 	for _, l := range s.op.Columns {
@@ -133,7 +136,8 @@ func (s *keyValueState) piece(t *table.Table, _ func(*table.Table)) error {
 	return nil
 }
 
-func (s *keyValueState) end(emit func(*table.Table)) error {
+// End implements flow.TableState.
+func (s *keyValueState) End(emit func(*table.Table)) error {
 	key := s.key.Keep(func(label string) bool { return label != s.labels.Label && label != s.values.Label })
 	t := (&table.Table{Rows: s.rows}).WithKey(key)
 	t.Cols = append(t.Cols, s.labels, s.values)

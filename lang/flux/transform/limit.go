@@ -56,7 +56,7 @@ func (l *Tail) Details() string { return fmt.Sprintf("n: %d, offset: %d", l.N, l
 
 // Open implements flow.Op.
 func (l *Tail) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
-	return newPerKey(run, in[0], func(account *flow.Account) tableState {
+	return flow.PerTable(run, in[0], func(account *flow.Account) flow.TableState {
 		return &tailState{op: l, account: account}
 	}), nil
 }
@@ -69,7 +69,8 @@ type tailState struct {
 	rows    int64
 }
 
-func (s *tailState) piece(t *table.Table, _ func(*table.Table)) error {
+// Piece implements flow.TableState.
+func (s *tailState) Piece(t *table.Table, _ func(*table.Table)) error {
 	if err := s.account.Keep(t); err != nil {
 		return err
 	}
@@ -83,7 +84,8 @@ func (s *tailState) piece(t *table.Table, _ func(*table.Table)) error {
 	return nil
 }
 
-func (s *tailState) end(emit func(*table.Table)) error {
+// End implements flow.TableState.
+func (s *tailState) End(emit func(*table.Table)) error {
 	to := max(s.rows-s.op.Offset, 0)
 	from := max(to-s.op.N, 0)
 	emitted := false

@@ -31,7 +31,7 @@ func (s *Sort) Details() string {
 
 // Open implements flow.Op.
 func (s *Sort) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
-	return newPerKey(run, in[0], func(account *flow.Account) tableState {
+	return flow.PerTable(run, in[0], func(account *flow.Account) flow.TableState {
 		return &sortState{op: s, run: run, account: account, sorted: true}
 	}), nil
 }
@@ -46,7 +46,8 @@ type sortState struct {
 	sorted  bool // they are in order as they are
 }
 
-func (s *sortState) piece(t *table.Table, _ func(*table.Table)) error {
+// Piece implements flow.TableState.
+func (s *sortState) Piece(t *table.Table, _ func(*table.Table)) error {
 	if err := s.account.Keep(t); err != nil {
 		return err
 	}
@@ -121,7 +122,8 @@ func compareRows(a []*table.Column, i int, b []*table.Column, j int, desc bool) 
 	return 0
 }
 
-func (s *sortState) end(emit func(*table.Table)) error {
+// End implements flow.TableState.
+func (s *sortState) End(emit func(*table.Table)) error {
 	if s.sorted {
 		for _, p := range s.parts {
 			emit(p)
