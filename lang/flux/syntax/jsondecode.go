@@ -10,7 +10,8 @@ import (
 )
 
 // ParseJSON reads a file from the JSON that MarshalJSON and influxdata/flux
-// write: a File, or a Package of which the files count as one.
+// write: a File, or a Package of which the files count as one. Whose type is
+// absent is a File too: the Python client leaves it out.
 func ParseJSON(text []byte) (*File, error) {
 	d := &treeDecoder{}
 	var o obj
@@ -25,7 +26,7 @@ func ParseJSON(text []byte) (*File, error) {
 		files = d.objects(o["files"])
 	}
 	for _, one := range files {
-		if one["type"] != "File" {
+		if one["type"] != nil && one["type"] != "File" {
 			d.fail(one, "a File")
 		}
 		d.file(one, f)

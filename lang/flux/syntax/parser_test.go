@@ -282,6 +282,13 @@ func TestExternOfClients(t *testing.T) {
 	if o.ID.Name != "v" || len(o.Init.(*ObjectExpression).Properties) != 2 {
 		t.Errorf("read as %+v", o)
 	}
+	// What the Python client sends with every script, and with a parameter.
+	for _, untyped := range []string{`{"imports":[],"body":[]}`, `{"imports":[],"body":[{"type":"OptionStatement","assignment":{"type":"VariableAssignment",
+		"id":{"type":"Identifier","name":"bucket"},"init":{"type":"StringLiteral","value":"b"}}}]}`} {
+		if _, err := ParseJSON([]byte(untyped)); err != nil {
+			t.Error(err)
+		}
+	}
 	for _, wrong := range []string{`{`, `[]`, `{"type":"Nope"}`, `{"type":"File","body":[{"type":"OptionStatement"}]}`, `{"type":"File","body":[{"type":"ExpressionStatement"}]}`} {
 		if _, err := ParseJSON([]byte(wrong)); err == nil {
 			t.Errorf("%s is taken", wrong)
