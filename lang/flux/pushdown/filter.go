@@ -23,10 +23,11 @@ func filter(n *flow.Node) *flow.Node {
 	}
 	q := *p
 	q.Filter = storage.All(p.Filter, c.Condition)
+	q.Since, q.Until = max(p.Since, c.since), min(p.Until, c.until)
 	if c.whole {
 		return replace(n, &q)
 	}
-	if q.Filter.String() == storage.All(p.Filter).String() {
+	if q.Filter.String() == storage.All(p.Filter).String() && q.Since == p.Since && q.Until == p.Until {
 		return nil // it was given to the store before
 	}
 	q.Otherwise = nil

@@ -2,6 +2,7 @@ package pushdown
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ type asked struct {
 	// columns are those that the condition was made of, also where they made no
 	// difference.
 	columns []string
+	// Only rows from since on and before until are asked for.
+	since, until int64
 }
 
 // ask reads a function of a row, and reports whether the store can tell anything.
@@ -30,18 +33,24 @@ func ask(fn *value.Func) (asked, bool) {
 		return asked{}, false
 	}
 	var parts []*storage.Condition
-	out := asked{whole: true}
+	out := asked{whole: true, since: math.MinInt64, until: math.MaxInt64}
 	p.columns = &out.columns
+	some := false
 	p.split(body, func(e syntax.Expression) {
 		n := len(out.columns)
+		if since, until, ok := p.times(e); ok {
+			out.since, out.until, some = max(out.since, since), min(out.until, until), true
+			return
+		}
 		if c, ok := p.condition(e); ok {
 			parts = append(parts, c)
+			some = true
 			return
 		}
 		out.whole = false
 		out.columns = out.columns[:n]
 	})
-	if len(parts) == 0 {
+	if !some {
 		return asked{}, false
 	}
 	out.Condition = storage.All(parts...)
@@ -237,6 +246,48 @@ func (p *predicate) comparison(e *syntax.BinaryExpression) (*storage.Condition, 
 	return compared(name, o, v)
 }
 
+// times returns the times of rows that a comparison of _time with a constant leaves:
+// from since on, before until.
+func (p *predicate) times(e syntax.Expression) (since, until int64, ok bool) {
+	b, ok := p.plain(e).(*syntax.BinaryExpression)
+	if !ok {
+		return 0, 0, false
+	}
+	o, known := value.OperatorOf(b.Operator)
+	if !known || !o.Compares() {
+		return 0, 0, false
+	}
+	name, ok := p.column(b.Left)
+	with := b.Right
+	if !ok {
+		name, ok = p.column(b.Right)
+		with, o = b.Left, turned(o)
+	}
+	if !ok || name != storage.Time {
+		return 0, 0, false
+	}
+	v, ok := p.constant(with)
+	if !ok || v.Kind() != value.Time || v.IsNull() || v.Time() == math.MaxInt64 {
+		return 0, 0, false
+	}
+	since, until = math.MinInt64, math.MaxInt64
+	switch o {
+	case value.Equal:
+		return v.Time(), v.Time() + 1, true
+	case value.Less:
+		until = v.Time()
+	case value.LessEqual:
+		until = v.Time() + 1
+	case value.Greater:
+		since = v.Time() + 1
+	case value.GreaterEqual:
+		since = v.Time()
+	default:
+		return 0, 0, false
+	}
+	return since, until, true
+}
+
 // compared returns the comparison of a column with a constant, if the store can
 // make it.
 func compared(name string, o value.Operator, v value.Value) (*storage.Condition, bool) {
@@ -364,6 +415,8 @@ func (p *predicate) constant(e syntax.Expression) (value.Value, bool) {
 		return p.computed(e)
 	case *syntax.StringExpression:
 		return p.text(e)
+	case *syntax.CallExpression:
+		return p.converted(e)
 	case *syntax.ArrayExpression:
 		list := make([]value.Value, len(e.Elements))
 		for i := range list {
@@ -415,4 +468,24 @@ func (p *predicate) text(e *syntax.StringExpression) (value.Value, bool) {
 		fmt.Fprint(&b, v.Text())
 	}
 	return value.OfString(b.String()), true
+}
+
+// converted returns what a conversion like float(v: 5) makes of a constant.
+func (p *predicate) converted(e *syntax.CallExpression) (value.Value, bool) {
+	callee, ok := p.constant(e.Callee)
+	if !ok || callee.Kind() != value.Function || callee.Func().Source != nil || len(e.Arguments) != 1 || e.Arguments[0].Value == nil {
+		return value.Value{}, false
+	}
+	fn := callee.Func()
+	switch fn.Name {
+	case "string", "int", "uint", "float", "bool", "time", "duration":
+	default:
+		return value.Value{}, false
+	}
+	v, ok := p.constant(e.Arguments[0].Value)
+	if !ok || e.Arguments[0].Name != fn.Params[0].Name {
+		return value.Value{}, false
+	}
+	out, err := fn.Do(&value.Call{Func: fn, Args: []value.Value{v}})
+	return out, err == nil
 }

@@ -23,7 +23,9 @@ func (g grammar) of(options ...string) string { return options[g.IntN(len(option
 
 // leaf is a comparison.
 func (g grammar) leaf() string {
-	switch g.IntN(10) {
+	switch g.IntN(11) {
+	case 9:
+		return fmt.Sprintf("r._time %s %s", g.of("<", "<=", ">", ">=", "==", "!="), at(5*g.IntN(40)))
 	case 0:
 		return fmt.Sprintf("r._measurement %s %q", g.of("==", "!="), g.of("cpu", "mem", "net", "log", "none"))
 	case 1:
@@ -39,7 +41,7 @@ func (g grammar) leaf() string {
 	case 6:
 		return "exists r." + g.of("host", "zone", "nothing", "_value")
 	case 7:
-		return fmt.Sprintf("r._value %s %s", g.of("==", "!=", "<", "<=", ">", ">="), g.of("4.0", "2", "7.5", "uint(v: 3)", "0"))
+		return fmt.Sprintf("r._value %s %s", g.of("==", "!=", "<", "<=", ">", ">="), g.of("4.0", "2", "7.5", "uint(v: 3)", "float(v: \"3\")", "0"))
 	case 8:
 		return g.of(`r._value == "a"`, `r._value != "b"`, `r._value =~ /r/`, `r._value == true`, `3 < r._value`)
 	}

@@ -16,5 +16,5 @@ func bound(n *flow.Node) *flow.Node {
 	if !ok {
 		return nil
 	}
-	return &flow.Node{Op: &storage.Plan{Bucket: from.Bucket, Start: r.Start, Stop: r.Stop}, At: n.At}
+	return &flow.Node{Op: storage.Read(from.Bucket, r.Start, r.Stop), At: n.At}
 }

@@ -102,25 +102,29 @@ func ask(t testing.TB, h *storagetest.Host, script string, rewrite func(*flow.No
 }
 
 // normal renders the tables of a result, their columns in the order of labels and
-// without those of nulls only.
-func (r *result) normal(orderOpen bool) string {
+// without those of nulls only; tables and rows are sorted if a script leaves their
+// order open.
+func (r *result) normal(anyTables, anyRows bool) string {
 	var all []string
 	for _, p := range r.tables {
-		var b strings.Builder
-		fmt.Fprintln(&b, p.Key)
+		var rows []string
 		cols := slices.Clone(p.Cols)
 		slices.SortFunc(cols, func(a, b table.Column) int { return cmp.Compare(a.Label, b.Label) })
 		for i := range p.Rows {
+			var b strings.Builder
 			for c := range cols {
 				if v := cols[c].Value(i); !v.IsNull() {
 					fmt.Fprintf(&b, " %s=%s:%s", cols[c].Label, v.Kind(), cell(v))
 				}
 			}
-			fmt.Fprintln(&b)
+			rows = append(rows, b.String()+"\n")
 		}
-		all = append(all, b.String())
+		if anyRows {
+			slices.Sort(rows)
+		}
+		all = append(all, p.Key.String()+"\n"+strings.Join(rows, ""))
 	}
-	if orderOpen {
+	if anyTables {
 		slices.Sort(all)
 	}
 	return strings.Join(all, "")
@@ -142,16 +146,19 @@ func compare(t *testing.T, h *storagetest.Host, script string) (explain string) 
 	case want.err != nil && strings.Contains(want.err.Error(), "type conflict"):
 		return got.explain // pushed down, rows of another type do not match
 	case want.err != nil && got.err == nil:
-		t.Fatalf("%s\n%s\ngave\n%s\nwithout an error, want\n%v", script, got.explain, got.normal(false), want.err)
+		t.Fatalf("%s\n%s\ngave\n%s\nwithout an error, want\n%v", script, got.explain, got.normal(false, false), want.err)
 	case want.err == nil && got.err != nil:
-		t.Fatalf("%s\n%s\nended with\n%v\nwant\n%s", script, got.explain, got.err, want.normal(false))
+		t.Fatalf("%s\n%s\nended with\n%v\nwant\n%s", script, got.explain, got.err, want.normal(false, false))
 	case want.err != nil && got.err.Error() != want.err.Error():
 		t.Fatalf("%s\n%s\nended with\n%v\nwant\n%v", script, got.explain, got.err, want.err)
 	case want.err != nil:
 		return got.explain
 	}
-	orderOpen := strings.Contains(script, "group(") || strings.Contains(script, "drop(") || strings.Contains(script, "keep(")
-	if a, b := got.normal(orderOpen), want.normal(orderOpen); a != b {
+	has := func(some ...string) bool {
+		return slices.ContainsFunc(some, func(s string) bool { return strings.Contains(script, s) })
+	}
+	anyTables, anyRows := has("group(", "drop(", "keep("), has("pivot(", "fieldsAsCols(")
+	if a, b := got.normal(anyTables, anyRows), want.normal(anyTables, anyRows); a != b {
 		t.Fatalf("%s\n%s\ngave\n%s\nwant\n%s", script, got.explain, a, b)
 	}
 	return got.explain

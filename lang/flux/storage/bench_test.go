@@ -49,7 +49,7 @@ func BenchmarkPlan(b *testing.B) {
 		{"means", storage.Plan{Aggregate: mean(storage.ByStop)}},
 		{"last", storage.Plan{Aggregate: &storage.Aggregate{Call: plan.Call{Func: plan.Last}}}},
 	} {
-		c.plan.Bucket.ID, c.plan.Start, c.plan.Stop = 1, 0, 120
+		c.plan.Bucket.ID, c.plan.Stop, c.plan.Until = 1, 120, 120
 		c.plan.Filter = storage.All(storage.OneOf("_measurement", "cpu"), storage.OneOf("_field", fields...))
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()

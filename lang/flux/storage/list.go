@@ -13,7 +13,7 @@ import (
 // list returns the plan of names, if the Filter speaks of nothing but tags,
 // measurements and fields by name.
 func (p *Plan) list() (*plan.Plan, bool) {
-	q := plan.New(p.Bucket.ID, p.Start, p.Stop)
+	q := plan.New(p.Bucket.ID, p.Since, p.Until)
 	q.List = &plan.List{What: p.Names.What, Tag: p.Names.Tag}
 	var tags []*Condition
 	for _, c := range p.Filter.conjuncts() {

@@ -25,7 +25,7 @@ type name struct {
 // list asks for names of some measurements (nil: all), from indexes alone: some
 // may belong to rows outside of the range.
 func (s *source) list(measurements []string, what *plan.List) ([]name, error) {
-	q := plan.New(s.plan.Bucket.ID, s.plan.Start, s.plan.Stop)
+	q := plan.New(s.plan.Bucket.ID, s.plan.Since, s.plan.Until)
 	q.Measurements, q.List = measurements, what
 	var out []name
 	err := each(s.host, q, func(b *scan.Batch) error {

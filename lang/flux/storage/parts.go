@@ -26,7 +26,7 @@ func isUndecided(err error) bool {
 // plan returns the plan of the store for some measurements (nil: all) and fields
 // (nil: all, or, if there is one part, those that the part knows).
 func (p *Plan) plan(measurements, fields []string, r reduced) *plan.Plan {
-	q := plan.New(p.Bucket.ID, p.Start, p.Stop)
+	q := plan.New(p.Bucket.ID, p.Since, p.Until)
 	q.Measurements, q.Tags, q.Where = measurements, r.tags, r.where
 	switch a := p.Aggregate; {
 	case a == nil:

@@ -15,8 +15,11 @@ import (
 // set), or what they are condensed to, or names.
 type Plan struct {
 	Bucket      Bucket
-	Start, Stop int64      // of the range, in nanoseconds since 1970; Stop is left out
-	Filter      *Condition // nil: every row
+	Start, Stop int64 // of the range, in nanoseconds since 1970; Stop is left out
+	// Only rows from Since on and before Until are read, and of them those that
+	// meet the Filter (nil: all).
+	Since, Until int64
+	Filter       *Condition
 
 	Rows      Rows
 	Aggregate *Aggregate
@@ -72,6 +75,11 @@ type Names struct {
 	Columns bool
 }
 
+// Read returns the Plan of all rows of a bucket from start on and before stop.
+func Read(b Bucket, start, stop int64) *Plan {
+	return &Plan{Bucket: b, Start: start, Stop: stop, Since: start, Until: stop}
+}
+
 // Name implements flow.Op.
 func (p *Plan) Name() string { return "from" }
 
@@ -81,7 +89,7 @@ func (p *Plan) Details() string {
 	fmt.Fprintf(&b, "bucket: %q, %s", p.Bucket.Name, p.what())
 	parts, ok := p.known()
 	if !ok {
-		fmt.Fprintf(&b, "\n%s\nplanned when the fields are known, of bucket %d from %d until %d where %s", p.calls(), p.Bucket.ID, p.Start, p.Stop, p.Filter)
+		fmt.Fprintf(&b, "\n%s\nplanned when the fields are known, of bucket %d from %d until %d where %s", p.calls(), p.Bucket.ID, p.Since, p.Until, p.Filter)
 		return b.String()
 	}
 	for _, part := range parts {
@@ -131,6 +139,9 @@ func (p *Plan) Open(run *flow.Run, _ []table.Reader) (table.Reader, error) {
 	}
 	if p.Start >= p.Stop {
 		return nil, fmt.Errorf("cannot query an empty range")
+	}
+	if p.Since >= p.Until {
+		return table.NewList(), nil
 	}
 	s := &source{plan: p, run: run, host: host}
 	parts, ok := p.known()

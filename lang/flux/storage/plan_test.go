@@ -171,7 +171,8 @@ func TestRows(t *testing.T) {
 					}
 					fmt.Fprintf(&want, " _time=%s _value=%s\n", value.OfTime(n.at).Text(), valueOf(n.v).Text())
 				}
-				p := &storage.Plan{Bucket: storage.Bucket{ID: 1, Name: "b"}, Start: start, Stop: stop, Filter: c.filter}
+				p := storage.Read(storage.Bucket{ID: 1, Name: "b"}, start, stop)
+				p.Filter = c.filter
 				if got := text(t, h.NewRun(t.Context(), time.Unix(0, 0)), p); got != want.String() {
 					t.Fatalf("%s\ngave\n%s\nwant\n%s", p.Details(), got, want.String())
 				}
@@ -198,7 +199,8 @@ func TestLongSeries(t *testing.T) {
 		{storage.Rows{Wide: true}, "a  10000,b  10000"},
 		{storage.Rows{Desc: true, Page: plan.Page{Limit: 6000}, Upturn: true}, "a x 6000,a y 6000,b x 6000"},
 	} {
-		p := &storage.Plan{Bucket: storage.Bucket{ID: 1}, Start: 0, Stop: 20_000, Rows: c.rows}
+		p := storage.Read(storage.Bucket{ID: 1}, 0, 20_000)
+		p.Rows = c.rows
 		var got []string
 		in, err := run.Open(&flow.Node{Op: p})
 		if err != nil {
