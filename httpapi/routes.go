@@ -65,7 +65,7 @@ func (a *API) pointRoutes() []route {
 			name: "query", group: "Scripts", summary: "Run a Flux script",
 			about:  "Answers with annotated CSV, a block for each run of tables with the same columns. A body of type application/vnd.flux is the script itself. An error that is found after the beginning of the answer stands at its end, as a table with the columns error and reference. A script sees what its token may read.",
 			params: orgParameters(), takes: fluxRequest{},
-			example: `{"query": "buckets()", "dialect": {"annotations": ["datatype", "group", "default"]}}`,
+			example: `{"query": "from(bucket: \"default\") |> range(start: -1h) |> limit(n: 10)", "dialect": {"annotations": ["datatype", "group", "default"]}}`,
 			status:  http.StatusOK, givesAs: "text/csv"}},
 		{http.MethodGet, "/api/v2/query/suggestions", a.suggest, &operation{
 			name: "querySuggestions", group: "Scripts", summary: "Functions of Flux, for editors",
