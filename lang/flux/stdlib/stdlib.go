@@ -16,6 +16,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
 	"github.com/varvedb/varve/lang/flux/stdlib/strings"
 	"github.com/varvedb/varve/lang/flux/stdlib/system"
+	"github.com/varvedb/varve/lang/flux/stdlib/testing"
 	"github.com/varvedb/varve/lang/flux/stdlib/universe"
 )
 
@@ -37,6 +38,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		regexp.Packages(),
 		strings.Packages(),
 		system.Packages(),
+		testing.Packages(),
 	} {
 		for _, p := range list {
 			all[p.Path] = p

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/varvedb/varve/lang/flux/value"
@@ -135,18 +137,27 @@ func appendText(b []byte, s string) ([]byte, error) {
 	return append(b, text...), err
 }
 
+// appendObject appends n properties in the order of their labels.
 func appendObject(b []byte, n int, at func(i int) (string, value.Value)) ([]byte, error) {
+	type property struct {
+		label string
+		value value.Value
+	}
+	all := make([]property, n)
+	for i := range all {
+		all[i].label, all[i].value = at(i)
+	}
+	slices.SortFunc(all, func(a, b property) int { return strings.Compare(a.label, b.label) })
 	b = append(b, '{')
-	for i := range n {
+	for i, p := range all {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		label, v := at(i)
 		var err error
-		if b, err = appendText(b, label); err != nil {
+		if b, err = appendText(b, p.label); err != nil {
 			return b, err
 		}
-		if b, err = appendJSON(append(b, ':'), v); err != nil {
+		if b, err = appendJSON(append(b, ':'), p.value); err != nil {
 			return b, err
 		}
 	}

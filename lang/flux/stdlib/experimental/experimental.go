@@ -5,6 +5,7 @@ package experimental
 import (
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/lib"
+	"github.com/varvedb/varve/lang/flux/transform"
 	"github.com/varvedb/varve/lang/flux/value"
 )
 
@@ -12,6 +13,7 @@ import (
 func Packages() []*lib.Package {
 	p := lib.New("experimental")
 	durations(p)
+	compare(p)
 	return []*lib.Package{p}
 }
 
@@ -32,5 +34,12 @@ func durations(p *lib.Package) {
 	})
 	p.Func("subDuration", "d: duration, from: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
 		return add(c, "from", c.Span("d", value.Span{}).Negate())
+	})
+	p.Func("alignTime", "<-tables: stream, ?alignTo: time", func(c *value.Call) (value.Value, error) {
+		op := &transform.AlignTime{}
+		if c.Has("alignTo") {
+			op.To = c.Arg("alignTo").Time()
+		}
+		return flow.New(c, op, flow.Input(c, "tables")), nil
 	})
 }

@@ -3,7 +3,6 @@ package universe
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -170,12 +169,8 @@ func toBool(v value.Value) (value.Value, error) {
 
 func toTime(v value.Value) (value.Value, error) {
 	switch v.Kind() {
-	case value.Int:
+	case value.Int, value.Uint:
 		return value.OfTime(v.Int()), nil
-	case value.Uint:
-		if v.Uint() <= math.MaxInt64 {
-			return value.OfTime(int64(v.Uint())), nil
-		}
 	case value.String:
 		for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 			if t, err := time.Parse(layout, v.Str()); err == nil {
