@@ -13,6 +13,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
 	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
 	"github.com/varvedb/varve/lang/flux/stdlib/math"
+	"github.com/varvedb/varve/lang/flux/stdlib/promql"
 	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
 	"github.com/varvedb/varve/lang/flux/stdlib/strings"
 	"github.com/varvedb/varve/lang/flux/stdlib/system"
@@ -35,6 +36,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		experimental.Packages(),
 		kinds.Packages(),
 		math.Packages(),
+		promql.Packages(),
 		regexp.Packages(),
 		strings.Packages(),
 		system.Packages(),

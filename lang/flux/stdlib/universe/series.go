@@ -140,6 +140,16 @@ func histograms(p *lib.Package) {
 			Normalize:        c.Bool("normalize", false),
 		}, flow.Input(c, "tables")), nil
 	})
+	p.Func("histogramQuantile", "<-tables: stream, quantile: float, ?countColumn: string, ?upperBoundColumn: string, ?valueColumn: string, ?minValue: float, ?onNonmonotonic: string", func(c *value.Call) (value.Value, error) {
+		return flow.New(c, &series.HistogramQuantile{
+			Quantile:         c.Float("quantile", 0),
+			CountColumn:      c.Str("countColumn", "_value"),
+			UpperBoundColumn: c.Str("upperBoundColumn", "le"),
+			ValueColumn:      c.Str("valueColumn", "_value"),
+			MinValue:         c.Float("minValue", 0),
+			OnNonmonotonic:   c.Str("onNonmonotonic", "error"),
+		}, flow.Input(c, "tables")), nil
+	})
 	p.Func("linearBins", "start: float, width: float, count: int, ?infinity: bool", func(c *value.Call) (value.Value, error) {
 		width := c.Float("width", 0)
 		return bins(c, func(b float64) float64 { return b + width })
