@@ -1,6 +1,7 @@
 package apptest
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -53,7 +54,29 @@ func TestSecretsStayIn(t *testing.T) {
 		ask("PUT", s.http+"/api/v2/write?"+values.Encode(), "", header)
 		ask(http.MethodGet, s.http+"/lost?"+values.Encode(), "", header)
 		ask(http.MethodGet, s.http+"/health", "", header)
+		ask(http.MethodPost, s.http+"/api/v2/signin", "", header)
+		ask(http.MethodGet, s.http+"/api/v2/authorizations?token="+admin, "", header)
+		ask(http.MethodGet, s.http+"/api/v2/config", "", header)
+		ask(http.MethodPost, s.http+"/api/v2/setup", `{"username":"me","password":"`+password+`","token":"`+wrong+`"}`, header)
 	}
+	// A user who gets a password, signs in, and mistypes it.
+	var me struct{ ID string }
+	if err := json.Unmarshal([]byte(s.must(201, http.MethodPost, s.http+"/api/v2/users", `{"name":"me"}`).body), &me); err != nil {
+		t.Fatal(err)
+	}
+	ask(http.MethodPost, s.http+"/api/v2/users/"+me.ID+"/password", `{"password":"`+password+`"}`)
+	for _, p := range []string{wrong, password} {
+		r, err := http.NewRequest(http.MethodPost, s.http, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth("me", p)
+		basic := "Authorization: " + r.Header.Get("Authorization")
+		ask(http.MethodPost, s.http+"/api/v2/signin", "", basic)
+		ask(http.MethodPut, s.http+"/api/v2/me/password", `{"password":"`+wrong+`"}`, basic)
+		ask(http.MethodPost, s.http+"/write?"+values.Encode(), "m v=1", "Authorization: none")
+	}
+	ask(http.MethodGet, s.http+"/api/v1/audit", "")
 	// What net/http refuses by itself, and logs.
 	for _, line := range []string{"Authorization : Token " + admin, "Authorization: Token " + admin + "\x00", strings.Repeat("Authorization: Token "+admin+"\r\n", 5000)} {
 		answers = append(answers, raw(t, s.http, "GET /write?p="+password+" HTTP/1.1\r\nHost: x\r\n"+line+"\r\n\r\n"))

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
 )
@@ -13,6 +14,10 @@ type Access interface {
 	// Session returns who carries the secret of a session; false if nobody
 	// does.
 	Session(ctx context.Context, secret string) (Principal, bool, error)
+	// Login returns who carries the name and password of a client of InfluxDB
+	// 1; false if nobody does. A password may be a token instead; that is not
+	// asked here.
+	Login(ctx context.Context, name, password, address string) (Principal, bool, error)
 	// Database returns the buckets that database and retention policy of
 	// InfluxDB 1 can mean in an organisation, the likeliest first.
 	Database(org uint64, db, rp string) []uint64
@@ -50,12 +55,10 @@ const (
 
 // principal returns who makes a request.
 func (a *API) principal(r *http.Request, from credentials) (Principal, error) {
-	var token, session string
 	if from == compatible1x {
-		token = token1x(r)
-	} else {
-		token, session = Credentials(r)
+		return a.principal1x(r)
 	}
+	token, session := Credentials(r)
 	if session != "" {
 		p, ok, err := a.access.Session(r.Context(), session)
 		if err == nil && !ok {
@@ -71,6 +74,30 @@ func (a *API) principal(r *http.Request, from credentials) (Principal, error) {
 		return Principal{}, errUnauthorized()
 	}
 	return p, nil
+}
+
+// principal1x returns who makes a request of a client of InfluxDB 1: by a
+// token in the place of the password, or by name and password.
+func (a *API) principal1x(r *http.Request) (Principal, error) {
+	name, secret := credentials1x(r)
+	if secret == "" {
+		return Principal{}, errUnauthorized()
+	}
+	if p, ok := a.access.Identify(secret); ok {
+		return p, nil
+	}
+	if name == "" {
+		return Principal{}, errUnauthorized()
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	p, ok, err := a.access.Login(r.Context(), name, secret, host)
+	if err == nil && !ok {
+		err = errUnauthorized()
+	}
+	return p, err
 }
 
 // servicePrincipal returns who makes a request to the service port.
@@ -96,25 +123,25 @@ func headerToken(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// token1x looks where InfluxDB 1.x clients put a password: the parameter p,
-// `Token user:token` or `Token token`, then Basic. The user is of no
-// importance.
-func token1x(r *http.Request) string {
-	if p := r.URL.Query().Get("p"); p != "" {
-		return p
+// credentials1x looks where InfluxDB 1.x clients put name and password: the
+// parameters u and p, `Token user:password` or `Token token`, then Basic.
+func credentials1x(r *http.Request) (name, secret string) {
+	q := r.URL.Query()
+	if p := q.Get("p"); p != "" {
+		return q.Get("u"), p
 	}
-	if _, password, ok := r.BasicAuth(); ok {
-		return password
+	if name, password, ok := r.BasicAuth(); ok {
+		return name, password
 	}
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Token") {
-		return ""
+		return "", ""
 	}
 	token = strings.TrimSpace(token)
-	if _, password, ok := strings.Cut(token, ":"); ok {
-		return password
+	if name, password, ok := strings.Cut(token, ":"); ok {
+		return name, password
 	}
-	return token
+	return "", token
 }
 
 // target is the bucket that a request goes to.

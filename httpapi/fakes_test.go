@@ -47,6 +47,11 @@ func (f fakeAccess) Session(_ context.Context, secret string) (Principal, bool, 
 	return p, ok && secret == "admin", nil
 }
 
+func (f fakeAccess) Login(_ context.Context, name, password, _ string) (Principal, bool, error) {
+	p, _ := f.Identify("device")
+	return p, name == "collector" && password == "of the collector", nil
+}
+
 func (fakeAccess) Database(org uint64, db, rp string) []uint64 {
 	if org != 1 {
 		return nil

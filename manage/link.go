@@ -45,7 +45,7 @@ type labelLink struct {
 // memberRoutes are those of the users of a role.
 func (k *resource[T, B, A]) memberRoutes(role meta.Role) []httpapi.Route {
 	word := map[meta.Role]string{meta.Member: "Member", meta.Owner: "Owner"}[role]
-	at := root + k.path + "/{id}/" + string(role) + "s"
+	at := k.at() + "/{id}/" + string(role) + "s"
 	show := func(u *meta.User) memberAnswer { return memberAnswer{string(role), answerUser(u)} }
 	return []httpapi.Route{
 		{Method: http.MethodGet, Path: at, Group: k.group, Name: "list" + k.name + word + "s", Summary: "Users who are " + string(role) + "s",
@@ -123,7 +123,7 @@ func (a *API) labelsOf(id meta.ID) []labelAnswer {
 
 // labelRoutes are those of the labels of a resource.
 func (k *resource[T, B, A]) labelRoutes() []httpapi.Route {
-	at := root + k.path + "/{id}/labels"
+	at := k.at() + "/{id}/labels"
 	return []httpapi.Route{
 		{Method: http.MethodGet, Path: at, Group: k.group, Name: "list" + k.name + "Labels", Summary: "Labels of a " + k.noun,
 			Status: http.StatusOK, Gives: labelList{},

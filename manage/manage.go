@@ -75,7 +75,7 @@ func (a *API) Managed() httpapi.Managed {
 		{groupServer, "What operators ask"},
 	}}
 	for _, some := range [][]httpapi.Route{
-		a.setupRoutes(), a.sessionRoutes(), a.meRoutes(), a.authorizationRoutes(), a.userRoutes(), a.orgRoutes(), a.bucketRoutes(),
+		a.setupRoutes(), a.sessionRoutes(), a.meRoutes(), a.authorizationRoutes(), a.loginRoutes(), a.userRoutes(), a.orgRoutes(), a.bucketRoutes(),
 		a.databaseRoutes(), a.labelRoutes(), a.variableRoutes(), a.collectorRoutes(), a.secretRoutes(), a.auditRoutes(), a.aboutRoutes(),
 	} {
 		m.Routes = append(m.Routes, some...)

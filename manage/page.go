@@ -46,7 +46,7 @@ func pageIn[T any](p page, path string, q url.Values, all []T) ([]T, links) {
 	at := func(offset int) string {
 		v := url.Values{}
 		for key := range q {
-			if text := q.Get(key); text != "" && key != "p" {
+			if text := q.Get(key); text != "" && key != "token" { // which is a secret
 				v.Set(key, text)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/meta"
@@ -24,7 +25,7 @@ type objects[T any] interface {
 // type B and answers of type A. What may be nil is said so.
 type resource[T, B, A any] struct {
 	api     *API
-	path    string // below root
+	path    string // below root, or from the beginning if it starts with a slash
 	noun    string // in messages
 	name    string // in names of operations
 	group   string
@@ -60,6 +61,14 @@ type resource[T, B, A any] struct {
 	also            []string
 }
 
+// at returns where the resource is.
+func (k *resource[T, B, A]) at() string {
+	if strings.HasPrefix(k.path, "/") {
+		return k.path
+	}
+	return root + k.path
+}
+
 func (k *resource[T, B, A]) maySee(who *meta.Actor, v *T) bool {
 	if k.sees != nil {
 		return k.sees(who, v)
@@ -87,7 +96,7 @@ func (k *resource[T, B, A]) answer(w http.ResponseWriter, status int, v *T) erro
 
 func (k *resource[T, B, A]) self(v *T) string {
 	id, _ := k.place(v)
-	return root + k.path + "/" + id.String()
+	return k.at() + "/" + id.String()
 }
 
 // listAll is GET /api/v2/<path>.
@@ -126,7 +135,7 @@ func (k *resource[T, B, A]) listAll(w http.ResponseWriter, r *http.Request) erro
 		return !k.maySee(who, &v) || org != 0 && its != org || id != 0 && own != id || own <= p.after ||
 			name != "" && k.title(&v) != name || !more(&v)
 	})
-	all, l := pageIn(p, root+k.path, q, all)
+	all, l := pageIn(p, k.at(), q, all)
 	shown := make([]A, len(all))
 	for i := range all {
 		shown[i] = k.show(&all[i])
@@ -260,7 +269,7 @@ func (k *resource[T, B, A]) delete(w http.ResponseWriter, r *http.Request) error
 
 // routes are those that every resource has.
 func (k *resource[T, B, A]) routes() []httpapi.Route {
-	at, one := root+k.path, root+k.path+"/{id}"
+	at, one := k.at(), k.at()+"/{id}"
 	var b B
 	var given any = *new(A)
 	if k.wrap != nil {

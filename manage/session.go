@@ -1,9 +1,7 @@
 package manage
 
 import (
-	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/meta"
@@ -18,8 +16,7 @@ func (a *API) basic(r *http.Request) (meta.User, error) {
 	}
 	from := address(r)
 	if wait := a.attempts.begin(name, from); wait > 0 {
-		return meta.User{}, &httpapi.Error{Code: httpapi.TooMany, RetryAfter: wait,
-			Message: fmt.Sprintf("too many failed attempts to sign in: try again in %s", wait.Round(time.Second))}
+		return meta.User{}, tooMany(wait)
 	}
 	u, ok, err := a.meta.CheckPassword(r.Context(), name, password)
 	if err != nil {

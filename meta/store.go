@@ -47,12 +47,14 @@ type Store struct {
 	state    atomic.Pointer[state]
 	follower *catalog.Follower
 	hashing  hashing
+	proven   *proven
 
 	sets       []anySet // of all kinds, in the order of state.tables
 	OrgSet     *Set[Org, *Org]
 	BucketSet  *Set[Bucket, *Bucket]
 	TokenSet   *Set[Token, *Token]
 	Users      *Set[User, *User]
+	Logins     *Set[Login, *Login]
 	Sessions   *Set[Session, *Session]
 	Links      *Set[Link, *Link]
 	Labels     *Set[Label, *Label]
@@ -67,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{catalog: cfg.Catalog, now: cfg.Now, random: cfg.Random, hashing: make(hashing, hashers)}
+	s := &Store{catalog: cfg.Catalog, now: cfg.Now, random: cfg.Random, hashing: make(hashing, hashers), proven: &proven{all: map[Hash]struct{}{}}}
 	s.OrgSet = newSet[Org](s, "org", "organization", true)
 	s.BucketSet = newSet[Bucket](s, "bucket", "bucket", true)
 	s.TokenSet = newSet[Token](s, "token", "token", false)
@@ -79,6 +81,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.Databases = newSet[Database](s, "database", "dbrp mapping", true)
 	s.Collectors = newSet[Collector](s, "collector", "telegraf configuration", false)
 	s.Secrets = newSet[Secret](s, "secret", "secret", true)
+	s.Logins = newSet[Login](s, "login", "authorization", true)
+	if _, err := io.ReadFull(cfg.Random, s.proven.key[:]); err != nil {
+		return nil, fmt.Errorf("open meta: %w", err)
+	}
 	var err error
 	if s.follower, err = catalog.Follow(ctx, cfg.Catalog, storePrefix, s); err != nil {
 		return nil, fmt.Errorf("open meta: %w", err)

@@ -5,11 +5,15 @@ import (
 	"errors"
 
 	"github.com/varvedb/varve/httpapi"
+	"github.com/varvedb/varve/manage"
 	"github.com/varvedb/varve/meta"
 )
 
 // access answers the API's questions about tokens from package meta.
-type access struct{ meta *meta.Store }
+type access struct {
+	meta   *meta.Store
+	manage *manage.API
+}
 
 func (a access) Identify(secret string) (httpapi.Principal, bool) {
 	t, ok := a.meta.Authenticate(secret)
@@ -22,7 +26,7 @@ func (a access) Identify(secret string) (httpapi.Principal, bool) {
 func (a access) principal(t meta.Token) httpapi.Principal {
 	name := t.ID.String()
 	if t.ID == 0 {
-		name = "session of " + t.UserID.String()
+		name = "login"
 	}
 	if t.Description != "" {
 		name += " (" + t.Description + ")"
@@ -40,6 +44,15 @@ func (a access) Session(ctx context.Context, secret string) (httpapi.Principal, 
 		return httpapi.Principal{}, false, err
 	}
 	return a.principal(who.Token), true, nil
+}
+
+// Login implements httpapi.Access.
+func (a access) Login(ctx context.Context, name, password, address string) (httpapi.Principal, bool, error) {
+	t, ok, err := a.manage.Login(ctx, name, password, address)
+	if err != nil || !ok {
+		return httpapi.Principal{}, false, err
+	}
+	return a.principal(t), true, nil
 }
 
 // Database implements httpapi.Access.

@@ -354,3 +354,56 @@ func TestNobodyGrowsByTokens(t *testing.T) {
 	second.call(204, "DELETE", "/api/v2/authorizations/"+b.init.Token.String(), "", nil)
 	admin.call(401, "GET", "/api/v2/me", "", nil)
 }
+
+// Clients of InfluxDB 1 send name and password with each request.
+func TestLogins(t *testing.T) {
+	_, admin := apiTrial(t)
+	made := admin.make("/private/legacy/authorizations", `{"token":"collector","permissions":[{"action":"write","resource":{"type":"buckets","name":"default"}}]}`)
+	self := made.text("links", "self")
+	if made.text("token") != "collector" || self != "/private/legacy/authorizations/"+made.text("id") {
+		t.Errorf("made %v", made)
+	}
+	nobody := admin
+	nobody.token = ""
+	write := func(status int, query string, header ...string) {
+		t.Helper()
+		if w := nobody.do("POST", "/write?db=default&"+query, "m v=1", header...); w.Code != status {
+			t.Errorf("write with %s %v: %d %s, want %d", query, header, w.Code, w.Body, status)
+		}
+	}
+	write(401, "u=collector&p=")
+	write(401, "u=collector&p=correct+horse")
+	admin.call(204, "POST", self+"/password", `{"password":"correct horse"}`, nil)
+	write(204, "u=collector&p=correct+horse")
+	write(204, "", basicHeader("collector", "correct horse"))
+	write(204, "", "Authorization: Token collector:correct horse")
+	write(401, "", "Authorization: Bearer collector:correct horse")
+	write(401, "u=collector&p=wrong+horse")
+	write(401, "u=other&p=correct+horse")
+	write(204, "u=whoever&p=admin") // a token as the password
+	if w := nobody.do("POST", "/api/v2/write", "m v=1", basicHeader("collector", "correct horse")); w.Code != 401 {
+		t.Errorf("Basic on the API of version 2: %d", w.Code)
+	}
+	admin.call(204, "PUT", self+"/password", `{"password":"battery staple"}`, nil)
+	write(401, "u=collector&p=correct+horse")
+	write(204, "u=collector&p=battery+staple")
+	admin.call(200, "PATCH", self, `{"status":"inactive"}`, nil)
+	write(401, "u=collector&p=battery+staple")
+	admin.call(200, "PATCH", self, `{"status":"active"}`, nil)
+	write(204, "u=collector&p=battery+staple")
+	for range 5 {
+		write(401, "u=mallory&p=guess+guess")
+	}
+	write(429, "u=mallory&p=guess+guess")
+	write(204, "u=collector&p=battery+staple") // others are not held up
+	admin.call(422, "POST", "/private/legacy/authorizations", `{"token":"collector","permissions":[{"action":"read","resource":{"type":"buckets"}}]}`, nil)
+	clerk := caller{t, admin.h, admin.make("/api/v2/authorizations", `{"permissions":[{"action":"read","resource":{"type":"authorizations"}},{"action":"write","resource":{"type":"authorizations"}}]}`).text("token")}
+	clerk.call(200, "GET", self, "", nil)
+	clerk.call(403, "POST", self+"/password", `{"password":"my own now"}`, nil)
+	clerk.call(403, "DELETE", self, "", nil)
+	if text := admin.call(200, "GET", "/private/legacy/authorizations?token=collector", "", nil); !strings.Contains(text, made.text("id")) || strings.Contains(text, "argon2") {
+		t.Errorf("the list is %s", text)
+	}
+	admin.call(204, "DELETE", self, "", nil)
+	write(401, "u=collector&p=battery+staple")
+}

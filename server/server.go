@@ -224,7 +224,11 @@ func (s *server) openAPI() error {
 	if err := s.openTracer(); err != nil {
 		return err
 	}
-	a := access{s.meta}
+	managed, err := manage.New(manage.Config{Meta: s.meta, BucketsGone: s.bucketsGone, Settings: c.Shown, Log: s.log, Now: s.now})
+	if err != nil {
+		return err
+	}
+	a := access{s.meta, managed}
 	ac := httpapi.Default(runtime.GOMAXPROCS(0))
 	// A body that will never fit would be told to come back for ever.
 	bodies := s.budget.Ingest.Stats()
@@ -240,10 +244,6 @@ func (s *server) openAPI() error {
 			return errors.New("configuration: a service port without tokens acts as the admin, whose token was deleted or not made yet; set service.auth to token")
 		}
 		ac.OpenService, ac.Anonymous = true, a.principal(admin)
-	}
-	managed, err := manage.New(manage.Config{Meta: s.meta, BucketsGone: s.bucketsGone, Settings: c.Shown, Log: s.log, Now: s.now})
-	if err != nil {
-		return err
 	}
 	parts := httpapi.Parts{
 		Access:     a,
