@@ -187,6 +187,9 @@ func (p *described) judge(method, target, media, body string, w *httptest.Respon
 	if strings.HasSuffix(target, "/openapi.json") || method == "HEAD" {
 		return
 	}
+	if w.Header().Get("Content-Type") == "application/x-ndjson" {
+		return // the validator takes many lines of JSON for a mistake
+	}
 	r := httptest.NewRequest(method, "/", strings.NewReader(body))
 	r.URL, _ = url.Parse(target)
 	r.Header.Set("Content-Type", media)
