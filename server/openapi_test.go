@@ -71,7 +71,9 @@ func TestOpenAPIDocumentIsValid(t *testing.T) {
 
 // TestExamples sends each operation its own example.
 func TestExamples(t *testing.T) {
-	for name, p := range describedPorts(t) {
+	ports := describedPorts(t)
+	ports["points"].call(204, "POST", "/api/v2/write", "weather,city=Kyiv temperature=21.5", nil) // an export of nothing is 404
+	for name, p := range ports {
 		for _, o := range p.operations() {
 			media, body := o.body()
 			if body == nil {
