@@ -63,7 +63,7 @@ func (r *rewriter) node(n *flow.Node) *flow.Node {
 	in := make([]*flow.Node, len(n.In))
 	changed := false
 	for i := range in {
-		in[i] = r.node(n.In[i])
+		in[i] = unnamed(r.node(n.In[i]))
 		changed = changed || in[i] != n.In[i]
 	}
 	out := n
@@ -73,6 +73,17 @@ func (r *rewriter) node(n *flow.Node) *flow.Node {
 	out = r.apply(out)
 	r.done[n] = out
 	return out
+}
+
+// unnamed returns what a node that gives a stream a name passes on: who reads on
+// from there does not need the name.
+func unnamed(n *flow.Node) *flow.Node {
+	for {
+		if _, ok := n.Op.(flow.Named); !ok || len(n.In) != 1 {
+			return n
+		}
+		n = n.In[0]
+	}
 }
 
 // apply offers a node to the rules for as long as one knows it.
