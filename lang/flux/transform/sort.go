@@ -67,7 +67,7 @@ func (s *sortState) follows(t *table.Table) bool {
 	cols := columnsOf(t, s.op.Columns)
 	for i := len(s.parts) - 1; i >= 0; i-- {
 		if p := s.parts[i]; p.Rows > 0 {
-			if compareRows(columnsOf(p, s.op.Columns), p.Rows-1, cols, 0, s.op.Desc) > 0 {
+			if CompareRows(columnsOf(p, s.op.Columns), p.Rows-1, cols, 0, s.op.Desc) > 0 {
 				return false
 			}
 			break
@@ -75,7 +75,7 @@ func (s *sortState) follows(t *table.Table) bool {
 	}
 	vary := slices.DeleteFunc(cols, func(c *table.Column) bool { return c == nil || c.Same })
 	for i := 1; i < t.Rows && len(vary) > 0; i++ {
-		if compareRows(vary, i-1, vary, i, s.op.Desc) > 0 {
+		if CompareRows(vary, i-1, vary, i, s.op.Desc) > 0 {
 			return false
 		}
 	}
@@ -90,9 +90,9 @@ func columnsOf(t *table.Table, labels []string) []*table.Column {
 	return cols
 }
 
-// compareRows orders row i of columns a and row j of columns b, where nil stands
+// CompareRows orders row i of columns a and row j of columns b, where nil stands
 // for a column of nulls.
-func compareRows(a []*table.Column, i int, b []*table.Column, j int, desc bool) int {
+func CompareRows(a []*table.Column, i int, b []*table.Column, j int, desc bool) int {
 	for n := range a {
 		x, y := a[n], b[n]
 		switch nx, ny := x == nil || x.Null(i), y == nil || y.Null(j); {
@@ -150,7 +150,7 @@ func (s *sortState) End(emit func(*table.Table)) error {
 	}
 	s.parts = nil
 	cols := slices.DeleteFunc(columnsOf(t, s.op.Columns), func(c *table.Column) bool { return c == nil || c.Same })
-	rows, err := orderRows(s.run, cols, t.Rows, s.op.Desc)
+	rows, err := OrderRows(s.run, cols, t.Rows, s.op.Desc)
 	if err != nil {
 		return err
 	}
@@ -189,10 +189,10 @@ func orderOf(k value.Kind, w uint64) uint64 {
 	return w
 }
 
-// orderRows returns the places of rows in the order of their cells in cols, of
+// OrderRows returns the places of rows in the order of their cells in cols, of
 // which none is Same. It sorts by the last column first and is stable, so that
 // what the columns before it say holds in the end.
-func orderRows(run *flow.Run, cols []*table.Column, rows int, desc bool) ([]int, error) {
+func OrderRows(run *flow.Run, cols []*table.Column, rows int, desc bool) ([]int, error) {
 	if rows > math.MaxUint32 {
 		return nil, fmt.Errorf("a table of more than %d rows cannot be sorted", math.MaxUint32)
 	}
