@@ -12,7 +12,7 @@ import (
 
 // Columns joins every table of the left stream with every table of the right
 // one, row by row where columns have equal values. The group key is the union of
-// both. Columns that both sides have, and that are not joined on, get the names
+// both. Columns that both tables have, and that are not joined on, get the names
 // of their sides behind theirs.
 type Columns struct {
 	Names [2]string // of the left side and the right side
@@ -41,9 +41,6 @@ func (c *Columns) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 			}
 		}
 		j := &columnJoin{op: c, run: run, yield: yield}
-		for i := range sides {
-			j.names[i] = c.rename(i, sides[i], sides[1-i])
-		}
 		err := j.tables(sides[0], sides[1])
 		if errors.Is(err, errStopped) {
 			return nil
@@ -80,24 +77,19 @@ func (c *Columns) prepare(run *flow.Run, account *flow.Account, s *side) error {
 	return nil
 }
 
-// rename returns the new labels of the columns of a side.
-func (c *Columns) rename(i int, s, other *side) map[string]string {
-	names := map[string]string{}
-	for _, col := range s.schema {
-		names[col.Label] = col.Label
-		shared := slices.ContainsFunc(other.schema, func(o table.Column) bool { return o.Label == col.Label })
-		if shared && !slices.Contains(c.On, col.Label) {
-			names[col.Label] = col.Label + "_" + c.Names[i]
-		}
+// label returns the label in the joined table of a column of side i, of which
+// other is the opposite table.
+func (c *Columns) label(i int, label string, other *table.Table) string {
+	if slices.Contains(c.On, label) || other.Find(label) < 0 {
+		return label
 	}
-	return names
+	return label + "_" + c.Names[i]
 }
 
 // columnJoin is a join that runs.
 type columnJoin struct {
 	op    *Columns
 	run   *flow.Run
-	names [2]map[string]string
 	yield func(*table.Table) bool
 }
 
@@ -143,7 +135,7 @@ func (j *columnJoin) pair(l, r *group) error {
 	key := table.NewKey(nil, nil)
 	for i, g := range []*group{l, r} {
 		for n := range g.key.Len() {
-			if name := j.names[i][g.key.Label(n)]; !slices.Contains(labels, name) {
+			if name := j.op.label(i, g.key.Label(n), [2]*group{r, l}[i].table); !slices.Contains(labels, name) {
 				labels = append(labels, name)
 				key = key.Set(name, g.key.Value(n))
 			}
@@ -192,7 +184,7 @@ func (j *columnJoin) table(key *table.Key, l, r *table.Table) (*table.Table, err
 			if i == 1 && slices.Contains(j.op.On, c.Label) {
 				continue
 			}
-			c.Label = j.names[i][c.Label]
+			c.Label = j.op.label(i, c.Label, [2]*table.Table{r, l}[i])
 			if have[c.Label] {
 				return nil, fmt.Errorf("the joined table would have two columns called %q: rename one before the join", c.Label)
 			}

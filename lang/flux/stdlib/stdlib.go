@@ -11,6 +11,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/dynamic"
 	"github.com/varvedb/varve/lang/flux/stdlib/experimental"
 	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
+	"github.com/varvedb/varve/lang/flux/stdlib/join"
 	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
 	"github.com/varvedb/varve/lang/flux/stdlib/math"
 	"github.com/varvedb/varve/lang/flux/stdlib/promql"
@@ -34,6 +35,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		date.Packages(),
 		dynamic.Packages(),
 		experimental.Packages(),
+		join.Packages(),
 		kinds.Packages(),
 		math.Packages(),
 		promql.Packages(),

@@ -1,13 +1,11 @@
 package transform
 
 import (
-	"context"
 	"flag"
 	"math/rand/v2"
 	"testing"
-	"time"
 
-	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/flow/flowtest"
 )
 
 var diffSeed = flag.Uint64("diff-seed", 1, "seed of the random test of differences")
@@ -17,7 +15,7 @@ var diffSeed = flag.Uint64("diff-seed", 1, "seed of the random test of differenc
 // other.
 func TestScriptOfEdits(t *testing.T) {
 	r := rand.New(rand.NewPCG(*diffSeed, 0))
-	run := flow.NewRun(context.Background(), &budget{}, time.Unix(0, 0))
+	run := flowtest.NewRun(&flowtest.Budget{})
 	for range 2000 {
 		a, b := make([]int, r.IntN(9)), make([]int, r.IntN(9))
 		for i := range a {
@@ -85,12 +83,12 @@ func TestDiff(t *testing.T) {
 		"new column": {"n:int\n1", "n:int m:int\n1 _", ""},
 	} {
 		for _, rows := range []int{0, 1} {
-			got, err := run(&budget{}, &Diff{Epsilon: 1e-6}, cut(parse(t, tt.want), rows), cut(parse(t, tt.got), rows))
+			got, err := flowtest.Run(&flowtest.Budget{}, &Diff{Epsilon: 1e-6}, flowtest.Cut(flowtest.Parse(t, tt.want), rows), flowtest.Cut(flowtest.Parse(t, tt.got), rows))
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if show(got) != tt.out {
-				t.Errorf("%s: got\n%swant\n%s", name, show(got), tt.out)
+			if flowtest.Show(got) != tt.out {
+				t.Errorf("%s: got\n%swant\n%s", name, flowtest.Show(got), tt.out)
 			}
 		}
 	}

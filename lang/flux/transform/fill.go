@@ -15,6 +15,25 @@ type Fill struct {
 	Value  value.Value
 }
 
+// CallFill is fill() and its like, whose parameters are value and usePrevious.
+func CallFill(c *value.Call, column string) (value.Value, error) {
+	op := &Fill{Column: column}
+	v := c.Arg("value")
+	given := !v.IsAbsent()
+	if given == c.Has("usePrevious") {
+		return value.Value{}, c.Errorf("fill requires exactly one of value or usePrevious")
+	}
+	if given {
+		if !v.Kind().Columnar() {
+			return value.Value{}, c.Errorf("value type for fill must be a valid primitive type (bool, int, uint, float, string, time), not %s", v.Kind())
+		}
+		op.Value = v
+	} else if !c.Bool("usePrevious", false) {
+		return value.Value{}, c.Errorf("usePrevious: false leaves nothing to fill with")
+	}
+	return flow.New(c, op, flow.Input(c, "tables")), nil
+}
+
 // Name implements flow.Op.
 func (*Fill) Name() string { return "fill" }
 

@@ -1,188 +1,14 @@
 package transform
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/varvedb/varve/lang/flux/flow"
+	"github.com/varvedb/varve/lang/flux/flow/flowtest"
 	"github.com/varvedb/varve/lang/flux/table"
 	"github.com/varvedb/varve/lang/flux/value"
 )
-
-// budget is memory with a limit in bytes; 0: none.
-type budget struct{ limit, used, most int64 }
-
-var errOver = errors.New("over the limit of memory")
-
-func (b *budget) Reserve(n int64) error {
-	if b.limit > 0 && b.used+n > b.limit {
-		return errOver
-	}
-	b.used += n
-	b.most = max(b.most, b.used)
-	return nil
-}
-
-func (b *budget) Release(n int64) { b.used -= n }
-
-// parse reads tables, a block each: columns as label:type with * for the group
-// key, then rows; _ is a null.
-//
-//	*host:string n:int
-//	a 1
-//	a _
-func parse(t testing.TB, text string) []*table.Table {
-	t.Helper()
-	kinds := map[string]value.Kind{"bool": value.Bool, "int": value.Int, "uint": value.Uint, "float": value.Float, "string": value.String, "time": value.Time}
-	var all []*table.Table
-	for _, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		lines := strings.Split(strings.TrimSpace(block), "\n")
-		out := &table.Table{}
-		var keyed []string
-		for _, head := range strings.Fields(lines[0]) {
-			label, kind, _ := strings.Cut(head, ":")
-			if l, ok := strings.CutPrefix(label, "*"); ok {
-				label, keyed = l, append(keyed, l)
-			}
-			out.Cols = append(out.Cols, table.NewColumn(label, kinds[kind]))
-		}
-		for _, line := range lines[1:] {
-			for i, cell := range strings.Fields(line) {
-				out.Cols[i].Append(cellOf(t, out.Cols[i].Kind, cell))
-			}
-			out.Rows++
-		}
-		var values []value.Value
-		for _, l := range keyed {
-			c := out.Col(l)
-			if out.Rows == 0 {
-				t.Fatalf("a table of no rows has no key: %s", block)
-			}
-			values = append(values, c.Value(0))
-			*c = table.Constant(l, c.Value(0))
-		}
-		out.Key = table.NewKey(keyed, values)
-		all = append(all, out)
-	}
-	return all
-}
-
-func cellOf(t testing.TB, k value.Kind, cell string) value.Value {
-	t.Helper()
-	if cell == "_" {
-		return value.NullOf(k)
-	}
-	var err error
-	switch k {
-	case value.Bool:
-		return value.OfBool(cell == "true")
-	case value.String:
-		return value.OfString(cell)
-	case value.Float:
-		var f float64
-		f, err = strconv.ParseFloat(cell, 64)
-		if err == nil {
-			return value.OfFloat(f)
-		}
-	case value.Uint:
-		var u uint64
-		u, err = strconv.ParseUint(cell, 10, 64)
-		if err == nil {
-			return value.OfUint(u)
-		}
-	default:
-		var i int64
-		i, err = strconv.ParseInt(cell, 10, 64)
-		if err == nil {
-			return value.OfWord(k, uint64(i))
-		}
-	}
-	t.Fatalf("cell %q: %v", cell, err)
-	return value.Value{}
-}
-
-// show is the opposite of parse, of whole tables, with columns in the order of
-// their labels.
-func show(tables []*table.Table) string {
-	var b strings.Builder
-	for n, t := range tables {
-		if n > 0 {
-			b.WriteString("\n")
-		}
-		labels := t.Labels()
-		slices.Sort(labels)
-		for i, l := range labels {
-			if i > 0 {
-				b.WriteByte(' ')
-			}
-			if t.Key.Has(l) {
-				b.WriteByte('*')
-			}
-			b.WriteString(l + ":" + t.Col(l).Kind.String())
-		}
-		b.WriteByte('\n')
-		for r := range t.Rows {
-			for i, l := range labels {
-				if i > 0 {
-					b.WriteByte(' ')
-				}
-				switch v := t.Col(l).Value(r); {
-				case v.IsNull():
-					b.WriteByte('_')
-				case v.Kind() == value.Time:
-					fmt.Fprint(&b, v.Time())
-				default:
-					b.WriteString(v.Text())
-				}
-			}
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
-}
-
-// cut returns tables in pieces of so many rows; 0: as they are.
-func cut(tables []*table.Table, rows int) []*table.Table {
-	if rows == 0 {
-		return tables
-	}
-	var out []*table.Table
-	for _, t := range tables {
-		for at := 0; at == 0 || at < t.Rows; at += rows {
-			out = append(out, t.Slice(at, min(at+rows, t.Rows)))
-		}
-	}
-	return out
-}
-
-// run reads what op makes of streams, put together to whole tables.
-func run(memory flow.Memory, op flow.Op, in ...[]*table.Table) ([]*table.Table, error) {
-	r := flow.NewRun(context.Background(), memory, time.Unix(0, 0))
-	n := &flow.Node{Op: op}
-	for _, tables := range in {
-		n.In = append(n.In, &flow.Node{Op: &Tables{List: tables}})
-	}
-	reader, err := r.Open(n)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	whole := table.NewWhole(reader, func(int64) error { return nil })
-	var out []*table.Table
-	for {
-		t, err := whole.Next()
-		if t == nil || err != nil {
-			return out, err
-		}
-		out = append(out, t)
-	}
-}
 
 // native is a function that a script could have written.
 func native(do func(v value.Value) (value.Value, error), param string) *value.Func {
@@ -378,6 +204,33 @@ var cases = []struct {
 		in:   "*h:string u:string a:string b:int n:int gone:int\nx p k 1 10 0\nx q k 1 20 0\nx p l _ 30 0",
 		want: "*h:string k_1:int l_null:int u:string\nx 10 30 p\nx 20 _ q\n",
 	},
+	{
+		name: "unpivot", in: "*h:string _time:time a:int b:float\nx 1 10 _\nx 2 _ 2.5", op: &Unpivot{[]string{"_time"}},
+		want: "*_field:string _time:time _value:int *h:string\na 1 10 x\n\n*_field:string _time:time _value:float *h:string\nb 2 2.5 x\n",
+	},
+	{
+		name: "unpivot into one table", in: "*h:string u:string a:int b:int\nx 1 10 11", op: &Unpivot{[]string{"u", "_field"}},
+		want: "_field:string _value:int *h:string u:string\na 10 x 1\nb 11 x 1\n",
+	},
+	{name: "unpivot of two kinds into one table", in: "a:int b:string\n1 x", op: &Unpivot{[]string{"_field"}}, err: "both of type int and string"},
+	{
+		name: "alignTime", in: "*h:string _time:time\nx 100\nx _\nx 103\n\n*h:string _time:time\ny 7", op: &AlignTime{To: 50},
+		want: "_time:time *h:string\n50 x\n_ x\n53 x\n\n_time:time *h:string\n50 y\n",
+	},
+	{
+		name: "group that extends", in: "*h:string n:int\nx 1\nx 2\nx 1", op: &ExtendGroup{[]string{"n"}},
+		want: "*h:string *n:int\nx 1\nx 1\n\n*h:string *n:int\nx 2\n",
+	},
+	{
+		name: "preview", in: "*h:string n:int\na 1\na 2\na 3\n\n*h:string n:int\nb 1\n\n*h:string n:int\nc 1", op: &Preview{Rows: 2, Tables: 2},
+		want: "*h:string n:int\na 1\na 2\n\n*h:string n:int\nb 1\n",
+	},
+	{
+		name: "diff", in: "*h:string n:int\na 1\na 2\na 3\na 5\n\n*h:string n:int\nb 1\n---\n*h:string n:int\na 1\na 3\na 4\na 5\n\n*h:string n:int\nb 1\n\n*h:string n:int\nc 1", op: &Diff{Function: "diff"},
+		want: "_diff:string *h:string n:int\n a 1\n- a 2\n a 3\n+ a 4\n a 5\n\n_diff:string *h:string n:int\n+ c 1\n",
+	},
+	{name: "chain", in: "n:int\n1\n---\nn:int\n2\n3", op: &Chain{}, want: "n:int\n2\n3\n"},
+	{name: "yield", in: "n:int\n1", op: &Yield{"a"}, want: "n:int\n1\n"},
 	{name: "pivot without a column", in: "n:int\n1", op: &Pivot{[]string{"t"}, []string{"n"}, "v"}, err: "specified column does not exist in table: t"},
 }
 
@@ -387,26 +240,26 @@ func TestOperators(t *testing.T) {
 	for _, c := range cases {
 		var in [][]*table.Table
 		for _, s := range strings.Split(c.in, "---") {
-			in = append(in, parse(t, s))
+			in = append(in, flowtest.Parse(t, s))
 		}
 		for _, rows := range []int{0, 1, 2, 3} {
 			pieces := make([][]*table.Table, len(in))
 			for i := range in {
-				pieces[i] = cut(in[i], rows)
+				pieces[i] = flowtest.Cut(in[i], rows)
 			}
-			memory := &budget{}
-			got, err := run(memory, c.op, pieces...)
+			memory := &flowtest.Budget{}
+			got, err := flowtest.Run(memory, c.op, pieces...)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("%s: %v: want an error with %q", c.name, err, c.err)
 				}
 			} else if err != nil {
 				t.Errorf("%s: %v", c.name, err)
-			} else if s := show(got); s != c.want {
+			} else if s := flowtest.Show(got); s != c.want {
 				t.Errorf("%s, in pieces of %d rows, made\n%s\nof\n%s\nwant\n%s", c.name, rows, s, c.in, c.want)
 			}
-			if memory.used != 0 {
-				t.Errorf("%s: %d bytes were not given back", c.name, memory.used)
+			if memory.Used != 0 {
+				t.Errorf("%s: %d bytes were not given back", c.name, memory.Used)
 			}
 			if c.op.Name() == "" {
 				t.Errorf("%s: no name", c.name)

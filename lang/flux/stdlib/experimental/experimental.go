@@ -14,7 +14,8 @@ func Packages() []*lib.Package {
 	p := lib.New("experimental")
 	durations(p)
 	compare(p)
-	return []*lib.Package{p}
+	shape(p)
+	return []*lib.Package{p, tables()}
 }
 
 // durations adds functions that add durations to times.

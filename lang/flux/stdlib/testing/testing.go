@@ -1,5 +1,5 @@
 // Package testing holds the packages of the standard library by which scripts
-// are tested: testing, internal/testing and internal/debug.
+// are tested: testing, internal/testing, internal/debug and internal/gen.
 package testing
 
 import (
@@ -59,7 +59,7 @@ func Packages() []*lib.Package {
 			}
 			return flow.New(c, &transform.Tables{List: []*table.Table{t}}), nil
 		})
-	return []*lib.Package{p, internal, debug()}
+	return []*lib.Package{p, internal, debug(), generator()}
 }
 
 // AssertEmpty passes a stream on that has no rows, and ends with an error at the

@@ -34,7 +34,9 @@ func rows(p *lib.Package) {
 		}
 		return flow.New(c, &transform.Tail{N: n, Offset: offset}, flow.Input(c, "tables")), nil
 	})
-	p.Func("fill", "<-tables: stream, ?column: string, ?value: any, ?usePrevious: bool", fill)
+	p.Func("fill", "<-tables: stream, ?column: string, ?value: any, ?usePrevious: bool", func(c *value.Call) (value.Value, error) {
+		return transform.CallFill(c, c.Str("column", "_value"))
+	})
 }
 
 // limits returns the arguments of functions that return some rows of a table.
@@ -79,24 +81,6 @@ func filter(c *value.Call) (value.Value, error) {
 		op.KeepEmpty = true
 	default:
 		return value.Value{}, c.Errorf("onEmpty must be keep or drop, not %q", mode)
-	}
-	return flow.New(c, op, flow.Input(c, "tables")), nil
-}
-
-func fill(c *value.Call) (value.Value, error) {
-	op := &transform.Fill{Column: c.Str("column", "_value")}
-	v := c.Arg("value")
-	given := !v.IsAbsent()
-	if given == c.Has("usePrevious") {
-		return value.Value{}, c.Errorf("fill requires exactly one of value or usePrevious")
-	}
-	if given {
-		if !v.Kind().Columnar() {
-			return value.Value{}, c.Errorf("value type for fill must be a valid primitive type (bool, int, uint, float, string, time), not %s", v.Kind())
-		}
-		op.Value = v
-	} else if !c.Bool("usePrevious", false) {
-		return value.Value{}, c.Errorf("usePrevious: false leaves nothing to fill with")
 	}
 	return flow.New(c, op, flow.Input(c, "tables")), nil
 }

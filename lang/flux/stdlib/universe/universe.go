@@ -15,6 +15,7 @@ func Package() *lib.Package {
 	shape(p)
 	columns(p)
 	dynamicQuery(p)
+	joins(p)
 	seriesFunctions(p)
 	return p
 }
