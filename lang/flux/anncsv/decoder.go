@@ -145,7 +145,11 @@ func (d *Decoder) note(row []string) error {
 		d.block = rawBlock(row)
 		return d.check()
 	}
-	if name, ok := strings.CutPrefix(row[0], "#"); ok {
+	name, ok := strings.CutPrefix(row[0], "#")
+	if !ok && (name == datatype || name == group || name == defaults) {
+		ok = true // files in use have annotations without the mark
+	}
+	if ok {
 		d.block, d.key = nil, nil
 		switch name {
 		case datatype, group, defaults:

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/varvedb/varve/lang/flux/lib"
+	"github.com/varvedb/varve/lang/flux/stdlib/analysis"
 	"github.com/varvedb/varve/lang/flux/stdlib/array"
 	"github.com/varvedb/varve/lang/flux/stdlib/csv"
 	"github.com/varvedb/varve/lang/flux/stdlib/date"
@@ -16,6 +17,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/math"
 	"github.com/varvedb/varve/lang/flux/stdlib/promql"
 	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
+	"github.com/varvedb/varve/lang/flux/stdlib/sample"
 	"github.com/varvedb/varve/lang/flux/stdlib/strings"
 	"github.com/varvedb/varve/lang/flux/stdlib/system"
 	"github.com/varvedb/varve/lang/flux/stdlib/testing"
@@ -29,6 +31,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 	all := map[string]*lib.Package{}
 	for _, list := range [][]*lib.Package{
 		{universe.Package()},
+		analysis.Packages(),
 		array.Packages(),
 		csv.Packages(),
 		influxdb.Packages(),
@@ -40,6 +43,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		math.Packages(),
 		promql.Packages(),
 		regexp.Packages(),
+		sample.Packages(),
 		strings.Packages(),
 		system.Packages(),
 		testing.Packages(),
