@@ -8,8 +8,11 @@ import (
 	"math"
 )
 
-// ErrDivideByZero is what dividing integers by zero comes to.
-var ErrDivideByZero = errors.New("cannot divide by zero")
+// What dividing integers by zero, and asking for the rest, come to.
+var (
+	ErrDivideByZero = errors.New("cannot divide by zero")
+	ErrModuloZero   = errors.New("cannot mod zero")
+)
 
 // Operator is a binary operator other than and, or.
 type Operator uint8
@@ -51,7 +54,8 @@ func OperatorOf(text string) (Operator, bool) {
 func (o Operator) Compares() bool { return o >= Equal && o <= GreaterEqual }
 
 // Apply computes a o b. What is computed with a null is null. The kinds must go
-// together; numbers of different kinds can be compared and nothing else.
+// together; numbers of different kinds can be compared and nothing else. Floats
+// follow IEEE 754, division by zero included; a power of integers is a float.
 func (o Operator) Apply(a, b Value) (Value, error) {
 	if a.kind == Dynamic || b.kind == Dynamic {
 		return Value{}, mismatch(o, a, b)
@@ -60,10 +64,14 @@ func (o Operator) Apply(a, b Value) (Value, error) {
 		if o >= Equal {
 			return NullOf(Bool), nil
 		}
-		if a.kind == Null {
-			return NullOf(b.kind), nil
+		of := a.kind
+		if of == Null {
+			of = b.kind
 		}
-		return NullOf(a.kind), nil
+		if o == Power && of != Null {
+			of = Float
+		}
+		return NullOf(of), nil
 	}
 	switch {
 	case o.Compares():
@@ -105,6 +113,13 @@ func mismatch(o Operator, a, b Value) error {
 	return fmt.Errorf("type conflict: %s %s %s", a.kind, o, b.kind)
 }
 
+func (o Operator) byZero() error {
+	if o == Modulo {
+		return ErrModuloZero
+	}
+	return ErrDivideByZero
+}
+
 func (o Operator) ints(a, b int64) (Value, error) {
 	switch o {
 	case Add:
@@ -115,14 +130,14 @@ func (o Operator) ints(a, b int64) (Value, error) {
 		return OfInt(a * b), nil
 	case Divide, Modulo:
 		if b == 0 {
-			return Value{}, ErrDivideByZero
+			return Value{}, o.byZero()
 		}
 		if o == Divide {
 			return OfInt(a / b), nil
 		}
 		return OfInt(a % b), nil
 	}
-	return OfInt(int64(math.Pow(float64(a), float64(b)))), nil
+	return OfFloat(math.Pow(float64(a), float64(b))), nil
 }
 
 func (o Operator) uints(a, b uint64) (Value, error) {
@@ -135,14 +150,14 @@ func (o Operator) uints(a, b uint64) (Value, error) {
 		return OfUint(a * b), nil
 	case Divide, Modulo:
 		if b == 0 {
-			return Value{}, ErrDivideByZero
+			return Value{}, o.byZero()
 		}
 		if o == Divide {
 			return OfUint(a / b), nil
 		}
 		return OfUint(a % b), nil
 	}
-	return OfUint(uint64(math.Pow(float64(a), float64(b)))), nil
+	return OfFloat(math.Pow(float64(a), float64(b))), nil
 }
 
 func (o Operator) floats(a, b float64) Value {
