@@ -34,10 +34,22 @@ type chart struct {
 	title  string // what the values are, such as "mean of "
 	step   int64  // between points in nanoseconds; 0: unknown
 	zone   *time.Location
+	advice advice
 
 	panels  []*panel
 	points  int
 	tooMany bool
+}
+
+// advice says how a question asks for less, in its language.
+type advice struct{ points, fields, series string }
+
+func flagsAdvice() advice {
+	return advice{"put them together by --aggregation mean --every 1h, or narrow the question", "choose some by --field", "narrow by --tag, or put them together by --group-by"}
+}
+
+func fluxAdvice() advice {
+	return advice{"put them together by aggregateWindow(), or narrow the script by filter()", "choose some by filter()", "narrow the script by filter(), or put them together by group()"}
 }
 
 // panel is the plot of one field.
@@ -55,16 +67,10 @@ type line struct {
 }
 
 func (c *chart) add(r answerRow) error {
-	if c.points >= maxPoints {
-		c.tooMany = true
+	if c.full() {
 		return nil
 	}
-	i := slices.IndexFunc(c.panels, func(p *panel) bool { return p.field == r.Field })
-	if i < 0 {
-		i = len(c.panels)
-		c.panels = append(c.panels, &panel{field: r.Field, byKey: make(map[string]*line)})
-	}
-	p := c.panels[i]
+	p := c.panel(r.Field)
 	value, ok := plottable(r.Value)
 	if !ok {
 		p.text++
@@ -74,19 +80,45 @@ func (c *chart) add(r answerRow) error {
 	if err != nil {
 		return fmt.Errorf("read answer: time %q is none", r.Time)
 	}
-	key := seriesKey(r.Tags)
+	c.put(p, p.line(r.Tags), at.UnixNano(), value)
+	return nil
+}
+
+// full reports, and notes, that no more points fit.
+func (c *chart) full() bool {
+	c.tooMany = c.tooMany || c.points >= maxPoints
+	return c.tooMany
+}
+
+// panel returns the panel of a field.
+func (c *chart) panel(field string) *panel {
+	i := slices.IndexFunc(c.panels, func(p *panel) bool { return p.field == field })
+	if i < 0 {
+		i = len(c.panels)
+		c.panels = append(c.panels, &panel{field: field, byKey: make(map[string]*line)})
+	}
+	return c.panels[i]
+}
+
+// line returns the line of a series.
+func (p *panel) line(tags map[string]string) *line {
+	key := seriesKey(tags)
 	l := p.byKey[key]
 	if l == nil {
-		l = &line{tags: r.Tags}
+		l = &line{tags: tags}
 		p.byKey[key] = l
 		p.lines = append(p.lines, l)
 	}
+	return l
+}
+
+// put adds a point to a line of a panel; at is in nanoseconds since 1970.
+func (c *chart) put(p *panel, l *line, at int64, value float64) {
 	if math.IsNaN(value) {
 		p.missing++
 	}
-	l.points = append(l.points, plot.Point{At: at.UnixNano(), Value: value})
+	l.points = append(l.points, plot.Point{At: at, Value: value})
 	c.points++
-	return nil
 }
 
 // plottable returns a value as a number. A switch is 0 or 1, and what JSON has
@@ -129,7 +161,7 @@ func (c *chart) drawable() bool {
 
 func (c *chart) end(_ int64, explain string) error {
 	if c.tooMany {
-		return fmt.Errorf("more than %d values are too many to plot; put them together by --aggregation mean --every 1h, or narrow the question", maxPoints)
+		return fmt.Errorf("more than %d values are too many to plot; %s", maxPoints, c.advice.points)
 	}
 	if len(c.panels) == 0 {
 		fmt.Fprintln(c.out, "no values")
@@ -141,7 +173,7 @@ func (c *chart) end(_ int64, explain string) error {
 		}
 	}
 	if n := len(c.panels) - len(panels); n > 0 {
-		fmt.Fprintf(c.out, "%d more fields are not drawn; choose some by --field\n", n)
+		fmt.Fprintf(c.out, "%d more fields are not drawn; %s\n", n, c.advice.fields)
 	}
 	return note(c.out, explain)
 }
@@ -181,7 +213,7 @@ func (c *chart) drawPanel(p *panel, height int) error {
 		fmt.Fprintln(c.out, "  nothing to draw")
 	}
 	if n := len(p.lines) - len(series); n > 0 {
-		fmt.Fprintf(c.out, "  %d more series are not drawn; narrow by --tag, or put them together by --group-by\n", n)
+		fmt.Fprintf(c.out, "  %d more series are not drawn; %s\n", n, c.advice.series)
 	}
 	if p.text > 0 {
 		fmt.Fprintf(c.out, "  %d values are texts and not drawn; --format table shows them\n", p.text)
@@ -276,7 +308,7 @@ func everyNanos(every string) int64 {
 // screen, and a plot where there is something to plot.
 type watched struct {
 	out     io.Writer
-	table   *table
+	table   *rowTable
 	chart   *chart
 	windows bool // a value stands for a stretch of time
 	rows    int

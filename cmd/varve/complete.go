@@ -80,6 +80,7 @@ func completeQuery(cmd *cobra.Command, c *client, q *question) {
 		"aggregation": words(aggregations()),
 		"order":       words([]string{"asc", "desc"}),
 		"format":      words(formats()),
+		"lang":        words([]string{langFlux, langFlags}),
 	} {
 		must(cmd.RegisterFlagCompletionFunc(flag, complete))
 	}

@@ -43,7 +43,7 @@ func TestDrawAnswer(t *testing.T) {
 	err := readAnswer(strings.NewReader(`{"status":"success","data":[
 		{"time":"2026-01-01T00:00:00Z","measurement":"m","field":"v","value":1.50,"tags":{"h":"ä"}},
 		{"time":"2026-01-01T00:00:00.5Z","measurement":"m","field":"long","value":"a\u001b[31m","tags":{"g":"x"}},
-		{"time":"2026-01-01T00:00:01Z","measurement":"m","field":"n","value":null,"tags":{}}],"count":3,"explain":"read 1 block\n"}`), &table{out: &out})
+		{"time":"2026-01-01T00:00:01Z","measurement":"m","field":"n","value":null,"tags":{}}],"count":3,"explain":"read 1 block\n"}`), &rowTable{out: &out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ read 1 block
 		t.Error(diff)
 	}
 	for _, text := range []string{``, `[]`, `{"status":"success","data":[`, `{"status":"success","data":[]}`} {
-		if err := readAnswer(strings.NewReader(text), &table{out: &out}); err == nil {
+		if err := readAnswer(strings.NewReader(text), &rowTable{out: &out}); err == nil {
 			t.Errorf("%q: no error", text)
 		}
 	}
@@ -104,7 +104,7 @@ func TestDrawLongAnswer(t *testing.T) {
 	}
 	in.WriteString(`],"count":1500}`)
 	var out bytes.Buffer
-	if err := readAnswer(strings.NewReader(in.String()), &table{out: &out}); err != nil {
+	if err := readAnswer(strings.NewReader(in.String()), &rowTable{out: &out}); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(out.String(), "\n"); n != 3*peek+2 {

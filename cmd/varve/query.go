@@ -47,13 +47,24 @@ func aggregations() []string {
 func queryCommand() *cobra.Command {
 	var c client
 	var q question
+	var s scriptFlags
 	var tags, where, groupBy []string
 	var format string
 	var asJSON, asPlot bool
 	cmd := &cobra.Command{
-		Use:   "query",
-		Short: "Ask a server; draw the answer as a table or a plot",
-		Long: `query asks the service port of a server.
+		Use:   "query [SCRIPT]",
+		Short: "Ask a server, in Flux or by flags; draw the answer as a table or a plot",
+		Long: `query asks a server, in one of two languages:
+
+  flux   a script in Flux, for the points port: the argument, --file, or standard
+         input (- or a pipe)
+  flags  a question that --measurement and other flags make, for the service port
+
+--lang chooses. Without it a script means flux, and flags that make a question
+(--measurement, --tag, --where, --field, --aggregation, --quantile, --group-by,
+--order, --limit) mean flags. In scripts --start, --stop, --every and --bucket are
+v.timeRangeStart, v.timeRangeStop, v.windowPeriod and v.bucket, as dashboards
+have them, and --param name=value is params.name.
 
 Times are RFC 3339 (2026-01-02T15:04:05Z), relative (-1h, -7d, now) or seconds
 since 1970. A tag that is given several times may have any of those values;
@@ -61,16 +72,19 @@ conditions on fields (--where) must all hold.
 
 At a terminal the answer is a table, and a plot where there is something to plot:
 a panel for each field and in it a line for each series. --format table, plot,
-csv, json (the server's answer as it is) or jsonl (a JSON object on each line)
-chooses. To get data out as line protocol or Parquet, use varve export.`,
+csv (of scripts annotated, as the server sends it), json or jsonl (a JSON object
+on each line) chooses. To get data out as line protocol or Parquet, use varve
+export.`,
 		Example: `  varve query --data-dir data --measurement cpu --start -1h
   varve query --data-dir data -m cpu --start -1d --field usage_user --aggregation mean --every 1h --group-by host
   varve query --data-dir data -m cpu --start -1d --field usage_user --aggregation max --every 10m --group-by "" --plot
   varve query --url http://127.0.0.1:8000 -m cpu --tag host=a --tag host=b --where 'usage_user>90' --format csv
   varve query --data-dir data -m cpu --start -30d --aggregation quantile --quantile 0.99 --every 1d --zone Europe/Kyiv
-  varve query --data-dir data -m cpu --start -1h --aggregation max --explain`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  varve query --data-dir data -m cpu --start -1h --aggregation max --explain
+  varve query --data-dir data 'from(bucket: "default") |> range(start: -1h) |> last()'
+  varve query --data-dir data --file report.flux --format csv`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case asJSON:
 				format = "json"
@@ -80,7 +94,20 @@ chooses. To get data out as line protocol or Parquet, use varve export.`,
 			if format != "" && !slices.Contains(formats(), format) {
 				return fmt.Errorf("--format %q: want %s", format, strings.Join(formats(), ", "))
 			}
-			var err error
+			lang, sc, err := s.choose(cmd, args)
+			if err != nil {
+				return err
+			}
+			if lang == langFlux {
+				f := fluxQuery{&c, &s, &q, format, cmd.OutOrStdout()}
+				if err := f.resolve(); err != nil {
+					return err
+				}
+				return f.ask(cmd.Context(), sc, "")
+			}
+			if name := given(cmd, []string{"org", "param"}); name != "" {
+				return &exitError{wrongUsage, fmt.Errorf("--%s goes with a script in Flux; see varve query --help", name)}
+			}
 			if q.Filters, err = parseTags(tags); err != nil {
 				return err
 			}
@@ -101,7 +128,11 @@ chooses. To get data out as line protocol or Parquet, use varve export.`,
 		},
 	}
 	f := cmd.Flags()
-	c.flags(cmd, "service port of the server (default http://127.0.0.1:8000)")
+	c.flags(cmd, "for flags: service port of the server (default http://127.0.0.1:8000); for flux: its points port (default http://127.0.0.1:8086)")
+	f.StringVar(&s.lang, "lang", "", "flux or flags (default: flux for a script, flags for flags that make a question)")
+	f.StringVarP(&s.file, "file", "f", "", "file with a script in Flux, - for standard input")
+	f.StringVarP(&s.org, "org", "o", "", "organisation that a script runs in, by name or id (default: the token's)")
+	f.StringArrayVar(&s.params, "param", nil, "name=value, which a script sees as params.name; the value is JSON or else a text")
 	f.StringVar(&q.Bucket, "bucket", "", "bucket by name or id (default: the token's)")
 	f.StringVarP(&q.Measurement, "measurement", "m", "", "measurement")
 	f.StringVar(&q.Start, "start", "-1h", "first time")
@@ -224,7 +255,7 @@ func sinkFor(ctx context.Context, c *client, q *question, format string, out, er
 		}
 		zone = z
 	}
-	ch := &chart{out: out, screen: screenOf(out), zone: zone}
+	ch := &chart{out: out, screen: screenOf(out), zone: zone, advice: flagsAdvice()}
 	if q.Aggregation != "" {
 		ch.title, ch.step = q.Aggregation+" of ", everyNanos(q.Every)
 	}
@@ -242,10 +273,10 @@ func sinkFor(ctx context.Context, c *client, q *question, format string, out, er
 		return ch, nil
 	case "":
 		if ch.screen.terminal {
-			return &watched{out: out, table: &table{out: out}, chart: ch, windows: q.Every != ""}, nil
+			return &watched{out: out, table: &rowTable{out: out}, chart: ch, windows: q.Every != ""}, nil
 		}
 	}
-	return &table{out: out}, nil
+	return &rowTable{out: out}, nil
 }
 
 // answerTags returns the tags that an answer can have.

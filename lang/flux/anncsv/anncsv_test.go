@@ -117,7 +117,8 @@ func TestFail(t *testing.T) {
 	for {
 		one, err := d.Next()
 		if err != nil {
-			if !strings.Contains(err.Error(), "out of, luck") {
+			var failure *FailureError
+			if !errors.As(err, &failure) || failure.Text != "out of, luck" {
 				t.Error(err)
 			}
 			return
@@ -175,6 +176,13 @@ func TestDecode(t *testing.T) {
 `, false)
 	if err != nil {
 		t.Fatal(err)
+	}
+	d := NewDecoder(strings.NewReader("#datatype,string,long,long\n#default,_result,,\n,result,table,n\n,,0,1\n,mean,1,2\n"), false)
+	for _, want := range [][2]string{{"_result", "0"}, {"mean", "1"}} {
+		_, err := d.Next()
+		if name, number := d.Result(); err != nil || name != want[0] || number != want[1] {
+			t.Errorf("piece of table %s of %s, %v: want %v", number, name, err, want)
+		}
 	}
 	if len(all) != 3 || all[0].Rows != 2 || all[1].Rows != 1 || all[2].Rows != 2 {
 		t.Fatalf("read %d tables", len(all))

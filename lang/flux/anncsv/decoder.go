@@ -51,6 +51,16 @@ func NewDecoder(r io.Reader, raw bool) *Decoder {
 	return &Decoder{r: c, raw: raw, notes: map[string][]string{}}
 }
 
+// FailureError is an error that stands in the CSV instead of further tables:
+// what made it failed half-way.
+type FailureError struct{ Text string }
+
+func (e *FailureError) Error() string { return "failed to read csv: it holds an error: " + e.Text }
+
+// Result returns the name of the result that the last piece belongs to, and the
+// number of its table in there, as they stand in the CSV.
+func (d *Decoder) Result() (name, number string) { return d.result, d.id }
+
 // Close implements table.Reader.
 func (d *Decoder) Close() { d.ended = true }
 
@@ -164,7 +174,7 @@ func (d *Decoder) note(row []string) error {
 		if err != nil || len(failure) < 2 {
 			return d.errorf("an error without a text")
 		}
-		return fmt.Errorf("failed to read csv: it holds an error: %s", failure[len(failure)-2])
+		return &FailureError{failure[len(failure)-2]}
 	}
 	types := d.notes[datatype]
 	if types == nil {

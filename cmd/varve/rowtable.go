@@ -14,8 +14,8 @@ import (
 // later rows are fitted in, so that a long answer needs no memory.
 const peek = 500
 
-// table draws rows of an answer in columns.
-type table struct {
+// rowTable draws rows of an answer in columns.
+type rowTable struct {
 	out    io.Writer
 	rows   []answerRow
 	tags   []string
@@ -23,7 +23,7 @@ type table struct {
 	begun  bool
 }
 
-func (t *table) add(r answerRow) error {
+func (t *rowTable) add(r answerRow) error {
 	if t.begun {
 		return t.draw(t.cells(r))
 	}
@@ -35,7 +35,7 @@ func (t *table) add(r answerRow) error {
 }
 
 // flush draws the rows that were held back.
-func (t *table) flush() error {
+func (t *rowTable) flush() error {
 	if t.begun {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (t *table) flush() error {
 }
 
 // end says how many values there were.
-func (t *table) end(count int64, explain string) error {
+func (t *rowTable) end(count int64, explain string) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (t *table) end(count int64, explain string) error {
 	return err
 }
 
-func (t *table) cells(r answerRow) []string {
+func (t *rowTable) cells(r answerRow) []string {
 	cells := []string{r.Time}
 	for _, k := range t.tags {
 		cells = append(cells, printable(r.Tags[k]))
@@ -106,7 +106,7 @@ func printable(s string) string {
 	return s
 }
 
-func (t *table) draw(cells []string) error {
+func (t *rowTable) draw(cells []string) error {
 	var b strings.Builder
 	for i, c := range cells {
 		if i == len(cells)-1 {
