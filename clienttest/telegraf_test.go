@@ -2,6 +2,7 @@ package clienttest
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os/exec"
 	"slices"
@@ -47,6 +48,12 @@ func TestTelegraf(t *testing.T) {
 			}
 			time.Sleep(200 * time.Millisecond)
 		}
+	}
+	// As a dashboard would have it.
+	script := `from(bucket: "` + bucket + `") |> range(start: -1h)
+		|> filter(fn: (r) => r._measurement == "cpu" and r._field == "usage_idle" and r.cpu == "cpu-total") |> keep(columns: ["_time", "_value", "host"])`
+	if rows := strings.Count(flux(t, s, script), ",clienttest\r\n"); rows < 3 {
+		t.Errorf("%d rows of the host, want at least 3", rows)
 	}
 	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -111,4 +118,28 @@ func ask(t *testing.T, method, url, body string, into any) {
 	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// flux runs a script and returns the answer.
+func flux(t *testing.T, s *server, script string) string {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPost, s.url+"/api/v2/query", strings.NewReader(script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Token "+adminToken)
+	req.Header.Set("Content-Type", "application/vnd.flux")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", resp.Status, answer)
+	}
+	return string(answer)
 }

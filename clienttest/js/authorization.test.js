@@ -1,0 +1,33 @@
+'use strict'
+const test = require('node:test')
+const assert = require('node:assert')
+const {AuthorizationsAPI, BucketsAPI} = require('@influxdata/influxdb-client-apis')
+const {org, bucket, connect, orgID, write} = require('./environment')
+
+test('tokens do what they may', async () => {
+  const id = await orgID()
+  const buckets = new BucketsAPI(connect())
+  const shared = await buckets.postBuckets({body: {orgID: id, name: 'js shared', retentionRules: []}})
+  const api = new AuthorizationsAPI(connect())
+  const make = action => api.postAuthorizations({body: {orgID: id, description: 'js ' + action, permissions: [{action, resource: {type: 'buckets', id: shared.id, orgID: id}}]}})
+  const [reading, writing] = [await make('read'), await make('write')]
+  assert.ok(reading.token && reading.id !== writing.id)
+  assert.deepEqual([reading.status, reading.description, reading.org, reading.permissions[0].action], ['active', 'js read', org, 'read'])
+  const [reader, writer] = [connect({token: reading.token}), connect({token: writing.token})]
+  const read = (c, from) => c.getQueryApi(org).collectRows(`from(bucket: "${from}") |> range(start: -4h)`)
+  await write(writer, 'js shared')
+  assert.equal((await read(reader, 'js shared')).length, 1)
+  await assert.rejects(write(reader, 'js shared'), e => e.statusCode === 403)
+  await assert.rejects(read(writer, 'js shared'), e => e.statusCode === 404)
+  await assert.rejects(write(writer, bucket), e => e.statusCode === 404)
+  await assert.rejects(read(reader, bucket), e => e.statusCode === 404)
+  const listed = (await api.getAuthorizations({orgID: id})).authorizations.map(a => a.id)
+  assert.ok(listed.includes(reading.id) && listed.includes(writing.id))
+  assert.equal((await api.getAuthorizationsID({authID: reading.id})).description, 'js read')
+  assert.equal((await api.patchAuthorizationsID({authID: writing.id, body: {status: 'inactive'}})).status, 'inactive')
+  await assert.rejects(write(writer, 'js shared'), e => e.statusCode === 401)
+  await api.deleteAuthorizationsID({authID: reading.id})
+  await api.deleteAuthorizationsID({authID: writing.id})
+  await assert.rejects(read(reader, 'js shared'), e => e.statusCode === 401)
+  await buckets.deleteBucketsID({bucketID: shared.id})
+})
