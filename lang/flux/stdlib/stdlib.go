@@ -11,6 +11,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/date"
 	"github.com/varvedb/varve/lang/flux/stdlib/dynamic"
 	"github.com/varvedb/varve/lang/flux/stdlib/experimental"
+	"github.com/varvedb/varve/lang/flux/stdlib/geo"
 	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
 	"github.com/varvedb/varve/lang/flux/stdlib/join"
 	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
@@ -39,6 +40,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		dynamic.Packages(),
 		experimental.Packages(),
 		join.Packages(),
+		geo.Packages(),
 		kinds.Packages(),
 		math.Packages(),
 		promql.Packages(),
