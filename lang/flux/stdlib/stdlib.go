@@ -16,6 +16,8 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/join"
 	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
 	"github.com/varvedb/varve/lang/flux/stdlib/math"
+	"github.com/varvedb/varve/lang/flux/stdlib/monitor"
+	"github.com/varvedb/varve/lang/flux/stdlib/notify"
 	"github.com/varvedb/varve/lang/flux/stdlib/promql"
 	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
 	"github.com/varvedb/varve/lang/flux/stdlib/sample"
@@ -43,6 +45,8 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		geo.Packages(),
 		kinds.Packages(),
 		math.Packages(),
+		monitor.Packages(),
+		notify.Packages(),
 		promql.Packages(),
 		regexp.Packages(),
 		sample.Packages(),

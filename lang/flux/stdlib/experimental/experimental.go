@@ -15,6 +15,7 @@ func Packages() []*lib.Package {
 	durations(p)
 	compare(p)
 	shape(p)
+	seriesFunctions(p)
 	return []*lib.Package{p, tables()}
 }
 

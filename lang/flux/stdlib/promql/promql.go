@@ -29,6 +29,7 @@ func Packages() []*lib.Package {
 	p.Func("labelReplace", "<-tables: stream, source: string, destination: string, regex: string, replacement: string", labelReplace)
 	p.Func("promHistogramQuantile", "<-tables: stream, ?quantile: float, ?countColumn: string, ?upperBoundColumn: string, ?valueColumn: string", histogramQuantile)
 	p.Func("emptyTable", "", func(c *value.Call) (value.Value, error) { return flow.New(c, Empty{}), nil })
+	p.Flux("import \"experimental\"\n\njoin = (left, right, fn) => experimental.join(left: left, right: right, fn: fn)")
 	ql := lib.New("internal/influxql").
 		Value("epoch", value.OfTime(0)).
 		Value("minTime", value.OfTime(math.MinInt64+2)).
