@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -149,26 +150,28 @@ type target struct {
 	org, bucket uint64
 }
 
-// target finds the bucket that a v2 request names. An organisation or a
-// bucket that the principal cannot see does not exist for them.
+// target finds the bucket that a v2 request names.
 func (a *API) target(r *http.Request, p Principal) (target, error) {
 	q := r.URL.Query()
+	return a.find(p, cmp.Or(q.Get("orgID"), q.Get("org")), cmp.Or(q.Get("bucketID"), q.Get("bucket")))
+}
+
+// find returns the bucket that organisation and bucket mean, those of p where
+// they are empty. What the principal cannot see does not exist for them.
+func (a *API) find(p Principal, org, bucket string) (target, error) {
 	t := target{org: p.Org}
-	ref := q.Get("orgID")
-	if ref == "" {
-		ref = q.Get("org")
-	}
-	if ref != "" {
+	if org != "" {
 		var err error
-		if t.org, err = a.org(ref); err != nil {
+		if t.org, err = a.org(org); err != nil {
 			return t, err
 		}
 	}
-	ref = q.Get("bucketID")
-	if ref == "" {
-		ref = q.Get("bucket")
+	found, err := a.bucket(t, bucket, p)
+	if err != nil && t.org != p.Org && !p.Rights.MayOperate() {
+		// Whether the organisation is there is none of their business.
+		return t, noOrg(org)
 	}
-	return a.bucket(t, ref, p)
+	return found, err
 }
 
 // bucket completes t with the bucket that ref names, or with the default.
@@ -203,7 +206,11 @@ func mayWrite(p Principal, t target, what string) error {
 func (a *API) org(ref string) (uint64, error) {
 	id, ok := a.access.Org(ref)
 	if !ok {
-		return 0, &Error{Code: NotFound, Message: "organization name \"" + ref + "\" not found"}
+		return 0, noOrg(ref)
 	}
 	return id, nil
+}
+
+func noOrg(ref string) *Error {
+	return &Error{Code: NotFound, Message: "organization name \"" + ref + "\" not found"}
 }

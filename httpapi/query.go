@@ -82,14 +82,7 @@ func (a *API) query(w http.ResponseWriter, r *http.Request) error {
 
 // readable finds the bucket that a question is about.
 func (a *API) readable(who Principal, org, bucket string) (target, error) {
-	t := target{org: who.Org}
-	if org != "" {
-		var err error
-		if t.org, err = a.org(org); err != nil {
-			return t, err
-		}
-	}
-	t, err := a.bucket(t, bucket, who)
+	t, err := a.find(who, org, bucket)
 	if err != nil {
 		return t, err
 	}

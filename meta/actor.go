@@ -9,7 +9,7 @@ func (s *Store) rightsOf(u User) Token {
 	for _, a := range []Action{Read, Write} {
 		t.Permissions = append(t.Permissions, Permission{Action: a, Resource: ResourceUsers, ID: u.ID})
 	}
-	for _, l := range s.Links.All() {
+	for l := range s.Links.each() {
 		if l.From != u.ID {
 			continue
 		}

@@ -91,7 +91,7 @@ func (s *Store) FindDatabase(org ID, db, rp string) []ID {
 			records = append(records, d.Bucket)
 		}
 	} else {
-		for _, d := range s.Databases.All() {
+		for d := range s.Databases.each() {
 			if d.OrgID == org && d.Database == db && d.Default {
 				records = append(records, d.Bucket)
 			}

@@ -44,11 +44,12 @@ func (l *Link) validate() error {
 
 // Linked returns the users or labels of a role of a resource.
 func (s *Store) Linked(resource ID, r Role) (from []ID) {
-	for _, l := range s.Links.All() {
+	for l := range s.Links.each() {
 		if l.Resource == resource && l.Role == r {
 			from = append(from, l.From)
 		}
 	}
+	slices.Sort(from)
 	return from
 }
 

@@ -176,3 +176,25 @@ func TestPermissionMatrix(t *testing.T) {
 		}
 	}
 }
+
+// Of organisations and buckets that a token has nothing to do with, it cannot
+// find out by writing whether they are there.
+func TestWritesTellNothingOfOthers(t *testing.T) {
+	b, admin := apiTrial(t)
+	foreign := admin.make("/api/v2/orgs", `{"name":"foreign"}`)
+	admin.make("/api/v2/buckets", `{"orgID":"`+foreign.text("id")+`","name":"theirs"}`)
+	admin.make("/api/v2/buckets", `{"name":"hidden"}`)
+	device := caller{t, admin.h, admin.make("/api/v2/authorizations", `{"permissions":[{"action":"write","resource":{"type":"buckets","id":"`+b.init.Bucket.String()+`"}}]}`).text("token")}
+	device.call(204, "POST", "/api/v2/write", "m v=1", nil)
+	for there, not := range map[string]string{
+		"?bucket=hidden":             "?bucket=absent",
+		"?org=foreign&bucket=theirs": "?org=nowhere&bucket=theirs",
+		"?org=foreign&bucket=absent": "?org=nowhere&bucket=absent",
+		"?org=foreign":               "?org=nowhere",
+	} {
+		a, z := device.call(404, "POST", "/api/v2/write"+there, "m v=1", nil), device.call(404, "POST", "/api/v2/write"+not, "m v=1", nil)
+		if strings.NewReplacer("hidden", "absent", "foreign", "nowhere").Replace(a) != z {
+			t.Errorf("%s says %s, %s says %s", there, a, not, z)
+		}
+	}
+}
