@@ -131,3 +131,12 @@ func Instant(v value.Value, now int64, zone *time.Location) (int64, error) {
 	}
 	return 0, fmt.Errorf("value is not a time, got %s", v.Describe())
 }
+
+// TimeBounds implements flow.Bounded.
+func (r *Range) TimeBounds(before flow.Bounds, known bool) (flow.Bounds, bool) {
+	b := flow.Bounds{Start: r.Start, Stop: r.Stop}
+	if known {
+		b = b.Within(before)
+	}
+	return b, true
+}

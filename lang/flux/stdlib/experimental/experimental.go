@@ -16,6 +16,7 @@ func Packages() []*lib.Package {
 	compare(p)
 	shape(p)
 	seriesFunctions(p)
+	aggregates(p)
 	return []*lib.Package{p, tables()}
 }
 

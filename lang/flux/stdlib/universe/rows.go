@@ -2,6 +2,7 @@ package universe
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/lib"
@@ -53,9 +54,12 @@ func rangeRows(c *value.Call) (value.Value, error) {
 	if err != nil {
 		return value.Value{}, err
 	}
-	zone, err := flow.RunOf(c).Zone()
-	if err != nil {
-		return value.Value{}, err
+	zone := time.UTC
+	if c.Arg("start").Kind() == value.Duration || c.Arg("stop").Kind() == value.Duration {
+		// Times need none, and the option may be one that only windows know.
+		if zone, err = flow.RunOf(c).Zone(); err != nil {
+			return value.Value{}, err
+		}
 	}
 	start, err := transform.Instant(c.Arg("start"), present, zone)
 	if err != nil {

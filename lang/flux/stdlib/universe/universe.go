@@ -16,6 +16,9 @@ func Package() *lib.Package {
 	columns(p)
 	dynamicQuery(p)
 	joins(p)
+	aggregates(p)
+	selectors(p)
+	windows(p)
 	seriesFunctions(p)
 	return p
 }
