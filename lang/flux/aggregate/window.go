@@ -13,7 +13,7 @@ import (
 // AggregateWindow is what aggregateWindow() does with an aggregate or a selector
 // of one row:
 //
-//	window |> Fn |> fillEmpty (if Window.CreateEmpty) |> duplicate(column: TimeSrc, as: TimeDst) |> window(every: inf, timeColumn: TimeDst)
+//	window |> Fn |> table.fill (if Window.CreateEmpty) |> duplicate(column: TimeSrc, as: TimeDst) |> window(every: inf, timeColumn: TimeDst)
 //
 // but it keeps a state for each window and no rows. Functions for which there is
 // no such state run as that graph.

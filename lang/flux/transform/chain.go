@@ -126,15 +126,20 @@ func (s *fillTable) End(emit func(*table.Table)) error {
 	if s.rows {
 		return nil
 	}
-	t := &table.Table{Key: s.empty.Key, Rows: 1}
-	for i := range s.empty.Cols {
-		c := &s.empty.Cols[i]
-		v, ok := t.Key.Get(c.Label)
-		if !ok {
-			v = value.NullOf(c.Kind)
-		}
-		t.Cols = append(t.Cols, table.Constant(c.Label, v))
-	}
-	emit(t)
+	emit(OneNull(s.empty))
 	return nil
+}
+
+// OneNull returns a table with the columns of t and one row, in which those
+// outside the group key are null.
+func OneNull(t *table.Table) *table.Table {
+	row := &table.Table{Key: t.Key, Rows: 1, Cols: make([]table.Column, len(t.Cols))}
+	for i := range t.Cols {
+		v, ok := t.Key.Get(t.Cols[i].Label)
+		if !ok {
+			v = value.NullOf(t.Cols[i].Kind)
+		}
+		row.Cols[i] = table.Constant(t.Cols[i].Label, v)
+	}
+	return row
 }

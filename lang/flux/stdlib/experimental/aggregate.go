@@ -29,7 +29,6 @@ func aggregates(p *lib.Package) {
 		{"max", ""},
 		{"unique", ""},
 		{"distinct", ""},
-		{"fill", ", ?value: any, ?usePrevious: bool"},
 		{"kaufmansAMA", ", n: int"},
 		{"window", ", ?every: duration, ?period: duration, ?offset: duration, ?location: record, ?createEmpty: bool"},
 	} {

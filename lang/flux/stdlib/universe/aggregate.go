@@ -54,21 +54,6 @@ func aggregates(p *lib.Package) {
 		op := &aggregate.Reduce{Fn: c.Arg("fn").Func(), Identity: c.Arg("identity").Record().Fixed()}
 		return flow.New(c, op, flow.Input(c, "tables")), nil
 	})
-	p.Func("histogramQuantile", "<-tables: stream, ?quantile: float, ?countColumn: string, ?upperBoundColumn: string, "+
-		"?valueColumn: string, ?minValue: float, ?onNonmonotonic: string", func(c *value.Call) (value.Value, error) {
-		if !c.Has("quantile") {
-			return value.Value{}, c.Errorf("missing required argument quantile")
-		}
-		op := &aggregate.HistogramQuantile{
-			Quantile:         c.Float("quantile", 0),
-			CountColumn:      c.Str("countColumn", "_value"),
-			UpperBoundColumn: c.Str("upperBoundColumn", "le"),
-			ValueColumn:      c.Str("valueColumn", "_value"),
-			MinValue:         c.Float("minValue", 0),
-			OnNonmonotonic:   c.Str("onNonmonotonic", aggregate.NonmonotonicError),
-		}
-		return checked(c, op, op.Check())
-	})
 }
 
 // checked returns the stream of an operator over the argument tables, unless

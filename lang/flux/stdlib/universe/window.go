@@ -125,7 +125,7 @@ func aggregateWindow(c *value.Call) (value.Value, error) {
 		return flow.New(c, &aggregate.AggregateWindow{Window: w, Fn: made.Op, TimeSrc: timeSrc, TimeDst: timeDst}, in), nil
 	}
 	if w.CreateEmpty {
-		v = flow.New(c, &transform.FillEmpty{}, flow.Of(v))
+		v = flow.New(c, &transform.FillTables{}, flow.Of(v))
 	}
 	v = flow.New(c, &transform.Duplicate{Column: timeSrc, As: timeDst}, flow.Of(v))
 	return flow.New(c, everything(w, timeDst), flow.Of(v)), nil
