@@ -21,15 +21,12 @@ func aggregates(p *lib.Package) {
 		{"stddev", ", ?mode: string"},
 		{"quantile", ", q: float, ?compression: float, ?method: string"},
 		{"integral", ", ?unit: duration, ?interpolate: string"},
-		{"histogramQuantile", ", ?quantile: float, ?minValue: float"},
-		{"histogram", ", bins: [float], ?normalize: bool"},
 		{"first", ""},
 		{"last", ""},
 		{"min", ""},
 		{"max", ""},
 		{"unique", ""},
 		{"distinct", ""},
-		{"kaufmansAMA", ", n: int"},
 		{"window", ", ?every: duration, ?period: duration, ?offset: duration, ?location: record, ?createEmpty: bool"},
 	} {
 		name := f[0]
