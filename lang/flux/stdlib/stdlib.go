@@ -18,6 +18,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/math"
 	"github.com/varvedb/varve/lang/flux/stdlib/monitor"
 	"github.com/varvedb/varve/lang/flux/stdlib/notify"
+	"github.com/varvedb/varve/lang/flux/stdlib/polyline"
 	"github.com/varvedb/varve/lang/flux/stdlib/promql"
 	"github.com/varvedb/varve/lang/flux/stdlib/regexp"
 	"github.com/varvedb/varve/lang/flux/stdlib/sample"
@@ -47,6 +48,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		math.Packages(),
 		monitor.Packages(),
 		notify.Packages(),
+		polyline.Packages(),
 		promql.Packages(),
 		regexp.Packages(),
 		sample.Packages(),

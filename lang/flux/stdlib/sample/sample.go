@@ -1,5 +1,5 @@
-// Package sample is data to try functions on: sampledata of the standard
-// library, and influxdata/influxdb/sample.
+// Package sample is data to try functions on: sampledata and generate of the
+// standard library, and influxdata/influxdb/sample.
 package sample
 
 import (
@@ -46,7 +46,7 @@ func Packages() []*lib.Package {
 	s.Func("data", "set: string", func(c *value.Call) (value.Value, error) {
 		return value.Value{}, c.Errorf("data sets are not downloaded by scripts: fetch %q by the address that sample.list() tells, and write it to a bucket", c.Str("set", ""))
 	})
-	return []*lib.Package{p, s.Flux(source)}
+	return []*lib.Package{p, s.Flux(source), generate()}
 }
 
 // The values of the two tables of integers and of truth values.
