@@ -191,9 +191,13 @@ func TestQueryShapes(t *testing.T) {
 		// want has the values of each table, in its order.
 		want [][]any
 	}{
-		"sort":  {` |> filter(fn: (r) => r._field == "users" and r.host == "b") |> sort(desc: true) |> limit(n: 3)`, [][]any{{int64(9), int64(8), int64(7)}}},
-		"map":   {` |> filter(fn: (r) => r._field == "users" and r.host == "b" and r._value < 2) |> map(fn: (r) => ({r with _value: string(v: r._value) + "!"}))`, [][]any{{"0!", "1!"}}},
-		"empty": {` |> filter(fn: (r) => r.host == "c")`, nil},
+		"mean":   {` |> filter(fn: (r) => r._field == "load") |> mean()`, [][]any{{2.25}, {2.25}}},
+		"window": {` |> filter(fn: (r) => r._field == "load" and r.host == "a") |> aggregateWindow(every: 5s, fn: max, createEmpty: false)`, [][]any{{2.0, 4.5}}},
+		"last":   {` |> filter(fn: (r) => r._field == "users") |> last()`, [][]any{{int64(9)}, {int64(9)}}},
+		"group":  {` |> filter(fn: (r) => r._field == "users") |> group() |> sum()`, [][]any{{int64(90)}}},
+		"sort":   {` |> filter(fn: (r) => r._field == "users" and r.host == "b") |> sort(desc: true) |> limit(n: 3)`, [][]any{{int64(9), int64(8), int64(7)}}},
+		"map":    {` |> filter(fn: (r) => r._field == "users" and r.host == "b" and r._value < 2) |> map(fn: (r) => ({r with _value: string(v: r._value) + "!"}))`, [][]any{{"0!", "1!"}}},
+		"empty":  {` |> filter(fn: (r) => r.host == "c")`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got [][]any
@@ -218,6 +222,18 @@ func TestQueryShapes(t *testing.T) {
 			if r.ValueByKey("load") != float64(i)/2 || r.ValueByKey("users") != int64(i) || r.ValueByKey("host") != "b" {
 				t.Errorf("record %v", r)
 			}
+		}
+	})
+	t.Run("several results", func(t *testing.T) {
+		got := tables(t, c, "data = "+from+"\ndata |> first() |> yield(name: \"one\")\ndata |> last() |> yield(name: \"two\")", nil)
+		n := map[string]int{}
+		for _, table := range got {
+			for _, r := range table.records {
+				n[r.Result()]++
+			}
+		}
+		if !reflect.DeepEqual(n, map[string]int{"one": 4, "two": 4}) {
+			t.Errorf("records by result: %v", n)
 		}
 	})
 }

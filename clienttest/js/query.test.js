@@ -1,7 +1,7 @@
 'use strict'
 const test = require('node:test')
 const assert = require('node:assert')
-const {flux, fluxDateTime, fluxString, HttpError, Point} = require('@influxdata/influxdb-client')
+const {flux, fluxDateTime, fluxDuration, fluxString, HttpError, Point} = require('@influxdata/influxdb-client')
 const {org, bucket, token, connect, connectProxy, exchanges, at} = require('./environment')
 
 // fill writes 10 points of a measurement for each of the hosts a and b, a
@@ -98,10 +98,15 @@ test('rows and lines are observed', async () => {
   assert.deepEqual(raw.split('\r\n').filter(l => l !== ''), lines.filter(l => l !== ''))
 })
 
-test('pivots and values in templates', async t => {
+test('aggregates, windows, groups and pivots', async t => {
   const from = await fill('js_shapes')
   const api = connect().getQueryApi(org)
   for (const [name, rest, want] of [
+    ['mean', '|> filter(fn: (r) => r._field == "load") |> mean()', [2.25, 2.25]],
+    ['window', '|> filter(fn: (r) => r._field == "load" and r.host == "a") |> aggregateWindow(every: 5s, fn: max, createEmpty: false)', [2, 4.5]],
+    ['last', '|> filter(fn: (r) => r._field == "users") |> last()', [9, 9]],
+    ['group', '|> filter(fn: (r) => r._field == "users") |> group() |> sum()', [90]],
+    ['count', '|> filter(fn: (r) => r._field == "users") |> count()', [10, 10]],
     ['empty', '|> filter(fn: (r) => r.host == "c")', []],
   ]) {
     await t.test(name, async () => {
@@ -113,9 +118,16 @@ test('pivots and values in templates', async t => {
     assert.equal(rows.length, 20)
     for (const r of rows) assert.equal(r.load * 2, r.users)
   })
+  await t.test('several results', async () => {
+    const rows = await api.collectRows(`data = ${from}\ndata |> first() |> yield(name: "one")\ndata |> last() |> yield(name: "two")`)
+    const n = {}
+    for (const r of rows) n[r.result] = (n[r.result] || 0) + 1
+    assert.deepEqual(n, {one: 4, two: 4})
+  })
   await t.test('values in templates', async () => {
     const rows = await api.collectRows(flux`from(bucket: ${fluxString(bucket)}) |> range(start: ${fluxDateTime(at(0).toISOString())}, stop: ${at(60)})
-      |> filter(fn: (r) => r._measurement == "js_shapes" and r._field == "load" and contains(value: r.host, set: ${['a', 'c']}) and r._value > ${3.5})`)
+      |> filter(fn: (r) => r._measurement == "js_shapes" and r._field == "load" and contains(value: r.host, set: ${['a', 'c']}) and r._value > ${3.5})
+      |> window(every: ${fluxDuration('1m')})`)
     assert.deepEqual(rows.map(r => r._value), [4, 4.5])
   })
 })

@@ -1,12 +1,34 @@
 """Programs of the platform, in the manner of its cluster test and of its
 services, as they are."""
+import asyncio
+import random
+import time
 import unittest
 from datetime import datetime, timedelta, timezone
 
+import aiohttp
 from influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 
-from environment import BUCKET, ORG, TOKEN, URL
+from environment import BUCKET, ORG, TOKEN, URL, count
+
+
+class ClusterTest(unittest.TestCase):
+    def test_write_and_query(self):
+        async def run():
+            headers = {"Authorization": f"Token {TOKEN}"}
+            now = time.time_ns()
+            lines = "\n".join(f"temperature,location=seoul value={20 + random.random() * 10:.2f} {now - i * 1_000_000}" for i in range(5000))
+            async with aiohttp.ClientSession() as session:
+                async with session.post(f"{URL}/api/v2/write", data=lines, headers=headers) as answer:
+                    self.assertEqual(204, answer.status, await answer.text())
+                body = {"query": f'from(bucket: "{BUCKET}") |> range(start: -1h) |> mean()'}
+                async with session.post(f"{URL}/api/v2/query", json=body, headers=headers) as answer:
+                    text = await answer.text()
+                    self.assertEqual(200, answer.status, text)
+                    self.assertIn("seoul", text)
+        asyncio.run(run())
+        self.assertEqual(5000, count("temperature", "value"))
 
 
 class Service(unittest.TestCase):

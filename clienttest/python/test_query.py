@@ -59,6 +59,9 @@ class Query(unittest.TestCase):
                 self.assertEqual(i / 2 if r.get_field() == "load" else i, r.get_value())
                 self.assertEqual("_result", r.values["result"])
         self.assertEqual(4, len(series))
+        self.assertEqual([["a", 0.0], ["b", 0.0]],
+                         sorted(self.api.query(fill(self.client, "py_query") + ' |> filter(fn: (r) => r._field == "load") |> first()')
+                                .to_values(columns=["host", "_value"])))
 
     def test_types(self):
         want = {"float": -1.5e300, "int": -2**63, "yes": True, "no": False, "text": "a, \"quoted\"\r\n text, and ünïcode"}
@@ -134,6 +137,17 @@ array.from(rows: [{{x: "no number"}}]) |> map(fn: (r) => ({{x: int(v: r.x)}})) |
         self.assertEqual([0.5, None, 1.5], [None if math.isnan(v) else v for v in got["load"]])
         self.assertEqual([1, 2, 3], list(got["users"]))
         self.assertEqual([at(0), at(1), at(2)], list(got.index))
+
+    def test_shapes(self):
+        script = fill(self.client, "py_shapes")
+        for rest, want in (
+                (' |> filter(fn: (r) => r._field == "load") |> mean()', [2.25, 2.25]),
+                (' |> filter(fn: (r) => r._field == "load" and r.host == "a") |> aggregateWindow(every: 5s, fn: max, createEmpty: false)', [2.0, 4.5]),
+                (' |> filter(fn: (r) => r._field == "users") |> last()', [9, 9]),
+                (' |> filter(fn: (r) => r._field == "users") |> group() |> sum()', [90]),
+                (' |> filter(fn: (r) => r.host == "c")', [])):
+            with self.subTest(rest):
+                self.assertEqual(want, [r.get_value() for t in self.api.query(script + rest) for r in t.records])
 
     def test_parameters(self):
         fill(self.client, "py_params")
