@@ -25,13 +25,18 @@ func (a *allowance) Reserve(n int64) error {
 
 func (a *allowance) Release(n int64) { a.held -= n }
 
+// keeper is a host that knows one secret, which a published case asks for.
+type keeper struct{}
+
+func (keeper) Secret(key string) (string, bool) { return "mysecrettoken", key == "token" }
+
 // run runs a script without storage and returns its results as annotated CSV.
 func run(ctx context.Context, text string) ([]byte, error) {
 	s, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.Run(ctx, Options{Memory: &allowance{limit: 256 << 20}, Now: time.Now()})
+	e, err := s.Run(ctx, Options{Memory: &allowance{limit: 256 << 20}, Host: keeper{}, Now: time.Now()})
 	if err != nil {
 		return nil, err
 	}
