@@ -41,6 +41,9 @@ type Principal struct {
 type Rights interface {
 	MayRead(bucket uint64) bool
 	MayWrite(bucket uint64) bool
+	// MaySee reports whether the principal may read something that belongs to
+	// an organisation.
+	MaySee(org uint64) bool
 	// MayOperate reports whether the principal may maintain the store as a
 	// whole.
 	MayOperate() bool

@@ -77,6 +77,7 @@ type fakeRights struct {
 
 func (r fakeRights) MayRead(bucket uint64) bool  { return has(r.read, bucket) }
 func (r fakeRights) MayWrite(bucket uint64) bool { return has(r.write, bucket) }
+func (r fakeRights) MaySee(uint64) bool          { return r.operate }
 func (r fakeRights) MayOperate() bool            { return r.operate }
 
 func has(ids []uint64, id uint64) bool {

@@ -227,13 +227,20 @@ func (req *fluxRequest) script() (*flux.Script, error) {
 	return flux.Parse(req.Query, extern)
 }
 
-// fluxOrg returns the organisation in which a script runs.
+// fluxOrg returns the organisation in which a script runs. Whether another one is
+// there is told to those only who may see something of it.
 func (a *API) fluxOrg(r *http.Request, who Principal) (uint64, error) {
 	p := r.URL.Query()
 	for _, name := range []string{"org", "orgID"} {
-		if ref := p.Get(name); ref != "" {
-			return a.org(ref)
+		ref := p.Get(name)
+		if ref == "" {
+			continue
 		}
+		org, err := a.org(ref)
+		if err == nil && org != who.Org && !who.Rights.MaySee(org) {
+			err = noOrg(ref)
+		}
+		return org, err
 	}
 	return who.Org, nil
 }

@@ -32,7 +32,7 @@ type operation struct {
 
 	status  int    // of success
 	gives   any    // has the type of a JSON answer, nil for none
-	givesAs string // content type of an answer that is no JSON
+	givesAs string // content types of an answer that is no JSON, with spaces between
 	also    []int  // further statuses with the same answer
 }
 
@@ -142,11 +142,14 @@ func (o *operation) describe(path string, schemas huma.Registry) *huma.Operation
 	success := &huma.Response{Description: http.StatusText(o.status)}
 	switch {
 	case o.givesAs != "":
-		schema := &huma.Schema{} // lines of JSON are no single string
-		if strings.HasPrefix(o.givesAs, "text/") {
-			schema.Type = huma.TypeString
+		success.Content = map[string]*huma.MediaType{}
+		for kind := range strings.SplitSeq(o.givesAs, " ") {
+			schema := &huma.Schema{} // lines of JSON are no single string
+			if strings.HasPrefix(kind, "text/") {
+				schema.Type = huma.TypeString
+			}
+			success.Content[kind] = &huma.MediaType{Schema: schema}
 		}
-		success.Content = map[string]*huma.MediaType{o.givesAs: {Schema: schema}}
 	case o.gives != nil:
 		success.Content = jsonContent(schemas.Schema(reflect.TypeOf(o.gives), true, ""))
 	}

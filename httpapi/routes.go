@@ -63,10 +63,10 @@ func (a *API) pointRoutes() []route {
 			status:  http.StatusNoContent}},
 		{http.MethodPost, "/api/v2/query", a.fluxQuery, &operation{
 			name: "query", group: "Scripts", summary: "Run a Flux script",
-			about:  "Answers with annotated CSV, a block for each run of tables with the same columns. A body of type application/vnd.flux is the script itself. An error that is found after the beginning of the answer stands at its end, as a table with the columns error and reference. A script sees what its token may read.",
+			about:  "Answers with annotated CSV, a block for each run of tables with the same columns. A body of type application/vnd.flux is the script itself. An error that is found after the beginning of the answer stands at its end, as a table with the columns error and reference. A script sees what its token may read. With explain the answer is the plan, as plain text.",
 			params: orgParameters(), takes: fluxRequest{},
 			example: `{"query": "from(bucket: \"default\") |> range(start: -1h) |> limit(n: 10)", "dialect": {"annotations": ["datatype", "group", "default"]}}`,
-			status:  http.StatusOK, givesAs: "text/csv"}},
+			status:  http.StatusOK, givesAs: "text/csv text/plain"}},
 		{http.MethodGet, "/api/v2/query/suggestions", a.suggest, &operation{
 			name: "querySuggestions", group: "Scripts", summary: "Functions of Flux, for editors",
 			status: http.StatusOK, gives: suggestions{}}},

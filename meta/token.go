@@ -86,6 +86,11 @@ func (t *Token) May(a Action, k Resource, org, id ID) bool {
 // Allows reports whether t allows an action on a bucket.
 func (t *Token) Allows(a Action, b *Bucket) bool { return t.May(a, ResourceBuckets, b.OrgID, b.ID) }
 
+// Sees reports whether t allows anything that has to do with an organisation.
+func (t *Token) Sees(org ID) bool {
+	return t.All || t.OrgID == org || slices.ContainsFunc(t.Permissions, func(p Permission) bool { return p.Everywhere || p.Org == org })
+}
+
 func hashSecret(secret string) Hash { return sha256.Sum256([]byte(secret)) }
 
 func newSecret(random io.Reader) (string, error) {

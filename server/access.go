@@ -82,6 +82,7 @@ type rights struct {
 
 func (r *rights) MayRead(bucket uint64) bool  { return r.may(meta.Read, bucket) }
 func (r *rights) MayWrite(bucket uint64) bool { return r.may(meta.Write, bucket) }
+func (r *rights) MaySee(org uint64) bool      { return r.token.Sees(meta.ID(org)) }
 func (r *rights) MayOperate() bool            { return r.token.All }
 
 func (r *rights) may(action meta.Action, bucket uint64) bool {
