@@ -247,7 +247,11 @@ func (c *wideColumn) grow(account *flow.Account, rows int) error {
 			return err
 		}
 		c.words = slices.Grow(c.words, room-len(c.words))
-		c.valid = slices.Grow(c.valid, (room+63)/64-len(c.valid))
+	}
+	// The allocator rounds up, so that words may have more room than was asked
+	// for.
+	if n := (cap(c.words) + 63) / 64; n > cap(c.valid) {
+		c.valid = slices.Grow(c.valid, n-len(c.valid))
 	}
 	c.words = c.words[:rows]
 	c.valid = c.valid[:(rows+63)/64]

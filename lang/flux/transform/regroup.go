@@ -16,6 +16,13 @@ const (
 	chunkRows = 4096
 )
 
+// What a group takes besides the values of its rows: it, its key, and a column
+// of its schema and of a part.
+const (
+	groupBytes  = 1 << 10
+	columnBytes = 400
+)
+
 // regroup collects tables by their keys, because tables that were apart may
 // have become one.
 type regroup struct {
@@ -137,6 +144,9 @@ func appendRows(to, t *table.Table, rows []int) bool {
 func (g *regroup) group(t *table.Table) (*group, error) {
 	to := g.groups[t.Key.ID()]
 	if to == nil {
+		if err := g.account.Add(groupBytes + columnBytes*int64(len(t.Cols))); err != nil {
+			return nil, err
+		}
 		to = &group{key: t.Key, places: map[string]int{}}
 		g.groups[t.Key.ID()] = to
 		g.order = append(g.order, to)
