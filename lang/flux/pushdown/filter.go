@@ -41,6 +41,11 @@ func filter(n *flow.Node) *flow.Node {
 // rows that it reads: if these are returned as they are, or if it chooses among
 // whole tables.
 func passes(p *storage.Plan, c *asked) bool {
+	for _, column := range c.columns {
+		if p.Shown != nil && !p.Shown.Has(column) {
+			return false
+		}
+	}
 	if p.Aggregate == nil && !p.Rows.Wide && p.Rows.Page.All() {
 		return true
 	}

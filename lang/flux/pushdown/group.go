@@ -38,7 +38,8 @@ type grouped struct {
 	key     *set // the columns of the group key
 	visible *set // the columns that there are
 	anyhow  bool // group() put the rows together, and leaves their order open
-	native  bool // nothing was changed
+	apart   bool // no two tables became one
+	hidden  bool // the Plan itself does not show all columns
 }
 
 // grouping looks through group(), keep() and drop() at the Plan below them.
@@ -48,16 +49,22 @@ func grouping(n *flow.Node) (*grouped, bool) {
 		if op.Fixed || op.Aggregate != nil || op.Names != nil || op.Rows != (storage.Rows{}) {
 			return nil, false
 		}
-		return &grouped{
-			plan: op, key: setOf(true, []string{storage.Time, storage.Value}), visible: setOf(true, nil), native: true,
-		}, true
+		g := &grouped{plan: op, key: setOf(true, []string{storage.Time, storage.Value}), visible: setOf(true, nil), apart: true}
+		if op.Shown != nil {
+			all := *op
+			all.Shown = nil
+			g.plan, g.key, g.visible, g.hidden = &all, both(g.key, op.Shown), op.Shown, true
+		}
+		return g, g.visible.Has(storage.Value)
 	case *transform.Group:
 		g, ok := grouping(n.In[0])
-		if !ok {
+		if !ok || g.anyhow {
+			// Tables that group() put together have null where one had no
+			// column, and null would be in the key.
 			return nil, false
 		}
 		g.key = both(setOf(op.Except, op.Columns), g.visible)
-		g.anyhow, g.native = true, false
+		g.anyhow, g.apart = true, false
 		return g, !g.key.Has(storage.Time) && !g.key.Has(storage.Value)
 	case *transform.Select:
 		if op.Fn != nil {
@@ -68,24 +75,45 @@ func grouping(n *flow.Node) (*grouped, bool) {
 			return nil, false
 		}
 		kept := setOf(op.Drop, op.Columns)
-		g.key, g.visible, g.native = both(g.key, kept), both(g.visible, kept), false
+		g.key, g.visible, g.apart = both(g.key, kept), both(g.visible, kept), false
 		return g, g.visible.Has(storage.Value)
 	}
 	return nil, false
 }
 
-// group returns the grouping as a Plan has it.
-func (g *grouped) group() *storage.Group {
-	if g.native {
-		return nil
+// place says in a Plan by which columns tables are put together and which of them
+// are seen. windows says that the bounds of windows are among both, whatever was
+// there before.
+func (g *grouped) place(p *storage.Plan, windows bool) {
+	key, visible := g.key, g.visible
+	if windows {
+		key, visible = bounded(key), bounded(visible)
 	}
-	return g.key
+	if g.apart {
+		if !all(visible) {
+			p.Shown = visible
+		}
+		return
+	}
+	p.Aggregate.Group = key
 }
 
-// shown returns a node that returns the visible columns of another.
+// all reports whether a set is of all columns.
+func all(s *set) bool { return s.Except && len(s.Columns) == 0 }
+
+// shown returns a node that returns the visible columns of another, if that is of
+// tables that were put together.
 func (g *grouped) shown(n *flow.Node) *flow.Node {
-	if g.visible.Except && len(g.visible.Columns) == 0 {
+	if g.apart || all(g.visible) {
 		return n
 	}
 	return &flow.Node{Op: &transform.Select{Drop: g.visible.Except, Columns: g.visible.Columns}, In: []*flow.Node{n}, At: n.At}
+}
+
+// bounded returns the set with the columns of the bounds of windows in it.
+func bounded(s *set) *set {
+	if s.Except {
+		return setOf(true, slices.DeleteFunc(slices.Clone(s.Columns), func(c string) bool { return c == storage.Start || c == storage.Stop }))
+	}
+	return setOf(false, append(slices.Clone(s.Columns), storage.Start, storage.Stop))
 }

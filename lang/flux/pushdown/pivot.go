@@ -31,6 +31,11 @@ func pivoted(n *flow.Node) *flow.Node {
 	if !ok || p.Aggregate != nil || p.Names != nil || p.Rows != (storage.Rows{}) {
 		return nil
 	}
+	for _, c := range []string{storage.Time, storage.Field, storage.Value, storage.Start, storage.Stop, storage.Measurement} {
+		if p.Shown != nil && !p.Shown.Has(c) && (c == storage.Time || c == storage.Field || c == storage.Value || slices.Contains(v.RowKey, c)) {
+			return nil
+		}
+	}
 	q := *p
 	q.Rows.Wide = true
 	return replace(n, &q)

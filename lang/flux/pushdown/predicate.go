@@ -137,18 +137,14 @@ func (p *predicate) split(e syntax.Expression, fn func(syntax.Expression)) {
 func (p *predicate) condition(e syntax.Expression) (*storage.Condition, bool) {
 	switch e := p.plain(e).(type) {
 	case *syntax.LogicalExpression:
-		a, ok := p.condition(e.Left)
-		if !ok {
-			return nil, false
-		}
-		b, ok := p.condition(e.Right)
-		if !ok {
+		var all []*storage.Condition
+		if !p.operands(e, e.Operator, &all) {
 			return nil, false
 		}
 		if e.Operator == "and" {
-			return storage.All(a, b), true
+			return storage.All(all...), true
 		}
-		return storage.Any(a, b), true
+		return storage.Any(all...), true
 	case *syntax.UnaryExpression:
 		switch e.Operator {
 		case "not":
@@ -180,6 +176,18 @@ func (p *predicate) condition(e syntax.Expression) (*storage.Condition, bool) {
 		}
 	}
 	return nil, false
+}
+
+// operands collects the operands of a chain of one operator, and reports whether
+// all of them are conditions.
+func (p *predicate) operands(e syntax.Expression, operator string, all *[]*storage.Condition) bool {
+	e = p.plain(e)
+	if l, ok := e.(*syntax.LogicalExpression); ok && l.Operator == operator {
+		return p.operands(l.Left, operator, all) && p.operands(l.Right, operator, all)
+	}
+	c, ok := p.condition(e)
+	*all = append(*all, c)
+	return ok
 }
 
 // column returns the column that an expression names, like r.host, and notes it.

@@ -35,7 +35,7 @@ type rule func(n *flow.Node) *flow.Node
 
 // rules returns all rules, in the order in which they are tried.
 func rules() []rule {
-	return []rule{bound, filter, sorted, limit, tail, pivoted}
+	return []rule{bound, filter, sorted, limit, tail, pivoted, condensed, aggregateWindow, windowed, rejoined, names, oneRow, projected}
 }
 
 // Rewrite returns a graph that does what n does with less work.

@@ -85,17 +85,106 @@ func (g grammar) any() string {
 	for range g.IntN(3) {
 		steps = append(steps, "filter(fn: (r) => "+g.predicate(g.IntN(3))+")")
 	}
+	if g.IntN(8) == 0 {
+		steps = append(steps, `drop(columns: ["_start", "_stop"])`)
+	}
 	steps = append(steps, g.tail()...)
-	return "m = \"cpu\"\nisHost = (r) => r.host == \"a\" or r.host == \"b\"\n" + strings.Join(steps, "\n\t|> ")
+	if g.IntN(5) == 0 {
+		steps = append(steps, g.of(
+			`drop(columns: ["_start", "_stop"])`, `drop(columns: ["_start", "_stop", "_measurement"])`, `drop(columns: ["_time", "_field"])`,
+			`keep(columns: ["_time", "_value", "_field", "host"])`, `keep(columns: ["_value", "_measurement", "_field", "host", "zone"])`))
+	}
+	head := ""
+	if g.IntN(6) == 0 {
+		head = "import \"timezone\"\n\noption location = timezone.location(name: \"" + g.of("Europe/Berlin", "America/New_York", "Asia/Kolkata") + "\")\n"
+	}
+	return head + "m = \"cpu\"\nisHost = (r) => r.host == \"a\" or r.host == \"b\"\n" + strings.Join(steps, "\n\t|> ")
 }
 
 func at(minutes int) string {
 	return base.Add(time.Duration(minutes) * time.Minute).Format(time.RFC3339)
 }
 
+// fn is a function of windows and tables.
+func (g grammar) fn() string {
+	return g.of("count", "sum", "mean", "min", "max", "first", "last", "spread", "stddev", "median")
+}
+
+// called is a call of such a function.
+func (g grammar) called() string {
+	switch g.IntN(12) {
+	case 0:
+		return `stddev(mode: "population")`
+	case 1:
+		return `quantile(q: 0.7, method: "exact_mean")`
+	case 2:
+		return "quantile(q: 0.3)"
+	}
+	return g.fn() + "()"
+}
+
+// every is the arguments of windows.
+func (g grammar) every() string {
+	return "every: " + g.of("7m", "20m", "1h", "30m", "1d", "1mo") + g.of("", "", "", ", offset: 3m", ", offset: -1m", ", period: 10m")
+}
+
+// grouping puts tables together.
+func (g grammar) grouping() []string {
+	return []string{g.of(
+		`group()`,
+		`group(columns: ["host"])`,
+		`group(columns: ["host", "_field", "_measurement"])`,
+		`group(columns: ["zone", "_field"])`,
+		`group(columns: ["_start", "_stop", "_measurement", "_field"])`,
+		`group(columns: ["host", "_time", "_value", "zone"], mode: "except")`,
+		`group(columns: ["_time", "_value", "zone"], mode: "except")`,
+		`group(columns: ["host"]) |> group(columns: ["zone"])`,
+		`drop(columns: ["host"])`,
+		`drop(columns: ["zone", "_start", "_stop"])`,
+		`keep(columns: ["_time", "_value", "_field", "_measurement", "host"])`,
+		`keep(columns: ["_value", "_field", "_measurement", "zone"])`,
+		`drop(columns: ["zone"]) |> group(columns: ["host", "zone", "_measurement", "_field"])`,
+	)}
+}
+
+// condensed makes few rows of many.
+func (g grammar) condensed() []string {
+	var s []string
+	grouped := g.IntN(3) == 0
+	if grouped {
+		s = g.grouping()
+		if strings.Contains(s[0], "group(") && !strings.Contains(s[0], `keep(columns: ["_value"`) {
+			s[0] += " " + byTime
+		}
+	}
+	switch g.IntN(5) {
+	case 0:
+		s = append(s, "window("+g.every()+g.of("", ", createEmpty: true")+")", g.called())
+		if g.IntN(2) == 0 {
+			s = append(s, fmt.Sprintf("duplicate(column: %q, as: \"_time\")", g.of("_stop", "_start")), "window(every: inf)")
+		}
+	case 1, 2:
+		s = append(s, fmt.Sprintf("aggregateWindow(%s, fn: %s%s%s)", g.every(), g.fn(), g.of("", ", createEmpty: false"), g.of("", `, timeSrc: "_start"`)))
+	default:
+		s = append(s, g.called())
+	}
+	if g.IntN(4) == 0 && !grouped {
+		s = append(s, `filter(fn: (r) => r.host == "a" and r._measurement != "mem")`)
+	}
+	return s
+}
+
 // tail is what a script does with the rows.
 func (g grammar) tail() []string {
-	switch g.IntN(8) {
+	switch g.IntN(15) {
+	case 14:
+		s := []string{}
+		if g.IntN(2) == 0 {
+			s = g.grouping()
+		}
+		return append(s, g.of(`distinct(column: "host")`, `distinct(column: "_field")`, `unique(column: "zone")`, `keys()`, `columns()`, `keys() |> keep(columns: ["_value"]) |> distinct()`))
+	case 8, 9, 10, 11, 12, 13:
+		return g.condensed()
 	case 0:
 		return []string{fmt.Sprintf("limit(n: %d, offset: %d)", g.IntN(4), g.IntN(3))}
 	case 1:
@@ -121,10 +210,17 @@ func TestRandomScripts(t *testing.T) {
 	t.Logf("-seed %d", s)
 	rng := rand.New(rand.NewPCG(s, 3))
 	var h *storagetest.Host
+	whole := 0 // those of which nothing is left but a plan
 	for i := range *scripts {
 		if i%50 == 0 {
 			h = storagetest.New(t, anyPoints(rng, []int{0, 30, 300, 1500}[i/50%4]), 1+rng.IntN(3))
 		}
-		compare(t, h, grammar{rng}.any())
+		if strings.HasPrefix(compare(t, h, grammar{rng}.any()), "_result:\nfrom") {
+			whole++
+		}
 	}
+	if whole < *scripts/2 {
+		t.Errorf("%d of %d scripts are plans altogether, which is too few to believe in the test", whole, *scripts)
+	}
+	t.Logf("%d of %d scripts are plans altogether", whole, *scripts)
 }

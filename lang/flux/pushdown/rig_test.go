@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/varvedb/varve/lang/flux"
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/pushdown"
@@ -138,13 +140,26 @@ func cell(v value.Value) string {
 	return v.Text()
 }
 
+// byTime stands in scripts behind group(), which leaves the order of rows open, where
+// the store goes by time.
+const byTime = "|> byTime()"
+
 // compare runs a script with everything pushed down and with nothing.
 func compare(t *testing.T, h *storagetest.Host, script string) (explain string) {
 	t.Helper()
-	got, want := ask(t, h, script, pushdown.Rewrite), ask(t, h, script, pushdown.Bound)
+	sorted := strings.ReplaceAll(script, byTime, `|> sort(columns: ["_time"])`)
+	if sorted != script && (strings.Contains(script, "last()") || strings.Contains(script, "fn: last")) {
+		// Of rows of the same time the one of the first series.
+		sorted = strings.ReplaceAll(script, byTime, `|> sort(columns: ["_time"], desc: true)`)
+		sorted = strings.ReplaceAll(strings.ReplaceAll(sorted, "last()", "first()"), "fn: last", "fn: first")
+	}
+	script = strings.ReplaceAll(script, byTime, "")
+	got, want := ask(t, h, script, pushdown.Rewrite), ask(t, h, sorted, pushdown.Bound)
 	switch {
 	case want.err != nil && strings.Contains(want.err.Error(), "type conflict"):
 		return got.explain // pushed down, rows of another type do not match
+	case want.err != nil && got.err == nil && strings.Contains(want.err.Error(), "schema collision") && (strings.Contains(script, "limit(") || strings.Contains(script, "tail(")):
+		return got.explain // with a table of which no row is left, which is not there
 	case want.err != nil && got.err == nil:
 		t.Fatalf("%s\n%s\ngave\n%s\nwithout an error, want\n%v", script, got.explain, got.normal(false, false), want.err)
 	case want.err == nil && got.err != nil:
@@ -157,9 +172,14 @@ func compare(t *testing.T, h *storagetest.Host, script string) (explain string) 
 	has := func(some ...string) bool {
 		return slices.ContainsFunc(some, func(s string) bool { return strings.Contains(script, s) })
 	}
-	anyTables, anyRows := has("group(", "drop(", "keep("), has("pivot(", "fieldsAsCols(")
-	if a, b := got.normal(anyTables, anyRows), want.normal(anyTables, anyRows); a != b {
-		t.Fatalf("%s\n%s\ngave\n%s\nwant\n%s", script, got.explain, a, b)
+	anyTables, anyRows := has("group(", "drop(", "keep("), has("pivot(", "fieldsAsCols(") || sorted != script
+	anyRows = anyRows || anyTables && has("window(") // of tables that became one
+	a, b := got.normal(anyTables, anyRows), want.normal(anyTables, anyRows)
+	if a != b && sorted != script { // not all of these are pushed down
+		b = ask(t, h, script, pushdown.Bound).normal(anyTables, anyRows)
+	}
+	if a != b {
+		t.Fatalf("%s\n%s\ngave other tables (-want +got)\n%s", script, got.explain, gocmp.Diff(strings.Split(b, "\n"), strings.Split(a, "\n")))
 	}
 	return got.explain
 }

@@ -14,7 +14,7 @@ func sorted(n *flow.Node) *flow.Node {
 		return nil
 	}
 	p, ok := below(n)
-	if !ok || p.Aggregate != nil || p.Names != nil || !p.Rows.Page.All() {
+	if !ok || p.Aggregate != nil || p.Names != nil || !p.Rows.Page.All() || p.Shown != nil && !p.Shown.Has(storage.Time) {
 		return nil
 	}
 	q := *p

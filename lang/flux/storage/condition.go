@@ -160,28 +160,37 @@ func join(op Op, args []*Condition) *Condition {
 // asked for the union or the intersection, of those that are left out the other.
 func merge(op Op, args []*Condition) []*Condition {
 	var out []*Condition
+	var sets []mergedSet
 	for _, a := range args {
-		at := -1
-		if a.Op == In {
-			at = slices.IndexFunc(out, func(o *Condition) bool {
-				return o.Op == In && o.Column == a.Column && o.Negated == a.Negated
-			})
-		}
-		if at < 0 {
+		if a.Op != In {
 			out = append(out, a)
 			continue
 		}
-		texts := slices.Concat(out[at].Texts, a.Texts)
-		if (op == And) != a.Negated {
-			texts = slices.DeleteFunc(slices.Clone(a.Texts), func(s string) bool { return !slices.Contains(out[at].Texts, s) })
+		at := slices.IndexFunc(sets, func(s mergedSet) bool { return s.column == a.Column && s.negated == a.Negated })
+		switch {
+		case at < 0:
+			sets = append(sets, mergedSet{a.Column, a.Negated, slices.Clone(a.Texts)})
+		case (op == And) == a.Negated:
+			sets[at].texts = append(sets[at].texts, a.Texts...)
+		default:
+			sets[at].texts = slices.DeleteFunc(sets[at].texts, func(s string) bool { _, ok := slices.BinarySearch(a.Texts, s); return !ok })
 		}
-		m := OneOf(a.Column, texts...)
-		if a.Negated {
+	}
+	for _, s := range sets {
+		m := OneOf(s.column, s.texts...)
+		if s.negated {
 			m = Not(m)
 		}
-		out[at] = m
+		out = append(out, m)
 	}
 	return out
+}
+
+// mergedSet is an In that is being made.
+type mergedSet struct {
+	column  string
+	negated bool
+	texts   []string
 }
 
 // finish simplifies a leaf that is decided by itself, and gives c its text. To ask

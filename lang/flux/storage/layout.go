@@ -21,6 +21,7 @@ type layout struct {
 	known       bool
 	tags        []table.Column // the measurement, then the tags
 	group       *Group         // which columns are in the key; nil: all
+	shown       *Group         // which columns there are; nil: all
 
 	// Of keys of the present series: labels, ascending, and values. Those of the
 	// bounds and the field are where start, stop and field say, -1 if nowhere.
@@ -30,8 +31,12 @@ type layout struct {
 	fieldless          []string // labels without _field
 }
 
-func newLayout(start, stop int64, group *Group) *layout {
-	l := &layout{group: group, fields: map[string]table.Column{}}
+func newLayout(p *Plan) *layout {
+	start, stop := p.Start, p.Stop
+	l := &layout{shown: p.Shown, fields: map[string]table.Column{}}
+	if p.Aggregate != nil {
+		l.group = p.Aggregate.Group
+	}
 	for i, t := range []int64{start, stop} {
 		l.bounds[i] = value.OfTime(t)
 		l.boundCols[i] = table.Constant([...]string{Start, Stop}[i], l.bounds[i])
@@ -46,7 +51,8 @@ func (l *layout) series(measurement string, key []byte) bool {
 	}
 	l.known, l.measurement, l.key = true, measurement, key
 	m := value.OfString(measurement)
-	l.tags = []table.Column{table.Constant(Measurement, m)}
+	l.tags = nil
+	l.tag(Measurement, m)
 	// Keys of the series before have the slices.
 	l.labels, l.values = make([]string, 0, fixedKeys+4), make([]value.Value, 0, fixedKeys+4)
 	l.put(Start, l.bounds[0])
@@ -57,7 +63,7 @@ func (l *layout) series(measurement string, key []byte) bool {
 		if label := string(k); isTag(label) {
 			of := value.OfString(string(v))
 			l.put(label, of)
-			l.tags = append(l.tags, table.Constant(label, of))
+			l.tag(label, of)
 		}
 	}
 	l.start, l.stop, l.field = slices.Index(l.labels, Start), slices.Index(l.labels, Stop), slices.Index(l.labels, Field)
@@ -65,12 +71,38 @@ func (l *layout) series(measurement string, key []byte) bool {
 	return true
 }
 
+// shows reports whether tables have a column.
+func (l *layout) shows(label string) bool { return l.shown == nil || l.shown.Has(label) }
+
+// tag adds a column of the series, if it is shown.
+func (l *layout) tag(label string, v value.Value) {
+	if l.shows(label) {
+		l.tags = append(l.tags, table.Constant(label, v))
+	}
+}
+
+// shownOf leaves out the columns that are not shown.
+func (l *layout) shownOf(cols []table.Column) []table.Column {
+	if l.shown == nil {
+		return cols
+	}
+	return slices.DeleteFunc(cols, func(c table.Column) bool { return !l.shown.Has(c.Label) })
+}
+
+// measured returns the column of the measurement, if it is shown.
+func (l *layout) measured() []table.Column {
+	if l.shows(Measurement) {
+		return l.tags[:1]
+	}
+	return nil
+}
+
 // fixedKeys is how many columns of a key are no tags.
 const fixedKeys = 4
 
 // put puts a column of the key in its place, if it is in the key.
 func (l *layout) put(label string, v value.Value) {
-	if l.group != nil && !l.group.Has(label) {
+	if l.group != nil && !l.group.Has(label) || !l.shows(label) {
 		return
 	}
 	at, _ := slices.BinarySearch(l.labels, label)
@@ -119,5 +151,5 @@ func (l *layout) selected(field string, time, val table.Column, rows int) *table
 	if field != "" {
 		cols = append(cols, l.nameOf(field))
 	}
-	return &table.Table{Key: l.keyOf(field), Cols: append(cols, l.tags...), Rows: rows}
+	return &table.Table{Key: l.keyOf(field), Cols: append(l.shownOf(cols), l.tags...), Rows: rows}
 }

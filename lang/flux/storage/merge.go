@@ -102,7 +102,7 @@ func (s *source) parser(q *plan.Plan) parser {
 	case p.Aggregate != nil:
 		return newWindows(s.run, p, q)
 	case p.Rows.Wide:
-		return &wide{layout: newLayout(p.Start, p.Stop, nil)}
+		return &wide{layout: newLayout(p)}
 	}
 	return newNarrow(s.run, p)
 }

@@ -70,10 +70,16 @@ func (p *Plan) known() ([]*plan.Plan, bool) {
 		}
 	}
 	r := reduced{tags: All(tags...).predicate()}
-	switch a := p.Aggregate; {
-	case a == nil && !p.Rows.Page.All() && !p.Rows.Wide:
-		// A page is of rows in which the field has a value, so each field has a
-		// plan of its own.
+	if a := p.Aggregate; a != nil {
+		switch {
+		case fields == nil && !takesAll(a.Call), a.Group != nil && a.Group.Except:
+			return nil, false
+		case a.Group != nil && !a.Group.Has(Field) && len(fields) != 1,
+			a.Group != nil && !a.Group.Has(Measurement) && len(measurements) != 1:
+			return nil, false
+		}
+	}
+	if p.apart() {
 		if fields == nil || len(fields) > maxParts || len(measurements) != 1 && len(fields) > 1 {
 			return nil, false
 		}
@@ -82,14 +88,6 @@ func (p *Plan) known() ([]*plan.Plan, bool) {
 			parts = append(parts, p.plan(measurements, []string{f}, r))
 		}
 		return parts, true
-	case a == nil:
-	case a.Call.Func == plan.Quantile, fields == nil && !takesAll(a.Call):
-		return nil, false
-	case a.Group != nil && a.Group.Except:
-		return nil, false
-	case a.Group != nil && !a.Group.Has(Field) && len(fields) != 1,
-		a.Group != nil && !a.Group.Has(Measurement) && len(measurements) != 1:
-		return nil, false
 	}
 	return []*plan.Plan{p.plan(measurements, fields, r)}, true
 }
@@ -180,7 +178,7 @@ func (s *source) partsOf(m string, c *Condition, re patterns) ([]*plan.Plan, err
 		fields []string
 	}
 	var shares []*share
-	paged := s.plan.Aggregate == nil && !s.plan.Rows.Page.All() && !s.plan.Rows.Wide
+	apart := s.plan.apart()
 	var kinds []column.Type
 	for _, f := range fields {
 		of := c.names(m, &f.text, re)
@@ -196,7 +194,7 @@ func (s *source) partsOf(m string, c *Condition, re patterns) ([]*plan.Plan, err
 		}
 		for _, r := range some {
 			at := -1
-			if r.where == nil && !paged {
+			if r.where == nil && !apart {
 				at = slices.IndexFunc(shares, func(sh *share) bool {
 					return sh.where == nil && sh.tags.String() == r.tags.String()
 				})
@@ -246,7 +244,7 @@ func (s *source) fits(parts int, kinds []column.Type, fields func() int) error {
 		return nil
 	}
 	for _, k := range kinds {
-		if !takes(a.Call, k) {
+		if !a.Call.Func.Takes(k) {
 			return &undecidedError{fmt.Sprintf("%s does not take values of type %s", a.Call.Func, k)}
 		}
 	}

@@ -24,6 +24,9 @@ type Plan struct {
 	Rows      Rows
 	Aggregate *Aggregate
 	Names     *Names
+	// Shown is which columns tables have, of the key too; nil: all. Tables must not
+	// become equal in their keys.
+	Shown *Group
 
 	// Otherwise does the same without the store's help, with a Plan of rows that
 	// is Fixed at its bottom. It is run where the fields turn out to be of types
@@ -112,12 +115,16 @@ func (p *Plan) what() string {
 	switch {
 	case p.Names != nil:
 		return "a table of names"
-	case p.Aggregate == nil && p.Rows.Wide:
-		return "a table for each series"
 	case p.Aggregate == nil:
-		s := "a table for each series and field"
+		s := "a table for each series"
+		if !p.Rows.Wide {
+			s += " and field"
+		}
 		if p.Rows.Upturn {
 			s += ", turned round"
+		}
+		if p.Shown != nil {
+			s += p.Shown.shownText()
 		}
 		return s
 	}
@@ -128,7 +135,18 @@ func (p *Plan) what() string {
 			s = fmt.Sprintf("a table for each group by all but %q", g.Columns)
 		}
 	}
+	if p.Shown != nil {
+		s += p.Shown.shownText()
+	}
 	return s + [...]string{", one row each", " and window", ", times are starts of windows", ", times are ends of windows"}[p.Aggregate.Shape]
+}
+
+// shownText renders the columns that are shown.
+func (g *Group) shownText() string {
+	if g.Except {
+		return fmt.Sprintf(" without the columns %q", g.Columns)
+	}
+	return fmt.Sprintf(" with the columns %q", g.Columns)
 }
 
 // Open implements flow.Op.
@@ -166,19 +184,38 @@ func (p *Plan) Open(run *flow.Run, _ []table.Reader) (table.Reader, error) {
 	return r, nil
 }
 
+// Single reports whether p is of one measurement, and of one field, whatever there
+// is.
+func (p *Plan) Single() (measurement, field bool) {
+	for _, c := range p.Filter.conjuncts() {
+		if c.Op == In && !c.Negated && len(c.Texts) == 1 {
+			measurement = measurement || c.Column == Measurement
+			field = field || c.Column == Field
+		}
+	}
+	return measurement, field
+}
+
 // Certain reports whether p can be run whatever fields there are.
 func (p *Plan) Certain() bool {
 	_, ok := p.known()
 	return ok && (p.Aggregate == nil || takesAll(p.Aggregate.Call))
 }
 
-// takes reports whether scripts apply the function to values of a type.
-func takes(c plan.Call, t column.Type) bool {
-	if c.Func == plan.Quantile {
-		return t == column.Float64
+// takesAll reports whether a function takes values of all types.
+func takesAll(c plan.Call) bool { return c.Func.Takes(column.String) }
+
+// apart reports whether each field needs a plan of its own: where a page is of rows
+// in which the field has a value, and where nothing but the row itself says that
+// there were values.
+func (p *Plan) apart() bool {
+	if p.Aggregate == nil {
+		return !p.Rows.Page.All() && !p.Rows.Wide
 	}
-	return c.Func.Takes(t)
+	return p.lonely()
 }
 
-// takesAll reports whether a function takes values of all types.
-func takesAll(c plan.Call) bool { return takes(c, column.String) }
+// lonely reports whether the function has no result where there is one value.
+func (p *Plan) lonely() bool {
+	return p.Aggregate.Call.Func == plan.Stddev && p.Aggregate.Call.Method != plan.Population
+}

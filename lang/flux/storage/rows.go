@@ -82,7 +82,7 @@ type narrow struct {
 }
 
 func newNarrow(run *flow.Run, p *Plan) *narrow {
-	return &narrow{layout: newLayout(p.Start, p.Stop, nil), account: run.Account(), upturn: p.Rows.Upturn}
+	return &narrow{layout: newLayout(p), account: run.Account(), upturn: p.Rows.Upturn}
 }
 
 // batch implements parser.

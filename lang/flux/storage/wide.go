@@ -40,10 +40,10 @@ func (w *wide) flush(more bool, emit func(item)) {
 	l, rows := w.layout, g.To-g.From
 	cols := make([]table.Column, 0, 3+len(l.tags)+len(b.Columns))
 	cols = append(cols, l.boundCols[0], l.boundCols[1], table.Times(Time, b.Time[g.From:g.To]))
-	cols = append(cols, l.tags...)
+	cols = append(l.shownOf(cols), l.tags...)
 	for c := range b.Columns {
 		v := b.Columns[c].Slice(g.From, g.To)
-		if more || w.goesOn || v.Valid.Count(rows) > 0 {
+		if l.shows(b.Columns[c].Field) && (more || w.goesOn || v.Valid.Count(rows) > 0) {
 			cols = append(cols, table.OfVector(b.Columns[c].Field, v))
 		}
 	}

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/varvedb/varve/column"
@@ -34,11 +35,10 @@ const maxEmpty = 1 << 23
 func newWindows(run *flow.Run, p *Plan, q *plan.Plan) *windows {
 	a := p.Aggregate
 	w := &windows{
-		layout: newLayout(p.Start, p.Stop, a.Group), plan: p, call: a.Call, shape: a.Shape,
+		layout: newLayout(p), plan: p, call: a.Call, shape: a.Shape,
 		selects: a.Call.Func.Selector(), account: run.Account(),
 	}
-	w.empty = a.Empty && !w.selects
-	if w.empty {
+	if w.empty = a.Empty; w.empty {
 		w.err = w.list()
 	}
 	return w
@@ -86,9 +86,7 @@ func (w *windows) batch(b *scan.Batch, emit func(item)) error {
 		w.layout.series(b.Measurement, group.Key)
 		starts, stops := w.clipped(b, group)
 		for c := range b.Columns {
-			if err := w.column(b, group, &b.Columns[c], starts, stops, emit); err != nil {
-				return err
-			}
+			w.column(group, &b.Columns[c], starts, stops, emit)
 		}
 	}
 	return nil
@@ -104,22 +102,32 @@ func (w *windows) clipped(b *scan.Batch, g *scan.Group) (starts, stops []int64) 
 }
 
 // column makes the tables of a field.
-func (w *windows) column(b *scan.Batch, g *scan.Group, c *scan.Column, starts, stops []int64, emit func(item)) error {
+func (w *windows) column(g *scan.Group, c *scan.Column, starts, stops []int64, emit func(item)) {
 	v := c.Slice(g.From, g.To)
-	if c.Overflow != nil && slices.Contains(c.Overflow[g.From:g.To], true) {
-		return fmt.Errorf("%s of field %q is larger than 64 bits", c.Func, c.Field)
+	if w.plan.lonely() && !v.Valid.All() {
+		v = numbered(&v)
 	}
 	have := w.found(&v, g.To-g.From)
 	switch {
 	case have != nil && len(have) == 0:
 	case w.shape == OneRow:
-		emit(item{w.one(b, g, c, &v), g.Key, c.Field})
+		emit(item{w.one(g, c, &v), g.Key, c.Field})
 	case w.shape == PerWindow:
 		w.perWindow(g, c, &v, have, starts, stops, emit)
 	default:
-		emit(item{w.rows(c, &v, have, starts, stops), g.Key, c.Field})
+		emit(item{w.rows(g, c, &v, have, starts, stops), g.Key, c.Field})
 	}
-	return nil
+}
+
+// numbered returns floats with NaN in place of nulls.
+func numbered(v *column.Vector) column.Vector {
+	out := column.Vector{Type: v.Type, Words: slices.Clone(v.Words)}
+	for i := range out.Words {
+		if !v.Valid.Get(i) {
+			out.Words[i] = math.Float64bits(math.NaN())
+		}
+	}
+	return out
 }
 
 // found returns the places of windows in which a field has a value; nil if it has
@@ -147,22 +155,51 @@ func (w *windows) found(v *column.Vector, rows int) []int {
 }
 
 // one returns the table of the only window.
-func (w *windows) one(b *scan.Batch, g *scan.Group, c *scan.Column, v *column.Vector) *table.Table {
+func (w *windows) one(g *scan.Group, c *scan.Column, v *column.Vector) *table.Table {
 	val := table.OfVector(Value, *v)
 	if !w.selects {
 		return w.condensed(c.Field, w.layout.bounds, val)
 	}
-	time := table.Times(Time, c.At[g.From:g.To])
+	times := table.Times(Time, c.At[g.From:g.To])
 	if c.Series == nil {
-		return w.layout.selected(c.Field, time, val, 1)
+		return w.layout.selected(c.Field, times, val, 1)
 	}
-	// Not all tags of the point's series are in the key.
-	key := w.layout.keyOf(c.Field)
-	w.layout.series(b.Measurement, c.Series[g.From])
-	t := w.layout.selected(c.Field, time, val, 1)
-	t.Key = key
-	w.layout.series(b.Measurement, g.Key)
-	return t
+	return w.chosen(c, g.From, nil, times, val, 1)
+}
+
+// chosen returns a table of points that a selector chose of several series: rows
+// from from on of c or, of these, those whose places are given.
+func (w *windows) chosen(c *scan.Column, from int, places []int, times, val table.Column, rows int) *table.Table {
+	l := w.layout
+	cols := make([]table.Column, 0, 6+len(l.tags))
+	cols = append(l.shownOf(append(cols, l.boundCols[0], l.boundCols[1], times, val, l.nameOf(c.Field))), l.measured()...)
+	at := map[string]int{}
+	for row := range rows {
+		place := from + row
+		if places != nil {
+			place = from + places[row]
+		}
+		for k, v := range column.Tags(c.Series[place]) {
+			i, ok := at[string(k)]
+			if !ok {
+				if !isTag(string(k)) || !l.shows(string(k)) {
+					continue
+				}
+				i = len(cols)
+				at[string(k)] = i
+				cols = append(cols, table.NewColumn(string(k), value.String))
+			}
+			of := &cols[i].Vec
+			of.AppendNulls(row - of.Len())
+			of.AppendString(v)
+		}
+	}
+	for _, i := range at {
+		if n := rows - cols[i].Vec.Len(); n > 0 {
+			cols[i].Vec.AppendNulls(n)
+		}
+	}
+	return &table.Table{Key: l.keyOf(c.Field), Cols: cols, Rows: rows}
 }
 
 // condensed returns a table of the columns of the key and others.
@@ -174,7 +211,7 @@ func (w *windows) condensed(field string, bounds [2]value.Value, others ...table
 	}
 	cols := make([]table.Column, 0, 3+len(l.tags)+len(others))
 	put := func(c table.Column) {
-		if l.group == nil || l.group.Has(c.Label) {
+		if (l.group == nil || l.group.Has(c.Label)) && l.shows(c.Label) {
 			cols = append(cols, c)
 		}
 	}
@@ -184,11 +221,17 @@ func (w *windows) condensed(field string, bounds [2]value.Value, others ...table
 	for _, c := range l.tags {
 		put(c)
 	}
-	return &table.Table{Key: l.keyWithin(field, bounds), Cols: append(cols, others...), Rows: others[0].Vec.Len()}
+	rows := others[0].Vec.Len()
+	for _, c := range others {
+		if l.shows(c.Label) {
+			cols = append(cols, c)
+		}
+	}
+	return &table.Table{Key: l.keyWithin(field, bounds), Cols: cols, Rows: rows}
 }
 
 // rows returns the table of all windows, with their bounds as times.
-func (w *windows) rows(c *scan.Column, v *column.Vector, have []int, starts, stops []int64) *table.Table {
+func (w *windows) rows(g *scan.Group, c *scan.Column, v *column.Vector, have []int, starts, stops []int64) *table.Table {
 	times := stops
 	if w.shape == ByStart {
 		times = starts
@@ -205,6 +248,9 @@ func (w *windows) rows(c *scan.Column, v *column.Vector, have []int, starts, sto
 		of := table.OfVector(Value, *v)
 		times, val = kept, of.Pick(have).Vec
 		val.Valid = column.Bitmap{}
+	}
+	if w.selects && c.Series != nil {
+		return w.chosen(c, g.From, have, table.Times(Time, times), table.OfVector(Value, val), len(times))
 	}
 	if w.selects {
 		return w.layout.selected(c.Field, table.Times(Time, times), table.OfVector(Value, val), len(times))
@@ -257,7 +303,13 @@ func (w *windows) perWindow(g *scan.Group, c *scan.Column, v *column.Vector, hav
 			emit(item{w.condensed(c.Field, bounds, val), g.Key, c.Field})
 			return
 		}
-		t := w.layout.selected(c.Field, table.Times(Time, c.At[at:at+1]), val, 1)
+		times := table.Times(Time, c.At[at:at+1])
+		t := (*table.Table)(nil)
+		if c.Series != nil {
+			t = w.chosen(c, at, nil, times, val, 1)
+		} else {
+			t = w.layout.selected(c.Field, times, val, 1)
+		}
 		t.Key = w.layout.keyWithin(c.Field, bounds)
 		t.Cols[0], t.Cols[1] = table.Constant(Start, bounds[0]), table.Constant(Stop, bounds[1])
 		emit(item{t, g.Key, c.Field})
