@@ -3,7 +3,9 @@ package anncsv
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,8 @@ import (
 	"github.com/varvedb/varve/lang/flux/table"
 	"github.com/varvedb/varve/lang/flux/value"
 )
+
+var seed = flag.Uint64("anncsv-seed", 1, "seed of the random test of floats")
 
 func full() Dialect {
 	d := DefaultDialect()
@@ -244,27 +248,62 @@ func TestClock(t *testing.T) {
 	}
 }
 
-type nowhere struct{}
-
-func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+// Floats are written as package strconv writes them, whatever way was taken.
+func TestAppendFloat(t *testing.T) {
+	check := func(f float64) {
+		t.Helper()
+		if got, want := string(appendFloat(nil, f)), value.FormatFloat(f); got != want {
+			t.Fatalf("%b is written as %s: want %s", f, got, want)
+		}
+	}
+	for _, f := range []float64{0, math.Copysign(0, -1), 1, -1, 0.1, 0.0001, 0.00011, 1e10, 1e11, 1e15, 1e22, -99999999999.9999, 99999999999.99998,
+		0.3, 0.1 + 0.2, 1.0 / 3, math.MaxFloat64, math.SmallestNonzeroFloat64, math.NaN(), math.Inf(1), math.Inf(-1), 4503599627370496.5} {
+		check(f)
+	}
+	r := rand.New(rand.NewPCG(*seed, 0))
+	for range 50000 {
+		check(math.Float64frombits(r.Uint64()))
+		f := float64(r.Int64N(1<<uint(1+r.IntN(52)))) / math.Pow10(r.IntN(7))
+		check(f)
+		check(-f)
+		check(math.Nextafter(f, math.Inf(1)))
+	}
+}
 
 // Five cells a row, of which three are constant, as of most answers.
 func BenchmarkEncode(b *testing.B) {
-	values := make([]float64, 8192)
-	for i := range values {
-		values[i] = float64(i) * 0.37
+	for name, of := range map[string]func(i int) float64{
+		"decimals": func(i int) float64 { return float64(i) * 37 / 100 },
+		"digits":   func(i int) float64 { return math.Sqrt(float64(i)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			values := make([]float64, 8192)
+			for i := range values {
+				values[i] = of(i)
+			}
+			t := cpu("a", values...)
+			var w counting
+			e := NewEncoder(&w, full())
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = e.Begin("_result")
+				if err := e.Table(t); err != nil {
+					b.Fatal(err)
+				}
+				if err := e.End(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.SetBytes(int64(w) / int64(b.N))
+			b.ReportMetric(float64(b.N)*float64(t.Rows)/b.Elapsed().Seconds(), "rows/s")
+		})
 	}
-	t := cpu("a", values...)
-	e := NewEncoder(nowhere{}, full())
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = e.Begin("_result")
-		if err := e.Table(t); err != nil {
-			b.Fatal(err)
-		}
-		if err := e.End(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*float64(t.Rows)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// counting counts bytes.
+type counting int
+
+func (c *counting) Write(b []byte) (int, error) {
+	*c += counting(len(b))
+	return len(b), nil
 }

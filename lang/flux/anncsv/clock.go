@@ -24,24 +24,27 @@ func (c *clock) append(b []byte, t int64) []byte {
 		copy(c.date[:], at.AppendFormat(nil, "2006-01-02T"))
 		c.day, c.set = day, true
 	}
-	b = append(b, c.date[:]...)
-	seconds, nanos := rest/int64(time.Second), rest%int64(time.Second)
-	b = appendTwo(b, seconds/3600)
-	b = appendTwo(append(b, ':'), seconds/60%60)
-	b = appendTwo(append(b, ':'), seconds%60)
+	seconds, nanos := int(rest/int64(time.Second)), int(rest%int64(time.Second))
+	var at [len("2020-01-02T03:04:05.123456789Z")]byte
+	copy(at[:], c.date[:])
+	two(at[11:13], seconds/3600)
+	at[13] = ':'
+	two(at[14:16], seconds/60%60)
+	at[16] = ':'
+	two(at[17:19], seconds%60)
+	n := 19
 	if nanos != 0 {
-		var digits [9]byte
-		for i := 8; i >= 0; i-- {
-			digits[i] = byte('0' + nanos%10)
+		at[19] = '.'
+		for n = 28; n > 19; n-- {
+			at[n] = byte('0' + nanos%10)
 			nanos /= 10
 		}
-		n := 9
-		for digits[n-1] == '0' {
-			n--
+		for n = 29; at[n-1] == '0'; n-- {
 		}
-		b = append(append(b, '.'), digits[:n]...)
 	}
-	return append(b, 'Z')
+	at[n] = 'Z'
+	return append(b, at[:n+1]...)
 }
 
-func appendTwo(b []byte, n int64) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
+// two writes a number below 100.
+func two(b []byte, n int) { b[0], b[1] = byte('0'+n/10), byte('0'+n%10) }

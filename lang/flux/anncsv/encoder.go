@@ -260,11 +260,7 @@ func (e *Encoder) appendWord(b []byte, k value.Kind, w uint64) []byte {
 	case value.Time:
 		return e.clock.append(b, int64(w))
 	}
-	f := math.Float64frombits(w)
-	if math.IsInf(f, 0) || math.IsNaN(f) {
-		return append(b, value.FormatFloat(f)...)
-	}
-	return strconv.AppendFloat(b, f, 'f', -1, 64)
+	return appendFloat(b, math.Float64frombits(w))
 }
 
 // appendText appends a text, in quotes where a reader would need them.

@@ -161,6 +161,9 @@ func (in *Interp) load(path string) (*module, error) {
 	if p == nil {
 		return nil, fmt.Errorf("there is no package %q to import", path)
 	}
+	if p.Refused != "" {
+		return nil, fmt.Errorf("package %q cannot be imported: %s", path, p.Refused)
+	}
 	if in.loading[path] {
 		return nil, fmt.Errorf("BUG: package %q imports itself", path)
 	}

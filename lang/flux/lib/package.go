@@ -21,6 +21,8 @@ type Package struct {
 	// Options are names of values that scripts may replace by an option
 	// statement. Functions ask for them by Run.Option.
 	Options []string
+	// Refused says why scripts may not import the package. Empty: they may.
+	Refused string
 	// Source is the rest of the package, in Flux. It sees Values by name. Names
 	// that begin with an underscore belong to the package.
 	Source string

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +52,8 @@ func FormatFloat(f float64) string {
 }
 
 // Display renders any value for people, as display(v: v) does: compound values
-// of more than a few parts with a line for each.
+// of more than a few parts with a line for each, records in the order of labels
+// and dictionaries in that of keys.
 func (v Value) Display() string {
 	var b strings.Builder
 	v.display(&b, 0)
@@ -84,6 +86,16 @@ func parts(b *strings.Builder, open, end string, n, indent int, part func(i, ind
 	b.WriteString(end)
 }
 
+// ordered returns the places of n parts in their order.
+func ordered(n int, compare func(i, j int) int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, compare)
+	return order
+}
+
 func (v Value) display(b *strings.Builder, indent int) {
 	if v.null && v.kind != Dynamic {
 		b.WriteString("<null>")
@@ -99,9 +111,10 @@ func (v Value) display(b *strings.Builder, indent int) {
 		parts(b, "[", "]", len(list), indent, func(i, indent int) { list[i].display(b, indent) })
 	case Record:
 		r := v.Record()
+		order := ordered(r.Len(), func(i, j int) int { return strings.Compare(r.Label(i), r.Label(j)) })
 		parts(b, "{", "}", r.Len(), indent, func(i, indent int) {
-			b.WriteString(r.Label(i) + ": ")
-			r.At(i).display(b, indent)
+			b.WriteString(r.Label(order[i]) + ": ")
+			r.At(order[i]).display(b, indent)
 		})
 	case Dict:
 		d := v.Dict()
@@ -109,8 +122,14 @@ func (v Value) display(b *strings.Builder, indent int) {
 			b.WriteString("[:]")
 			return
 		}
+		order := ordered(d.Len(), func(i, j int) int {
+			a, _ := d.At(i)
+			b, _ := d.At(j)
+			c, _ := Compare(a, b)
+			return c
+		})
 		parts(b, "[", "]", d.Len(), indent, func(i, indent int) {
-			k, x := d.At(i)
+			k, x := d.At(order[i])
 			k.display(b, indent)
 			b.WriteString(": ")
 			x.display(b, indent)

@@ -9,11 +9,11 @@ import (
 	"github.com/varvedb/varve/lang/flux/value"
 )
 
-// boundaries returns experimental/date/boundaries: where days, weeks and months
-// begin and end, on the clocks of the option location. A day of the week is the
-// last one before today.
-func boundaries() *lib.Package {
-	p := lib.New("experimental/date/boundaries")
+// boundaries returns date/boundaries, which has two paths: where days, weeks and
+// months begin and end, on the clocks of the option location. A day of the week
+// is the last one before today.
+func boundaries(path string) *lib.Package {
+	p := lib.New(path)
 	for day := time.Sunday; day <= time.Saturday; day++ {
 		p.Func(strings.ToLower(day.String()), "", func(c *value.Call) (value.Value, error) {
 			return stretch(c, func(today time.Time) (from, to time.Time) {

@@ -1,5 +1,5 @@
 // Package date holds the packages of the standard library that compute with
-// times: date, timezone, experimental/date/boundaries, system.
+// times: date, date/boundaries, timezone, system.
 package date
 
 import (
@@ -13,7 +13,7 @@ import (
 
 // Packages returns the packages.
 func Packages() []*lib.Package {
-	return []*lib.Package{date(), timezone(), boundaries(), system()}
+	return []*lib.Package{date(), timezone(), boundaries("date/boundaries"), boundaries("experimental/date/boundaries"), system()}
 }
 
 func date() *lib.Package {

@@ -11,7 +11,8 @@ import (
 func Packages() []*lib.Package {
 	types := lib.New("types").
 		Func("isType", "v: any, type: string", func(c *value.Call) (value.Value, error) {
-			return value.OfBool(!c.Args[0].IsNull() && c.Args[0].Kind().String() == c.Args[1].Str()), nil
+			k := c.Args[0].Kind()
+			return value.OfBool(!c.Args[0].IsNull() && k <= value.Bytes && k.String() == c.Args[1].Str()), nil
 		}).
 		Func("isNumeric", "v: any", func(c *value.Call) (value.Value, error) {
 			return value.OfBool(!c.Args[0].IsNull() && c.Args[0].Kind().Numeric()), nil

@@ -109,15 +109,13 @@ func titled(s string) string {
 	}, s)
 }
 
-// substring cuts at characters; bounds outside the string mean its ends.
+// substring cuts at characters; bounds outside the string mean its ends, and an
+// end before the start nothing.
 func substring(c *value.Call) (value.Value, error) {
 	runes := []rune(c.Args[0].Str())
 	n := int64(len(runes))
 	start, end := min(max(c.Int("start", 0), 0), n), min(max(c.Int("end", 0), 0), n)
-	if start > end {
-		return value.Value{}, fmt.Errorf("start %d is behind end %d", c.Int("start", 0), c.Int("end", 0))
-	}
-	return value.OfString(string(runes[start:end])), nil
+	return value.OfString(string(runes[start:max(start, end)])), nil
 }
 
 func repeat(c *value.Call) (value.Value, error) {

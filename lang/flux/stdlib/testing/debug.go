@@ -37,6 +37,16 @@ func debug() *lib.Package {
 	return p
 }
 
+// testutil is internal/testutil.
+func testutil() *lib.Package {
+	same := func(c *value.Call) (value.Value, error) { return c.Args[0], nil }
+	return lib.New("internal/testutil").
+		Func("fail", "", func(c *value.Call) (value.Value, error) { return value.Value{}, c.Errorf("it was called") }).
+		Func("makeRecord", "o: any", same).
+		Func("makeAny", "v: any", same).
+		Func("yield", "<-v: any", same)
+}
+
 // Through passes a stream on, at once or (slurp) when all of it was read; a sink
 // passes nothing on. Planners do not look through it.
 type Through struct{ How string }

@@ -1,5 +1,5 @@
 // Package testing holds the packages of the standard library by which scripts
-// are tested: testing, internal/testing, internal/debug and internal/gen.
+// are tested: testing, and those below internal.
 package testing
 
 import (
@@ -59,7 +59,17 @@ func Packages() []*lib.Package {
 			}
 			return flow.New(c, &transform.Tables{List: []*table.Table{t}}), nil
 		})
-	return []*lib.Package{p, internal, debug(), generator()}
+	internal.Flux(`
+import "experimental"
+
+shouldErrorWithCode = (fn, want, code) => {
+    got = experimental.catch(fn: fn)
+    return if got.code == code then assertMatches(got: got.msg, want: want)
+        else assertMatches(got: "code ${string(v: got.code)}", want: /^$/)
+}
+`)
+	boolean := lib.New("internal/boolean").Value("true", value.OfBool(true)).Value("false", value.OfBool(false))
+	return []*lib.Package{p, internal, debug(), generator(), testutil(), boolean}
 }
 
 // AssertEmpty passes a stream on that has no rows, and ends with an error at the
