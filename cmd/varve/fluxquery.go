@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/varvedb/varve/prompt"
 	"github.com/varvedb/varve/server"
 )
 
@@ -27,30 +28,20 @@ func (f *fluxQuery) resolve() error {
 	return f.client.resolve(pointsPort, server.Default().HTTPAddr)
 }
 
-// ask puts a script and shows the answer. The first lines of the script that
-// are not shown are told by before.
-func (f *fluxQuery) ask(ctx context.Context, sc *script, before string) error {
-	whole := *sc
-	whole.text = before + sc.text
-	req, err := f.flags.request(&whole, f.question)
+// ask puts what a script stands for at the prompt, or the script itself, and
+// shows the answer. Errors are told by the lines of the script.
+func (f *fluxQuery) ask(ctx context.Context, sc *script, p prompt.Script) error {
+	req, err := f.flags.request(p.Whole, f.question)
 	if err != nil {
 		return err
-	}
-	body, err := json.Marshal(req)
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	path := "/api/v2/query"
-	if f.flags.org != "" {
-		path += "?" + url.Values{"org": {f.flags.org}}.Encode()
 	}
 	sink, err := f.sink()
 	if err != nil {
 		return err
 	}
-	answer, err := f.client.post(ctx, path, "application/json", body)
+	answer, err := f.put(ctx, sc, p.Before, req)
 	if err != nil {
-		return explainRefusal(err, sc, bytes.Count([]byte(before), []byte("\n")))
+		return err
 	}
 	defer answer.Close()
 	switch {
@@ -65,6 +56,24 @@ func (f *fluxQuery) ask(ctx context.Context, sc *script, before string) error {
 		return watch.err()
 	}
 	return readTables(answer, sink)
+}
+
+// put puts a request for a script, of which the server gets so many lines
+// before. The caller closes the answer.
+func (f *fluxQuery) put(ctx context.Context, sc *script, before int, req *scriptRequest) (io.ReadCloser, error) {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	path := "/api/v2/query"
+	if f.flags.org != "" {
+		path += "?" + url.Values{"org": {f.flags.org}}.Encode()
+	}
+	answer, err := f.client.post(ctx, path, "application/json", body)
+	if err != nil {
+		return nil, explainRefusal(err, sc, before)
+	}
+	return answer, nil
 }
 
 // sink returns what shows an answer; nil stands for the answer as it comes.

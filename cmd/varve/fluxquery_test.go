@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/varvedb/varve/prompt"
 )
 
 const numbersHead = "#datatype,string,long,dateTime:RFC3339,double,string\r\n#group,false,false,false,false,true\r\n" +
@@ -47,7 +49,7 @@ func TestFailureWithinAnswer(t *testing.T) {
 	for _, format := range formats() {
 		f := fakeServer(t, http.StatusOK, body, nil)
 		f.format = format
-		err := f.ask(context.Background(), &script{text: "x()"}, "")
+		err := f.ask(context.Background(), &script{text: "x()"}, prompt.Script{Whole: "x()"})
 		if err == nil || !strings.Contains(err.Error(), `the answer ends early: too much, "really"`) {
 			t.Errorf("%s: error %v", format, err)
 		}
@@ -246,11 +248,12 @@ func TestScriptError(t *testing.T) {
 			"a.flux:2:5: undefined identifier \"rnge\"\n    2 | \t|> rnge()\n      | \t   ^^^^"},
 		"several": {script{"", "x y"}, "compilation failed: error @1:1-1:2: one\nerror @1:3-1:4: two", 0,
 			"script:1:1: compilation failed: one\n    1 | x y\n      | ^\nscript:1:3: two\n    1 | x y\n      |   ^"},
-		"before":    {script{"", "y"}, "error @3:1-3:2: one", 2, "script:1:1: one\n    1 | y\n      | ^"},
-		"elsewhere": {script{"", "y"}, "error @9:1-9:2: one", 0, "script:9:1: one"},
-		"lines":     {script{"", "ä(\n)"}, "error @1:1-2:2: one", 0, "script:1:1: one\n    1 | ä(\n      | ^^"},
-		"no place":  {script{"", "y"}, "out of memory", 0, "out of memory"},
-		"odd":       {script{"", "y"}, "error @1:99999999999999999999-1:0: one", 0, "script:1:9223372036854775807: one\n    1 | y\n      |  ^"},
+		"before":         {script{"", "y"}, "error @3:1-3:2: one", 2, "script:1:1: one\n    1 | y\n      | ^"},
+		"defined before": {script{"", "y"}, "error @1:1-1:2: one", 2, "one"},
+		"elsewhere":      {script{"", "y"}, "error @9:1-9:2: one", 0, "script:9:1: one"},
+		"lines":          {script{"", "ä(\n)"}, "error @1:1-2:2: one", 0, "script:1:1: one\n    1 | ä(\n      | ^^"},
+		"no place":       {script{"", "y"}, "out of memory", 0, "out of memory"},
+		"odd":            {script{"", "y"}, "error @1:99999999999999999999-1:0: one", 0, "script:1:9223372036854775807: one\n    1 | y\n      |  ^"},
 	} {
 		err := &scriptError{&tt.script, tt.reason, tt.before}
 		if diff := cmp.Diff(tt.want, err.Error()); diff != "" {
@@ -259,7 +262,7 @@ func TestScriptError(t *testing.T) {
 	}
 	f := fakeServer(t, http.StatusBadRequest, `{"code":"invalid","message":"error @1:1-1:2: no"}`, nil)
 	var e *scriptError
-	if err := f.ask(context.Background(), &script{text: "x"}, ""); !errors.As(err, &e) {
+	if err := f.ask(context.Background(), &script{text: "x"}, prompt.Script{Whole: "x"}); !errors.As(err, &e) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -268,7 +271,7 @@ func TestScriptRequest(t *testing.T) {
 	var asked scriptRequest
 	f := fakeServer(t, http.StatusOK, "\r\n", &asked)
 	f.flags.params = []string{"host=a=b", "n=12", "list=[1]", "text=\"12\""}
-	if err := f.ask(context.Background(), &script{text: "from(bucket: params.host)"}, ""); err != nil {
+	if err := f.ask(context.Background(), &script{text: "from(bucket: params.host)"}, prompt.Script{Whole: "from(bucket: params.host)"}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]any{"host": "a=b", "n": 12.0, "list": []any{1.0}, "text": "12"}
@@ -279,12 +282,54 @@ func TestScriptRequest(t *testing.T) {
 		t.Error("a script that does not look at v got it")
 	}
 	f.flags.params = []string{"x"}
-	if err := f.ask(context.Background(), &script{text: "x()"}, ""); exitStatus(err) != wrongUsage {
+	if err := f.ask(context.Background(), &script{text: "x()"}, prompt.Script{Whole: "x()"}); exitStatus(err) != wrongUsage {
 		t.Errorf("--param without a value: %v", err)
 	}
 	f.flags.params = nil
 	f.question.Start = "1 day"
-	if err := f.ask(context.Background(), &script{text: "v.bucket"}, ""); exitStatus(err) != wrongUsage || !strings.Contains(err.Error(), `--start "1 day"`) {
+	if err := f.ask(context.Background(), &script{text: "v.bucket"}, prompt.Script{Whole: "v.bucket"}); exitStatus(err) != wrongUsage || !strings.Contains(err.Error(), `--start "1 day"`) {
 		t.Errorf("--start that is no time: %v", err)
+	}
+}
+
+// The prompt asks the server for what it completes, and checks definitions
+// without showing anything.
+func TestTalk(t *testing.T) {
+	var asked scriptRequest
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/api/v2/query/suggestions":
+			_, _ = io.WriteString(w, `{"funcs":[{"name":"strings.split","package":"strings","params":{"v":"string"}}]}`)
+		case "/api/v2/buckets":
+			_, _ = io.WriteString(w, `{"buckets":[{"id":"1","name":"sensors"}]}`)
+		default:
+			if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+				t.Error(err)
+			}
+			_, _ = io.WriteString(w, "a plan")
+		}
+	}))
+	defer s.Close()
+	var out bytes.Buffer
+	c := conversation{&fluxQuery{client: &client{url: s.URL, http: s.Client()}, flags: &scriptFlags{}, question: &question{Start: "-1h", Stop: "now"}, out: &out}}
+	ctx := context.Background()
+	functions, err := c.Functions(ctx)
+	if diff := cmp.Diff([]prompt.Function{{Name: "strings.split", Import: "strings", Params: map[string]string{"v": "string"}}}, functions); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if buckets, err := c.Buckets(ctx); err != nil || len(buckets) != 1 || buckets[0] != "sensors" {
+		t.Error(buckets, err)
+	}
+	if err := c.Check(ctx, prompt.Script{Typed: "x = 1", Whole: "y = 2\nx = 1", Before: 1}); err != nil || out.Len() > 0 || !asked.Explain || asked.Query != "y = 2\nx = 1" {
+		t.Errorf("checked %+v, showed %q, %v", asked, out.String(), err)
+	}
+	t.Setenv("XDG_STATE_HOME", "/state")
+	if got := historyFile(); got != "/state/varve/flux-history" {
+		t.Errorf("history in %s", got)
+	}
+	t.Setenv("XDG_STATE_HOME", "relative")
+	t.Setenv("HOME", "/nonesuch")
+	if got := historyFile(); got != "/nonesuch/.local/state/varve/flux-history" {
+		t.Errorf("history in %s", got)
 	}
 }

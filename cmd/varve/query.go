@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/varvedb/varve/config"
+	"github.com/varvedb/varve/prompt"
 	"github.com/varvedb/varve/server"
 )
 
@@ -56,8 +58,8 @@ func queryCommand() *cobra.Command {
 		Short: "Ask a server, in Flux or by flags; draw the answer as a table or a plot",
 		Long: `query asks a server, in one of two languages:
 
-  flux   a script in Flux, for the points port: the argument, --file, or standard
-         input (- or a pipe)
+  flux   a script in Flux, for the points port: the argument, --file, standard
+         input (- or a pipe) or, at a terminal with nothing given, a prompt
   flags  a question that --measurement and other flags make, for the service port
 
 --lang chooses. Without it a script means flux, and flags that make a question
@@ -82,7 +84,8 @@ export.`,
   varve query --data-dir data -m cpu --start -30d --aggregation quantile --quantile 0.99 --every 1d --zone Europe/Kyiv
   varve query --data-dir data -m cpu --start -1h --aggregation max --explain
   varve query --data-dir data 'from(bucket: "default") |> range(start: -1h) |> last()'
-  varve query --data-dir data --file report.flux --format csv`,
+  varve query --data-dir data --file report.flux --format csv
+  varve query --data-dir data`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -103,7 +106,10 @@ export.`,
 				if err := f.resolve(); err != nil {
 					return err
 				}
-				return f.ask(cmd.Context(), sc, "")
+				if sc == nil {
+					return f.talk(cmd.Context(), terminalIn(cmd), os.Stdout)
+				}
+				return f.ask(cmd.Context(), sc, prompt.Script{Whole: sc.text})
 			}
 			if name := given(cmd, []string{"org", "param"}); name != "" {
 				return &exitError{wrongUsage, fmt.Errorf("--%s goes with a script in Flux; see varve query --help", name)}

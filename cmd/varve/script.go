@@ -47,10 +47,11 @@ func given(cmd *cobra.Command, names []string) string {
 }
 
 // choose decides which language is asked, and returns the script if there is
-// one.
+// one; nil in Flux stands for the prompt.
 //
 // An argument, a file and what a pipe holds are scripts, and scripts are Flux.
-// Without any of them flags make the question.
+// Without any of them flags that make a question do. With neither, a terminal
+// gets the prompt.
 func (s *scriptFlags) choose(cmd *cobra.Command, args []string) (lang string, sc *script, err error) {
 	wrong := func(format string, of ...any) error { return &exitError{wrongUsage, fmt.Errorf(format, of...)} }
 	if s.lang != "" && s.lang != langFlux && s.lang != langFlags {
@@ -77,8 +78,12 @@ func (s *scriptFlags) choose(cmd *cobra.Command, args []string) (lang string, sc
 	case from != "":
 		sc, err := readScript(from, cmd.InOrStdin())
 		return langFlux, sc, err
-	case s.lang == langFlags || question != "" || s.lang == "" && terminalIn(cmd) != nil:
+	case s.lang == langFlags || question != "":
 		return langFlags, nil, nil
+	case terminalIn(cmd) != nil && screenOf(cmd.OutOrStdout()).terminal:
+		return langFlux, nil, nil
+	case terminalIn(cmd) != nil && s.lang == "":
+		return langFlags, nil, nil // which says what is missing
 	}
 	sc, err = readScript("-", cmd.InOrStdin())
 	switch {
@@ -119,9 +124,9 @@ type scriptRequest struct {
 }
 
 // request returns the request that asks a script.
-func (s *scriptFlags) request(sc *script, q *question) (*scriptRequest, error) {
+func (s *scriptFlags) request(text string, q *question) (*scriptRequest, error) {
 	req := &scriptRequest{
-		Query: sc.text, Type: "flux", Explain: q.Explain,
+		Query: text, Type: "flux", Explain: q.Explain,
 		Dialect: map[string]any{"header": true, "annotations": []string{"datatype", "group", "default"}},
 	}
 	var err error
@@ -129,7 +134,7 @@ func (s *scriptFlags) request(sc *script, q *question) (*scriptRequest, error) {
 		return nil, err
 	}
 	// Dashboards put the times that they show into v.
-	if strings.Contains(sc.text, "v.") {
+	if strings.Contains(text, "v.") {
 		req.Extern, err = variables(q)
 	}
 	return req, err

@@ -40,7 +40,10 @@ func (e *scriptError) Error() string {
 		for i := range at {
 			at[i], _ = strconv.Atoi(m[i+2]) // digits; what overflows is no line of the script
 		}
-		at[0], at[2] = at[0]-e.before, at[2]-e.before
+		if at[0], at[2] = at[0]-e.before, at[2]-e.before; at[0] < 1 { // in what was defined before
+			out = append(out, m[1]+m[6])
+			continue
+		}
 		where := fmt.Sprintf("%d:%d: ", at[0], at[1])
 		if e.script.name != "" {
 			where = e.script.name + ":" + where
@@ -48,7 +51,7 @@ func (e *scriptError) Error() string {
 			where = "script:" + where
 		}
 		out = append(out, where+m[1]+m[6])
-		if at[0] >= 1 && at[0] <= len(lines) {
+		if at[0] <= len(lines) {
 			out = append(out, underlined(strings.TrimRight(lines[at[0]-1], "\r"), at)...)
 		}
 	}

@@ -18,6 +18,7 @@ const module = "github.com/varvedb/varve"
 var order = [][]string{
 	{"apptest", "clienttest", "internal/lint"}, // tests only
 	{"cmd/varve"},
+	{"prompt"},
 	{"config"},
 	{"server"},
 	{"manage"},
