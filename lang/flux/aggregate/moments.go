@@ -117,7 +117,7 @@ func (m *moments) push(x float64) {
 	term := delta * part * before
 	m.mean += part
 	m.m3 += term*part*(m.n-2) - 3*part*m.m2
-	m.m2 += term
+	m.m2 += delta * (x - m.mean)
 }
 
 func (m *kindMoments[T]) add(cols []*table.Column, from, to int) { takeValid(m, cols[0], from, to) }

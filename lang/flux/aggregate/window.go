@@ -81,8 +81,10 @@ type windowing struct {
 type windowed interface {
 	// piece takes a piece of a table of the group.
 	piece(t *table.Table, times *table.Column) error
-	// table returns the result.
+	// table returns the result; its group key does not have the column TimeDst.
 	table() (*table.Table, error)
+	keyed() bool
+	byTime(t *table.Table) []*table.Table
 }
 
 // all reads the stream and hands on the results.
@@ -111,18 +113,23 @@ func (w *windowing) all(in table.Reader, emit func(*table.Table) error) error {
 			return err
 		}
 	}
+	var split tablesByKey
 	for _, g := range w.order {
 		t, err := g.table()
 		if err != nil {
 			return err
 		}
-		if t != nil {
+		switch {
+		case t == nil:
+		case g.keyed():
+			split.add(g.byTime(t))
+		default:
 			if err := emit(t); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return split.emit(emit)
 }
 
 // group returns the group that a table belongs to.
@@ -149,7 +156,62 @@ type frame struct {
 	first *table.Table
 }
 
-// key returns the group key of the result.
+// keyed reports whether the column TimeDst is in the group key.
+func (f *frame) keyed() bool { return f.base.Has(f.op.TimeDst) }
+
+// byTime puts the column TimeDst of a result into the group key, if that from
+// which it comes is in the group key of windows: each time is a table.
+func (f *frame) byTime(t *table.Table) []*table.Table {
+	if v, ok := f.base.Get(f.op.TimeSrc); ok {
+		t.Key = t.Key.Set(f.op.TimeDst, v)
+		return []*table.Table{t}
+	}
+	if f.op.TimeSrc != f.op.Window.StartColumn && f.op.TimeSrc != f.op.Window.StopColumn {
+		return []*table.Table{t}
+	}
+	rows := make([]*table.Table, t.Rows)
+	for i := range rows {
+		v := t.Col(f.op.TimeDst).Value(i)
+		row := t.Slice(i, i+1).With(table.Constant(f.op.TimeDst, v))
+		row.Key = t.Key.Set(f.op.TimeDst, v)
+		rows[i] = row
+	}
+	return rows
+}
+
+// tablesByKey is tables whose keys may be equal.
+type tablesByKey struct {
+	parts map[string][]*table.Table
+	order []string
+}
+
+func (k *tablesByKey) add(tables []*table.Table) {
+	if k.parts == nil {
+		k.parts = map[string][]*table.Table{}
+	}
+	for _, t := range tables {
+		id := t.Key.ID()
+		if k.parts[id] == nil {
+			k.order = append(k.order, id)
+		}
+		k.parts[id] = append(k.parts[id], t)
+	}
+}
+
+func (k *tablesByKey) emit(emit func(*table.Table) error) error {
+	for _, id := range k.order {
+		t, err := table.Concat(k.parts[id][0].Key, k.parts[id])
+		if err != nil {
+			return err
+		}
+		if err := emit(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key returns the group key of the result, without the column TimeDst.
 func (f *frame) key() *table.Key {
 	start, stop := f.whole()
 	base := f.base.Keep(func(label string) bool { return label != f.op.TimeDst })

@@ -1,12 +1,10 @@
 package transform
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/flow/flowtest"
-	"github.com/varvedb/varve/lang/flux/table"
 	"github.com/varvedb/varve/lang/flux/value"
 )
 
@@ -234,37 +232,10 @@ var cases = []struct {
 	{name: "pivot without a column", in: "n:int\n1", op: &Pivot{[]string{"t"}, []string{"n"}, "v"}, err: "specified column does not exist in table: t"},
 }
 
-// Every operator makes the same of tables however they are cut into pieces, and
-// gives back what it reserved.
 func TestOperators(t *testing.T) {
-	for _, c := range cases {
-		var in [][]*table.Table
-		for _, s := range strings.Split(c.in, "---") {
-			in = append(in, flowtest.Parse(t, s))
-		}
-		for _, rows := range []int{0, 1, 2, 3} {
-			pieces := make([][]*table.Table, len(in))
-			for i := range in {
-				pieces[i] = flowtest.Cut(in[i], rows)
-			}
-			memory := &flowtest.Budget{}
-			got, err := flowtest.Run(memory, c.op, pieces...)
-			if c.err != "" {
-				if err == nil || !strings.Contains(err.Error(), c.err) {
-					t.Errorf("%s: %v: want an error with %q", c.name, err, c.err)
-				}
-			} else if err != nil {
-				t.Errorf("%s: %v", c.name, err)
-			} else if s := flowtest.Show(got); s != c.want {
-				t.Errorf("%s, in pieces of %d rows, made\n%s\nof\n%s\nwant\n%s", c.name, rows, s, c.in, c.want)
-			}
-			if memory.Used != 0 {
-				t.Errorf("%s: %d bytes were not given back", c.name, memory.Used)
-			}
-			if c.op.Name() == "" {
-				t.Errorf("%s: no name", c.name)
-			}
-			_ = c.op.Details()
-		}
+	list := make([]flowtest.Case, len(cases))
+	for i, c := range cases {
+		list[i] = flowtest.Case{Name: c.name, Op: c.op, In: c.in, Want: c.want, Err: c.err}
 	}
+	flowtest.Check(t, list)
 }

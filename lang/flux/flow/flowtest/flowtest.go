@@ -207,3 +207,51 @@ func (source) Details() string { return "" }
 func (s source) Open(*flow.Run, []table.Reader) (table.Reader, error) {
 	return table.NewList(s.tables...), nil
 }
+
+// Case is an operator with what it makes of tables.
+type Case struct {
+	Name string
+	Op   flow.Op
+	In   string // streams are divided by ---
+	Want string
+	Err  string // a part of it
+}
+
+// Check runs cases. Every operator must make the same of tables however they are
+// cut into pieces, and give back what it reserved.
+func Check(t *testing.T, cases []Case) {
+	t.Helper()
+	for _, c := range cases {
+		var in [][]*table.Table
+		for _, s := range strings.Split(c.In, "---") {
+			in = append(in, Parse(t, s))
+		}
+		for _, rows := range []int{0, 1, 2, 3} {
+			pieces := make([][]*table.Table, len(in))
+			for i := range in {
+				pieces[i] = Cut(in[i], rows)
+			}
+			memory := &Budget{}
+			got, err := Run(memory, c.Op, pieces...)
+			switch {
+			case c.Err != "":
+				if err == nil || !strings.Contains(err.Error(), c.Err) {
+					t.Errorf("%s: %v: want an error with %q", c.Name, err, c.Err)
+				}
+			case err != nil:
+				t.Errorf("%s: %v", c.Name, err)
+			default:
+				if s := Show(got); s != c.Want {
+					t.Errorf("%s, in pieces of %d rows, made\n%s\nof\n%s\nwant\n%s", c.Name, rows, s, c.In, c.Want)
+				}
+			}
+			if memory.Used != 0 {
+				t.Errorf("%s: %d bytes were not given back", c.Name, memory.Used)
+			}
+			if c.Op.Name() == "" {
+				t.Errorf("%s: no name", c.Name)
+			}
+			_ = c.Op.Details()
+		}
+	}
+}
