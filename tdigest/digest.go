@@ -104,7 +104,7 @@ func (d *Digest) compact() {
 		return
 	}
 	all := append(d.fresh, d.list...)
-	slices.SortStableFunc(all, func(a, b Centroid) int {
+	slices.SortFunc(all, func(a, b Centroid) int {
 		switch {
 		case a.Mean < b.Mean:
 			return -1
