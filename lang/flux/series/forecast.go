@@ -27,10 +27,6 @@ const (
 	factors
 )
 
-// epsilon is how little the errors at the corners of a simplex deviate at the
-// end of the search.
-const epsilon = 1e-9
-
 // weight is how much of the first value and the first step a search begins with
 // where there are no seasons.
 const weight = 0.5
@@ -44,7 +40,7 @@ func (f *forecast) first() float64 {
 }
 
 // run returns what the model says of each point, and of h points after the last.
-// Parameters that are out of bounds are moved to the bounds.
+// Smoothing parameters that are out of bounds count as the nearest bound.
 func (f *forecast) run(h int, p []float64) []float64 {
 	for i := alpha; i <= phi; i++ {
 		p[i] = min(max(p[i], 0), 1)
@@ -95,7 +91,7 @@ func (f *forecast) sse(p []float64) float64 {
 
 // fit returns the parameters that give the least errors, found from guesses all
 // over the range of the four smoothing parameters, and these errors. ended is
-// asked between guesses.
+// asked now and then.
 func (f *forecast) fit(ended func() error) (least float64, best []float64, err error) {
 	start := f.start()
 	least = math.Inf(1)
@@ -104,11 +100,11 @@ func (f *forecast) fit(ended func() error) (least float64, best []float64, err e
 		for _, b := range guesses {
 			for _, g := range guesses {
 				for _, d := range guesses {
-					if err := ended(); err != nil {
+					start[alpha], start[beta], start[gamma], start[phi] = a, b, g, d
+					sse, p, err := minimize(f.sse, start, ended)
+					if err != nil {
 						return 0, nil, err
 					}
-					start[alpha], start[beta], start[gamma], start[phi] = a, b, g, d
-					sse, p := minimize(f.sse, slices.Clone(start), epsilon)
 					if sse < least || best == nil {
 						least, best = sse, p
 					}

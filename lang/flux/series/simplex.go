@@ -1,141 +1,107 @@
 package series
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
 
-// The method of Nelder and Mead (A Simplex Method for Function Minimization,
-// The Computer Journal 7, 1965) with the usual coefficients, and the starting
-// simplex of Spendley, Hext and Himsworth with edges of length 1.
+// simplexEdge is how far the corners of the first simplex are from the start.
+const simplexEdge = 0.05
+
+// A search ends when the least value has not sunk by settled for so many steps,
+// or after maxSteps, which those that do not settle would need.
 const (
-	reflection  = 1.0
-	expansion   = 2.0
-	contraction = 0.5
-	// maxSteps ends a search that does not settle; the method mostly needs some
-	// hundreds for ten parameters.
-	maxSteps = 1000
+	settled     = 1e-10
+	settleSteps = 100
+	maxSteps    = 20_000
 )
 
-// minimize returns a place near start where f is small, and its value there. It
-// ends when the values at the corners of the simplex deviate by less than
-// epsilon. f may change the place that it is given; the search goes on from where it
-// moved it.
-func minimize(f func(x []float64) float64, start []float64, epsilon float64) (float64, []float64) {
+// corner is a place and the value there.
+type corner struct {
+	x []float64
+	v float64
+}
+
+// minimize returns a place near start where f is small, and its value there, by
+// the method of Nelder and Mead (A Simplex Method for Function Minimization, The
+// Computer Journal 7, 1965) with the coefficients of Gao and Han (Implementing
+// the Nelder-Mead simplex algorithm with adaptive parameters, Computational
+// Optimization and Applications 51, 2012), for at least two dimensions. f may
+// change the place that it is given. ended is asked at each step.
+func minimize(f func(x []float64) float64, start []float64, ended func() error) (float64, []float64, error) {
 	n := len(start)
-	corners := make([][]float64, n+1)
-	values := make([]float64, n+1)
-	near := (math.Sqrt(float64(n)+1) - 1) / (float64(n) * math.Sqrt2)
-	far := (math.Sqrt(float64(n)+1) - 1 + float64(n)) / (float64(n) * math.Sqrt2)
-	for i := range corners {
-		corners[i] = slices.Clone(start)
-		if i > 0 {
-			for j := range corners[i] {
-				if j == i-1 {
-					corners[i][j] += far
-				} else {
-					corners[i][j] += near
-				}
-			}
-		}
+	dim := float64(n)
+	expansion, contraction, shrink := 1+2/dim, 0.75-1/(2*dim), 1-1/dim
+	value := func(x []float64) corner { return corner{x, f(slices.Clone(x))} }
+	corners := make([]corner, 0, n+1)
+	corners = append(corners, value(slices.Clone(start)))
+	for i := range n {
+		x := slices.Clone(start)
+		x[i] += simplexEdge
+		corners = append(corners, value(x))
 	}
-	for i := range corners {
-		values[i] = f(corners[i])
-	}
-	// along returns the place on the line from the middle of all corners but
-	// the worst, some share of the way to another place.
 	middle := make([]float64, n)
-	along := func(from []float64, share float64) []float64 {
+	// beyond returns the corner on the line from the worst one through the
+	// middle of the others, some share of the way from the middle.
+	beyond := func(share float64) corner {
 		x := make([]float64, n)
 		for j := range x {
-			x[j] = middle[j] + share*(from[j]-middle[j])
+			x[j] = middle[j] + share*(middle[j]-corners[n].x[j])
 		}
-		return x
+		return value(x)
 	}
-	for step := 1; step <= maxSteps; step++ {
-		best, worst := 0, 0
-		for i, v := range values {
-			if v > values[worst] {
-				worst = i
-			}
-			if v < values[best] {
-				best = i
-			}
+	least, since := math.Inf(1), 0
+	for range maxSteps {
+		if err := ended(); err != nil {
+			return 0, nil, err
 		}
-		second := best
-		for i, v := range values {
-			if v > values[second] && v < values[worst] {
-				second = i
-			}
+		slices.SortStableFunc(corners, func(a, b corner) int { return cmp.Compare(a.v, b.v) })
+		if since++; corners[0].v < least-settled {
+			least, since = corners[0].v, 0
+		}
+		if since > settleSteps {
+			break
 		}
 		for j := range middle {
 			middle[j] = 0
-			for i := range corners {
-				if i != worst {
-					middle[j] += corners[i][j]
-				}
+			for _, c := range corners[:n] {
+				middle[j] += c.x[j] / dim
 			}
-			middle[j] /= float64(n)
 		}
-		mirrored := make([]float64, n)
-		for j := range mirrored {
-			mirrored[j] = middle[j] + reflection*(middle[j]-corners[worst][j])
-		}
-		at := f(mirrored)
+		next := beyond(1)
 		switch {
-		case at < values[best]:
-			corners[worst], values[worst] = mirrored, at
-			longer := along(mirrored, expansion)
-			if v := f(longer); v < at {
-				corners[worst], values[worst] = longer, v
+		case next.v < corners[0].v:
+			if further := beyond(expansion); further.v < next.v {
+				next = further
 			}
-		case at < values[second]:
-			corners[worst], values[worst] = mirrored, at
+		case next.v < corners[n-1].v:
+		case next.v < corners[n].v:
+			next = closer(next, beyond(contraction))
 		default:
-			shorter := along(corners[worst], contraction)
-			if at < values[worst] {
-				shorter = along(mirrored, contraction)
-			}
-			if v := f(shorter); v < values[worst] {
-				corners[worst], values[worst] = shorter, v
-				break
-			}
-			for i := range corners {
-				if i == best {
-					continue
-				}
-				for j := range corners[i] {
-					corners[i][j] = corners[best][j] + (corners[i][j]-corners[best][j])/2
-				}
-			}
-			for i := range corners {
-				if i != best {
-					values[i] = f(corners[i])
-				}
-			}
+			next = closer(corners[n], beyond(-contraction))
 		}
-		if deviation(values) < epsilon {
-			break
+		if next.v < corners[n].v {
+			corners[n] = next
+			continue
+		}
+		for i := 1; i <= n; i++ {
+			x := make([]float64, n)
+			for j := range x {
+				x[j] = corners[0].x[j] + shrink*(corners[i].x[j]-corners[0].x[j])
+			}
+			corners[i] = value(x)
 		}
 	}
-	best := 0
-	for i, v := range values {
-		if v < values[best] {
-			best = i
-		}
-	}
-	return values[best], corners[best]
+	best := slices.MinFunc(corners, func(a, b corner) int { return cmp.Compare(a.v, b.v) })
+	return best.v, best.x, nil
 }
 
-// deviation returns the standard deviation of values.
-func deviation(values []float64) float64 {
-	mean, sum := 0.0, 0.0
-	for _, v := range values {
-		mean += v
+// closer returns the corner inside if it is better than the one outside, and
+// otherwise one so bad that the simplex shrinks.
+func closer(outside, inside corner) corner {
+	if inside.v < outside.v {
+		return inside
 	}
-	mean /= float64(len(values))
-	for _, v := range values {
-		sum += (v - mean) * (v - mean) / float64(len(values)-1)
-	}
-	return math.Sqrt(sum)
+	return corner{inside.x, math.Inf(1)}
 }
