@@ -50,7 +50,7 @@ type Condition struct {
 	Compare value.Operator
 	Value   value.Value
 
-	text string // String
+	text string // String, once it was needed
 }
 
 // True and False are the conditions that all and no rows meet.
@@ -109,7 +109,7 @@ func Not(c *Condition) *Condition {
 	}
 	if c.Op != And && c.Op != Or {
 		n := *c
-		n.Negated = !c.Negated
+		n.Negated, n.text = !c.Negated, ""
 		return finish(&n)
 	}
 	args := make([]*Condition, len(c.Args))
@@ -143,6 +143,13 @@ func join(op Op, args []*Condition) *Condition {
 		}
 	}
 	flat = merge(op, flat)
+	for i, a := range flat {
+		if a.text == "" {
+			named := *a
+			named.text = a.render()
+			flat[i] = &named
+		}
+	}
 	slices.SortFunc(flat, func(a, b *Condition) int { return cmp.Compare(a.text, b.text) })
 	flat = slices.CompactFunc(flat, func(a, b *Condition) bool { return a.text == b.text })
 	for _, a := range flat {
@@ -153,7 +160,9 @@ func join(op Op, args []*Condition) *Condition {
 	if len(flat) == 1 {
 		return flat[0]
 	}
-	return finish(&Condition{Op: op, Args: flat})
+	whole := &Condition{Op: op, Args: flat}
+	whole.text = whole.render()
+	return whole
 }
 
 // merge makes one In of several that speak of one column: of values that are
@@ -193,7 +202,7 @@ type mergedSet struct {
 	texts   []string
 }
 
-// finish simplifies a leaf that is decided by itself, and gives c its text. To ask
+// finish simplifies a leaf that is decided by itself. To ask
 // a tag for one of no strings is not decided: of a row without the tag that is
 // neither true nor false, and so is its negation.
 func finish(c *Condition) *Condition {
@@ -204,14 +213,16 @@ func finish(c *Condition) *Condition {
 		}
 		c = &Condition{Op: op}
 	}
-	c.text = c.render()
 	return c
 }
 
 // String renders c for explained plans.
 func (c *Condition) String() string {
-	if c == nil {
+	switch {
+	case c == nil:
 		return "true"
+	case c.text == "":
+		return c.render()
 	}
 	return c.text
 }
@@ -225,7 +236,7 @@ func (c *Condition) render() string {
 		}
 		parts := make([]string, len(c.Args))
 		for i, a := range c.Args {
-			parts[i] = a.text
+			parts[i] = a.String()
 		}
 		return "(" + strings.Join(parts, [...]string{" and ", " or "}[c.Op]) + ")"
 	case In:

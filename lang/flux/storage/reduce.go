@@ -154,7 +154,7 @@ func (c *Condition) reduce(field string, kind column.Type) ([]reduced, error) {
 // switches collects the largest parts of c that speak of tags alone.
 func (c *Condition) switches(dst *[]*Condition) {
 	if c.ofTags() {
-		if !slices.ContainsFunc(*dst, func(o *Condition) bool { return o.text == c.text }) {
+		if !slices.ContainsFunc(*dst, func(o *Condition) bool { return o.String() == c.String() }) {
 			*dst = append(*dst, c)
 		}
 		return
@@ -166,7 +166,7 @@ func (c *Condition) switches(dst *[]*Condition) {
 
 // turned replaces switches by true and false, bit by bit of set.
 func (c *Condition) turned(switches []*Condition, set int) *Condition {
-	if i := slices.IndexFunc(switches, func(s *Condition) bool { return s.text == c.text }); i >= 0 {
+	if i := slices.IndexFunc(switches, func(s *Condition) bool { return s.String() == c.String() }); i >= 0 {
 		if set>>i&1 == 1 {
 			return True()
 		}
