@@ -323,7 +323,7 @@ func (d *Decoder) value(row []string, i int) (value.Value, error) {
 	case value.Time:
 		var v time.Time
 		if v, err = time.Parse(time.RFC3339Nano, text); err == nil {
-			return value.OfTime(v.UnixNano()), nil
+			return value.OfClock(v), nil
 		}
 	default:
 		return value.OfString(text), nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/varvedb/varve/lang/flux/table"
 	"github.com/varvedb/varve/lang/flux/value"
@@ -181,6 +182,10 @@ func (e *Encoder) value(v value.Value) {
 		e.buf = appendText(e.buf, []byte(v.Str()), e.d.Delimiter)
 		return
 	}
+	if t, far := v.Far(); far {
+		e.buf = t.AppendFormat(e.buf, time.RFC3339Nano)
+		return
+	}
 	e.buf = e.appendWord(e.buf, v.Kind(), v.Word())
 }
 
@@ -201,6 +206,10 @@ func (e *Encoder) rows(t *table.Table) error {
 			}
 			if c.Kind == value.String {
 				e.buf = appendText(e.buf, c.Vec.Str(i), e.d.Delimiter)
+				continue
+			}
+			if c.Far != nil {
+				e.value(c.Value(i))
 				continue
 			}
 			e.buf = e.appendWord(e.buf, c.Kind, c.Vec.Words[i])
@@ -241,6 +250,8 @@ func (e *Encoder) prepare(t *table.Table) {
 		case c.Null(0):
 		case c.Kind == value.String:
 			text = appendText(text, c.Bytes(0), e.d.Delimiter)
+		case c.Far != nil:
+			text = c.Value(0).Clock().AppendFormat(text, time.RFC3339Nano)
 		default:
 			text = e.appendWord(text, c.Kind, c.Word(0))
 		}

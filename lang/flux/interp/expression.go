@@ -32,7 +32,7 @@ func (c *compiler) expression(e syntax.Expression) (eval, error) {
 	case *syntax.BooleanLiteral:
 		return constant(value.OfBool(e.Value))
 	case *syntax.DateTimeLiteral:
-		return constant(value.OfTime(e.Value.UnixNano()))
+		return constant(value.OfClock(e.Value))
 	case *syntax.RegexpLiteral:
 		r, err := regexp.Compile(e.Value)
 		if err != nil {

@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/varvedb/varve/column"
@@ -16,6 +17,9 @@ type Column struct {
 	// what group keys, measurements and bounds of windows mostly are.
 	Same bool
 	Vec  column.Vector
+	// Far holds the times of rows of Vec that 64 bits of nanoseconds do not
+	// hold, whose words are the nearest that they do; nil if there are none.
+	Far map[int]time.Time
 }
 
 // vectorType returns how a column of kind k is stored.
@@ -126,6 +130,9 @@ func (c *Column) Value(i int) value.Value {
 		s := c.Vec.Str(i)
 		return value.OfString(unsafe.String(unsafe.SliceData(s), len(s)))
 	}
+	if t, far := c.Far[i]; far {
+		return value.OfClock(t)
+	}
 	return value.OfWord(c.Kind, c.Vec.Words[i])
 }
 
@@ -164,21 +171,45 @@ func (c *Column) Append(v value.Value) {
 	case c.Kind == value.String:
 		c.Vec.AppendString(unsafe.Slice(unsafe.StringData(v.Str()), len(v.Str())))
 	default:
+		if t, far := v.Far(); far {
+			c.setFar(c.Vec.Len(), t)
+		}
 		c.Vec.AppendWord(v.Word())
 	}
 }
 
+func (c *Column) setFar(row int, t time.Time) {
+	if c.Far == nil {
+		c.Far = map[int]time.Time{}
+	}
+	c.Far[row] = t
+}
+
+// addFar takes over what o has of a row of its vector, for the next row of c.
+func (c *Column) addFar(o *Column, row int) {
+	if t, far := o.Far[row]; far {
+		c.setFar(c.Vec.Len(), t)
+	}
+}
+
 // AppendFrom appends row i of o, a column of the same kind.
-func (c *Column) AppendFrom(o *Column, i int) { c.Vec.AppendRow(&o.Vec, o.place(i)) }
+func (c *Column) AppendFrom(o *Column, i int) {
+	c.addFar(o, o.place(i))
+	c.Vec.AppendRow(&o.Vec, o.place(i))
+}
 
 // AppendAll appends all rows of o, a column of the same kind in a table of so
 // many rows.
 func (c *Column) AppendAll(o *Column, rows int) {
 	if !o.Same {
+		for row, t := range o.Far {
+			c.setFar(c.Vec.Len()+row, t)
+		}
 		c.Vec.Append(&o.Vec)
 		return
 	}
 	for range rows {
+		c.addFar(o, 0)
 		c.Vec.AppendRow(&o.Vec, 0)
 	}
 }
@@ -199,7 +230,13 @@ func (c *Column) Slice(from, to int) Column {
 	if c.Same {
 		return *c
 	}
-	return Column{Label: c.Label, Kind: c.Kind, Vec: c.Vec.Slice(from, to)}
+	s := Column{Label: c.Label, Kind: c.Kind, Vec: c.Vec.Slice(from, to)}
+	for row, t := range c.Far {
+		if row >= from && row < to {
+			s.setFar(row-from, t)
+		}
+	}
+	return s
 }
 
 // Pick returns the column with the rows of which the places are given.
@@ -208,7 +245,7 @@ func (c *Column) Pick(rows []int) Column {
 		return *c
 	}
 	p := NewColumn(c.Label, c.Kind)
-	if c.Vec.Valid.All() && c.Kind != value.String {
+	if c.Vec.Valid.All() && c.Kind != value.String && c.Far == nil {
 		p.Vec.Words = make([]uint64, len(rows))
 		for i, r := range rows {
 			p.Vec.Words[i] = c.Vec.Words[r]
@@ -216,6 +253,7 @@ func (c *Column) Pick(rows []int) Column {
 		return p
 	}
 	for _, r := range rows {
+		p.addFar(c, r)
 		p.Vec.AppendRow(&c.Vec, r)
 	}
 	return p
@@ -232,6 +270,9 @@ func (c *Column) SameCell(i int, o *Column, j int) bool {
 	}
 	if c.Kind == value.String {
 		return string(c.Bytes(i)) == string(o.Bytes(j))
+	}
+	if c.Far != nil || o.Far != nil {
+		return value.Same(c.Value(i), o.Value(j))
 	}
 	return c.Word(i) == o.Word(j)
 }

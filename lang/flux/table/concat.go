@@ -55,7 +55,7 @@ func Concat(key *Key, parts []*Table) (*Table, error) {
 // join fills a column of a concatenation.
 func join(c *Column, parts []*Table, from []*Column) error {
 	if one := constantOf(parts, from); one != nil {
-		c.Same, c.Vec = true, one.Vec
+		c.Same, c.Vec, c.Far = true, one.Vec, one.Far
 		return nil
 	}
 	rows, data := 0, 0

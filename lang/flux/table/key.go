@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/varvedb/varve/lang/flux/value"
@@ -69,6 +70,9 @@ func AppendCell(b []byte, v value.Value) []byte {
 	b = append(b, byte(v.Kind()))
 	if v.Kind() == value.String {
 		return appendText(b, v.Str())
+	}
+	if t, far := v.Far(); far {
+		return appendText(b, t.Format(time.RFC3339Nano))
 	}
 	return binary.LittleEndian.AppendUint64(b, v.Word())
 }

@@ -265,7 +265,12 @@ func Compare(a, b Value) (int, bool) {
 	switch a.kind {
 	case Bool, Uint:
 		return cmp.Compare(a.num, b.num), true
-	case Int, Time:
+	case Int:
+		return cmp.Compare(a.Int(), b.Int()), true
+	case Time:
+		if a.num == b.num && (a.ref != nil || b.ref != nil) {
+			return a.Clock().Compare(b.Clock()), true
+		}
 		return cmp.Compare(a.Int(), b.Int()), true
 	case Float:
 		return cmp.Compare(a.Float(), b.Float()), true

@@ -117,6 +117,19 @@ func OfString(s string) Value { return Value{kind: String, str: s} }
 // OfTime returns a time in nanoseconds since 1970.
 func OfTime(ns int64) Value { return Value{kind: Time, num: uint64(ns)} }
 
+// OfClock returns a time. One outside the 64 bits of nanoseconds (the years 1677 to
+// 2262) counts as the first or last of them in comparisons with others, and is
+// itself when it is shown.
+func OfClock(t time.Time) Value {
+	switch {
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return Value{kind: Time, num: math.MaxInt64, ref: t.UTC()}
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return Value{kind: Time, num: 1 << 63, ref: t.UTC()}
+	}
+	return OfTime(t.UnixNano())
+}
+
 // OfDuration returns a duration.
 func OfDuration(d Span) Value { return Value{kind: Duration, ref: d} }
 
@@ -188,7 +201,7 @@ func (v Value) Float() float64 { return math.Float64frombits(v.num) }
 // Str returns a string.
 func (v Value) Str() string { return v.str }
 
-// Time returns a time in nanoseconds since 1970.
+// Time returns a time in nanoseconds since 1970, the nearest that 64 bits hold.
 func (v Value) Time() int64 { return int64(v.num) }
 
 // Word returns the 64 bits of a boolean, number or time.
@@ -227,4 +240,15 @@ func (v Value) Inner() Value {
 }
 
 // Clock returns a time as package time has it, in UTC.
-func (v Value) Clock() time.Time { return time.Unix(0, int64(v.num)).UTC() }
+func (v Value) Clock() time.Time {
+	if t, far := v.Far(); far {
+		return t
+	}
+	return time.Unix(0, int64(v.num)).UTC()
+}
+
+// Far returns a time that 64 bits of nanoseconds do not hold; false if they do.
+func (v Value) Far() (time.Time, bool) {
+	t, far := v.ref.(time.Time)
+	return t, far
+}

@@ -169,12 +169,15 @@ func toBool(v value.Value) (value.Value, error) {
 
 func toTime(v value.Value) (value.Value, error) {
 	switch v.Kind() {
-	case value.Int, value.Uint:
+	case value.Int:
 		return value.OfTime(v.Int()), nil
+	case value.Uint:
+		const second = uint64(time.Second)
+		return value.OfClock(time.Unix(int64(v.Uint()/second), int64(v.Uint()%second))), nil
 	case value.String:
 		for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 			if t, err := time.Parse(layout, v.Str()); err == nil {
-				return value.OfTime(t.UnixNano()), nil
+				return value.OfClock(t), nil
 			}
 		}
 		return value.Value{}, cannot(v, value.Time, errors.New("write it as in 2006-01-02T15:04:05Z"))
