@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"slices"
@@ -16,7 +17,7 @@ import (
 // with their types. Tables of one row each, as last() and mean() give for many
 // series, are drawn as one with all columns.
 type blocks struct {
-	out io.Writer
+	out *bufio.Writer
 
 	result, span string // of the last block
 	tables, rows int
@@ -25,11 +26,21 @@ type blocks struct {
 	labels []int   // places of the columns that are drawn
 	widths []int
 	rights []bool // numbers stand at the right
-	open   bool   // the last table may go on
+	text   []byte // of a line
+	open   bool   // something was drawn
 }
+
+func newBlocks(out io.Writer) *blocks { return &blocks{out: bufio.NewWriter(out)} }
 
 // add implements tableSink.
 func (b *blocks) add(p piece) error {
+	if err := b.take(p); err != nil {
+		return err
+	}
+	return b.out.Flush() // what is there is shown before more is waited for
+}
+
+func (b *blocks) take(p piece) error {
 	b.rows += p.Rows
 	if p.first {
 		b.tables++
@@ -145,7 +156,7 @@ func (b *blocks) heading(p piece, text string) error {
 	}
 	b.result, b.span, b.open = p.result, spanOf(p), true
 	s.WriteString(text + "\n")
-	_, err := io.WriteString(b.out, s.String())
+	_, err := b.out.WriteString(s.String())
 	return err
 }
 
@@ -184,22 +195,22 @@ func (b *blocks) draw(p piece) error {
 
 // line writes the cells of a row.
 func (b *blocks) line(cell func(column int) string) error {
-	var s strings.Builder
+	s := b.text[:0]
 	for i, column := range b.labels {
 		text := cell(column)
 		space := max(0, b.widths[i]-utf8.RuneCountInString(text))
-		s.WriteString("  ")
+		s = append(s, "  "...)
 		if b.rights[i] {
-			s.WriteString(strings.Repeat(" ", space))
+			s = append(s, strings.Repeat(" ", space)...)
 			space = 0
 		}
-		s.WriteString(text)
+		s = append(s, text...)
 		if i < len(b.labels)-1 {
-			s.WriteString(strings.Repeat(" ", space))
+			s = append(s, strings.Repeat(" ", space)...)
 		}
 	}
-	s.WriteByte('\n')
-	_, err := io.WriteString(b.out, s.String())
+	b.text = append(s, '\n')
+	_, err := b.out.Write(b.text)
 	return err
 }
 
@@ -214,8 +225,10 @@ func (b *blocks) end() error {
 	if b.open {
 		text = "\n" + text
 	}
-	_, err := io.WriteString(b.out, text)
-	return err
+	if _, err := b.out.WriteString(text); err != nil {
+		return err
+	}
+	return b.out.Flush()
 }
 
 func number(n int, noun string) string {

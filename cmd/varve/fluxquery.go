@@ -96,10 +96,10 @@ func (f *fluxQuery) sink() (tableSink, error) {
 		return ch, nil
 	case "":
 		if ch.screen.terminal {
-			return &watchedTables{out: f.out, blocks: &blocks{out: f.out}, chart: ch}, nil
+			return &watchedTables{out: f.out, blocks: newBlocks(f.out), chart: ch}, nil
 		}
 	}
-	return &blocks{out: f.out}, nil
+	return newBlocks(f.out), nil
 }
 
 // failureWatch passes CSV on and looks for the table of an error, by which an

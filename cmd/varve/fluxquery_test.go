@@ -131,7 +131,7 @@ func (w *firstWrite) Write(b []byte) (int, error) {
 func TestLongAnswer(t *testing.T) {
 	const rows = 200_000
 	for name, sink := range map[string]func(io.Writer) tableSink{
-		"table": func(w io.Writer) tableSink { return &blocks{out: w} },
+		"table": func(w io.Writer) tableSink { return newBlocks(w) },
 		"jsonl": func(w io.Writer) tableSink { return newTableLines(w, false) },
 	} {
 		in := &endless{n: rows}
@@ -166,7 +166,7 @@ func TestTables(t *testing.T) {
 ,,3,+Inf,"a	b"
 `, "\n", "\r\n")
 	var out bytes.Buffer
-	if err := readTables(strings.NewReader(answer), &blocks{out: &out}); err != nil {
+	if err := readTables(strings.NewReader(answer), newBlocks(&out)); err != nil {
 		t.Fatal(err)
 	}
 	want := `from 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z
@@ -227,7 +227,7 @@ func TestWatchedTables(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		ch := tableChart{&chart{out: &out, screen: screen{width: 60, height: 24}, zone: time.UTC}}
-		if err := readTables(strings.NewReader(tt.in), &watchedTables{out: &out, blocks: &blocks{out: &out}, chart: ch}); err != nil {
+		if err := readTables(strings.NewReader(tt.in), &watchedTables{out: &out, blocks: newBlocks(&out), chart: ch}); err != nil {
 			t.Fatal(err)
 		}
 		got := [3]bool{strings.Contains(out.String(), "_time:time"), strings.Contains(out.String(), "┤"), strings.Contains(out.String(), "--format table shows them")}

@@ -162,6 +162,24 @@ func (s *scriptFlags) parameters() (map[string]any, error) {
 	return values, nil
 }
 
+// isTime reports whether a text can be a time or length of time in a script. It
+// keeps out what would be an error at a place that is none of the script.
+func isTime(text string) bool {
+	f, err := syntax.Parse(text)
+	if err != nil || len(f.Body) != 1 {
+		return false
+	}
+	s, ok := f.Body[0].(*syntax.ExpressionStatement)
+	if !ok {
+		return false
+	}
+	switch s.Expression.(type) {
+	case *syntax.DateTimeLiteral, *syntax.DurationLiteral, *syntax.UnaryExpression, *syntax.IntegerLiteral:
+		return true
+	}
+	return text == "now()"
+}
+
 // usualWindow is v.windowPeriod where --every says nothing.
 const usualWindow = "1m"
 
@@ -182,7 +200,7 @@ func variables(q *question) (*syntax.File, error) {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
 	for _, one := range [][2]string{{"start", instant(q.Start)}, {"stop", instant(q.Stop)}, {"every", every}} {
-		if f, err := syntax.Parse(one[1]); err != nil || len(f.Body) != 1 {
+		if !isTime(one[1]) {
 			return nil, &exitError{wrongUsage, fmt.Errorf("--%s %q: in a script want a time such as 2026-01-02T15:04:05Z, or a length such as -1h", one[0], one[1])}
 		}
 	}
