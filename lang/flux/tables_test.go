@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,13 +15,22 @@ import (
 	"github.com/varvedb/varve/lang/flux/table"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write testdata/tables.txt anew")
+var rewrite = flag.Bool("rewrite", false, "write testdata/tables*.txt anew")
 
-// TestTables runs testdata/tables.txt: scripts, and after a line of dashes the
+// TestTables runs testdata/tables*.txt: scripts, and after a line of dashes the
 // tables that they make, or an error. Packages are imported by the names that
 // stand before a dot. Scripts are separated by empty lines.
 func TestTables(t *testing.T) {
-	const file = "testdata/tables.txt"
+	files, err := filepath.Glob("testdata/tables*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		testTables(t, file)
+	}
+}
+
+func testTables(t *testing.T, file string) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -156,6 +156,9 @@ type frame struct {
 	first *table.Table
 }
 
+// failed says that the function of the windows failed.
+func (w *windowing) failed(err error) error { return fmt.Errorf("%s: %w", w.op.Fn.Name(), err) }
+
 // keyed reports whether the column TimeDst is in the group key.
 func (f *frame) keyed() bool { return f.base.Has(f.op.TimeDst) }
 

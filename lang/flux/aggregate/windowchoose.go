@@ -41,7 +41,7 @@ func (g *chosenWindows) piece(t *table.Table, times *table.Column) error {
 			}
 			if s.choice == nil {
 				if s.choice, err = g.fn.begin(c.Kind); err != nil {
-					return err
+					return g.failed(err)
 				}
 			}
 			if at := s.choice.look(c, from, to); at >= 0 {
@@ -87,7 +87,7 @@ func (g *chosenWindows) table() (*table.Table, error) {
 		return nil, err
 	}
 	if g.kind == value.Absent {
-		return nil, noColumn(g.fn.reads())
+		return nil, g.failed(noColumn(g.fn.reads()))
 	}
 	w := g.op.Window
 	var rows gathered

@@ -24,7 +24,7 @@ type earlyRows struct {
 func (g *foldedWindows) piece(t *table.Table, times *table.Column) error {
 	known, err := g.bind(t)
 	if err != nil {
-		return err
+		return g.failed(err)
 	}
 	if known && g.accs == nil {
 		g.accs = map[int64]accumulator{}
@@ -83,7 +83,7 @@ func (g *foldedWindows) table() (*table.Table, error) {
 		if len(g.early) == 0 && !g.op.Window.CreateEmpty {
 			return nil, nil
 		}
-		return nil, g.missing()
+		return nil, g.failed(g.missing())
 	}
 	list, err := windowsOf(&g.frame, g.accs)
 	if err != nil || len(list) == 0 {

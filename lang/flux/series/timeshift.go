@@ -2,6 +2,7 @@ package series
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/varvedb/varve/lang/flux/flow"
@@ -27,6 +28,14 @@ func (s *TimeShift) Details() string {
 // Open implements flow.Op.
 func (s *TimeShift) Open(_ *flow.Run, in []table.Reader) (table.Reader, error) {
 	return flow.EachPiece(in[0], s.shift), nil
+}
+
+// TimeBounds implements flow.Bounded.
+func (s *TimeShift) TimeBounds(before flow.Bounds, known bool) (flow.Bounds, bool) {
+	if !known || !slices.Contains(s.Columns, "_time") {
+		return before, known
+	}
+	return flow.Bounds{Start: s.Duration.AddTo(before.Start, time.UTC), Stop: s.Duration.AddTo(before.Stop, time.UTC)}, true
 }
 
 func (s *TimeShift) shift(t *table.Table) (*table.Table, error) {
