@@ -33,6 +33,7 @@ var order = [][]string{
 	{"lang/flux/join"},
 	{"lang/flux/aggregate"},
 	{"lang/flux/transform", "lang/flux/series", "lang/flux/anncsv"},
+	{"lang/flux/vector"},
 	{"lang/flux/flow/flowtest"},
 	{"lang/flux/flow"},
 	{"lang/flux/table", "lang/flux/lib"},

@@ -53,22 +53,30 @@ func (b *Builder) EndRow() {
 	}
 }
 
+// AppendValue sets a column, which is made if there is none yet, in the row that
+// is being made. A null of no known kind makes no column.
+func (b *Builder) AppendValue(label string, v value.Value) error {
+	if v.Kind() == value.Null {
+		return nil
+	}
+	if !v.Kind().Columnar() {
+		return fmt.Errorf("column %q cannot hold a value of type %s", label, v.Kind())
+	}
+	c, err := b.Column(label, v.Kind())
+	if err != nil {
+		return err
+	}
+	b.Set(c, v)
+	return nil
+}
+
 // AppendRecord appends a row of the fields of a record. Nulls of no known kind
 // make no column.
 func (b *Builder) AppendRecord(r *value.Fields) error {
 	for i := range r.Len() {
-		v := r.At(i)
-		if v.Kind() == value.Null {
-			continue
-		}
-		if !v.Kind().Columnar() {
-			return fmt.Errorf("column %q cannot hold a value of type %s", r.Label(i), v.Kind())
-		}
-		c, err := b.Column(r.Label(i), v.Kind())
-		if err != nil {
+		if err := b.AppendValue(r.Label(i), r.At(i)); err != nil {
 			return err
 		}
-		b.Set(c, v)
 	}
 	b.EndRow()
 	return nil

@@ -44,13 +44,6 @@ func (g *Group) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 
 // split takes the rows of t under keys of some of its columns.
 func (g *regroup) split(t *table.Table, by []int) error {
-	labels, values := make([]string, len(by)), make([]value.Value, len(by))
-	key := func(row int) *table.Key {
-		for i, c := range by {
-			labels[i], values[i] = t.Cols[c].Label, t.Cols[c].Value(row)
-		}
-		return table.NewKey(labels, values)
-	}
 	var vary []*table.Column
 	for _, c := range by {
 		if !t.Cols[c].Same {
@@ -61,26 +54,26 @@ func (g *regroup) split(t *table.Table, by []int) error {
 		if len(vary) > 0 {
 			return nil // no row says which table it would be
 		}
-		return g.add(&table.Table{Key: key(0), Cols: t.Cols})
+		return g.add(&table.Table{Key: keyOf(t, by, 0), Cols: t.Cols})
 	}
 	if len(vary) == 0 {
 		k := *t
-		k.Key = key(0)
+		k.Key = keyOf(t, by, 0)
 		return g.add(&k)
 	}
-	// The places of the rows by group take 8 bytes a row.
-	work := int64(t.Rows) * 8
+	// The groups of the rows, and the rows by group.
+	work := int64(t.Rows) * (4 + 8)
 	if err := g.run.Reserve(work); err != nil {
 		return err
 	}
 	defer g.run.Release(work)
-	parts, err := partition(g.run, vary, t.Rows)
-	if err != nil {
+	p := &partition{run: g.run, group: make([]uint32, t.Rows)}
+	if err := p.of(vary); err != nil {
 		return err
 	}
-	if len(parts) == 1 {
+	if p.groups == 1 {
 		k := *t
-		k.Key = key(0)
+		k.Key = keyOf(t, by, 0)
 		k.Cols = slices.Clone(t.Cols)
 		for _, c := range by {
 			k.Cols[c] = table.Constant(t.Cols[c].Label, t.Cols[c].Value(0))
@@ -91,62 +84,24 @@ func (g *regroup) split(t *table.Table, by []int) error {
 	if err := g.account.Add(bytes); err != nil {
 		return err
 	}
-	for _, rows := range parts {
-		k := *t
-		k.Cols = slices.Clone(t.Cols)
-		for _, c := range by {
-			k.Cols[c] = table.Constant(t.Cols[c].Label, t.Cols[c].Value(rows[0]))
-		}
+	keyed := make([]bool, len(t.Cols))
+	for _, c := range by {
+		keyed[c] = true
+	}
+	for rows := range p.parts() {
 		share := bytes * int64(len(rows)) / int64(t.Rows)
-		if err := g.addRows(key(rows[0]), &k, rows, share); err != nil {
+		if err := g.addRows(keyOf(t, by, rows[0]), t, keyed, rows, share); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// partition returns the places of the rows that have equal cells in all of some
-// columns, in order, group by group in the order of their first rows.
-func partition(run *flow.Run, cols []*table.Column, rows int) ([][]int, error) {
-	var parts [][]int
-	index := map[string]int{}
-	var cell []byte
-	at := 0 // the part of the row before
-	for i := range rows {
-		if i%endedEvery == 0 {
-			if err := run.Ended(); err != nil {
-				return nil, err
-			}
-		}
-		if i > 0 && sameCells(cols, i, i-1) {
-			parts[at] = append(parts[at], i)
-			continue
-		}
-		cell = cell[:0]
-		for _, c := range cols {
-			cell = table.AppendCell(cell, c.Value(i))
-		}
-		n, ok := index[string(cell)]
-		if !ok {
-			n = len(parts)
-			index[string(cell)] = n
-			parts = append(parts, nil)
-		}
-		at = n
-		parts[n] = append(parts[n], i)
+// keyOf returns the group key of a row by some columns.
+func keyOf(t *table.Table, by []int, row int) *table.Key {
+	labels, values := make([]string, len(by)), make([]value.Value, len(by))
+	for i, c := range by {
+		labels[i], values[i] = t.Cols[c].Label, t.Cols[c].Value(row)
 	}
-	return parts, nil
-}
-
-// endedEvery is after how many rows a loop asks whether the run has ended: a
-// millisecond of work or less.
-const endedEvery = 4096
-
-func sameCells(cols []*table.Column, i, j int) bool {
-	for _, c := range cols {
-		if !c.SameCell(i, c, j) {
-			return false
-		}
-	}
-	return true
+	return table.NewKey(labels, values)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/table"
 	"github.com/varvedb/varve/lang/flux/value"
+	"github.com/varvedb/varve/lang/flux/vector"
 )
 
 // Map makes a row of each row. Columns of the group key that the new rows have
@@ -34,18 +35,26 @@ func (m *Map) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &mapping{op: m, fn: fn}
+	w := &mapping{op: m, run: run, fn: fn, program: vector.CompileRecord(m.Fn, "r")}
+	w.sets, w.extends = vector.Extends(m.Fn, "r")
 	return newRegroup(run, in, func(g *regroup, t *table.Table) error {
 		if t.Rows == 0 {
 			return nil
 		}
 		for at := 0; at < t.Rows; at += mapRows {
-			part := t.Slice(at, min(at+mapRows, t.Rows))
-			made, err := w.apply(part)
+			made, err := w.apply(t.Slice(at, min(at+mapRows, t.Rows)))
 			if err != nil {
 				return err
 			}
-			if err := rekey(g, made, t.Key.Labels()); err != nil {
+			if w.extends && !slices.ContainsFunc(t.Key.Labels(), func(l string) bool { return slices.Contains(w.sets, l) }) {
+				// The key stays as it is. One that does not has columns
+				// that the function sets, and keeps them, so that it
+				// cannot become equal to this one.
+				err = g.pass(made.WithKey(t.Key))
+			} else {
+				err = rekey(g, made, t.Key.Labels())
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -58,12 +67,37 @@ const mapRows = 1 << 16
 
 // mapping calls the function of a map.
 type mapping struct {
-	op *Map
-	fn *flow.RowFunc
+	op      *Map
+	run     *flow.Run
+	fn      *flow.RowFunc
+	program *vector.Record // nil: the function cannot be compiled
+	extends bool           // it sets some columns of the row and keeps the rest
+	sets    []string
 }
 
-// apply returns the rows that the function makes of those of t, under t's key.
+// apply returns the rows that the function makes of those of t.
 func (w *mapping) apply(t *table.Table) (*table.Table, error) {
+	if err := w.run.Ended(); err != nil {
+		return nil, err
+	}
+	made, ok := (*table.Table)(nil), false
+	if w.program != nil {
+		made, ok = w.program.Apply(w.run, t)
+	}
+	if !ok {
+		var err error
+		if made, err = w.rows(t); err != nil {
+			return nil, err
+		}
+	}
+	if w.op.MergeKey {
+		made = made.WithKey(t.Key)
+	}
+	return made, nil
+}
+
+// rows goes through t row by row.
+func (w *mapping) rows(t *table.Table) (*table.Table, error) {
 	w.fn.Table(t)
 	b := table.NewBuilder(noKey)
 	for i := range t.Rows {
@@ -74,15 +108,42 @@ func (w *mapping) apply(t *table.Table) (*table.Table, error) {
 		if v.Kind() != value.Record || v.IsNull() {
 			return nil, fmt.Errorf("the function must return a record, not %s", v.Describe())
 		}
-		if err := b.AppendRecord(v.Record()); err != nil {
-			return nil, err
+		if !w.extends {
+			if err := b.AppendRecord(v.Record()); err != nil {
+				return nil, err
+			}
+			continue
 		}
+		for _, l := range w.sets {
+			if v, ok := v.Record().Get(l); ok {
+				if err := b.AppendValue(l, v); err != nil {
+					return nil, err
+				}
+			}
+		}
+		b.EndRow()
 	}
 	made := b.Table()
-	if w.op.MergeKey {
-		made = made.WithKey(t.Key)
+	if !w.extends {
+		return made, nil
 	}
-	return made, nil
+	// The columns that the function does not touch are those of t.
+	out := &table.Table{Key: noKey, Rows: t.Rows}
+	for _, c := range t.Cols {
+		if slices.Contains(w.sets, c.Label) {
+			if m := made.Col(c.Label); m != nil {
+				out.Cols = append(out.Cols, *m)
+			}
+			continue
+		}
+		out.Cols = append(out.Cols, c)
+	}
+	for _, c := range made.Cols {
+		if t.Find(c.Label) < 0 {
+			out.Cols = append(out.Cols, c)
+		}
+	}
+	return out, nil
 }
 
 // rekey hands the rows of t to g, under keys of those of the labels that t has
@@ -94,10 +155,8 @@ func rekey(g *regroup, t *table.Table, labels []string) error {
 			at = append(at, i)
 		}
 	}
-	for i := range t.Cols {
-		if slices.Contains(at, i) {
-			compact(&t.Cols[i], t.Rows)
-		}
+	for _, i := range at {
+		compact(&t.Cols[i], t.Rows)
 	}
 	return g.split(t, at)
 }

@@ -212,7 +212,8 @@ type wideColumn struct {
 	label string
 	kind  value.Kind
 	words []uint64 // of strings: the place in texts
-	valid []uint64 // a bit for each word
+	valid []uint64 // a bit for each word there is room for
+	room  int
 	texts table.Column
 }
 
@@ -241,20 +242,18 @@ func (c *wideColumn) set(account *flow.Account, at int, from *table.Column, i in
 }
 
 func (c *wideColumn) grow(account *flow.Account, rows int) error {
-	if rows > cap(c.words) {
-		room := max(rows, 2*cap(c.words), 64)
-		if err := account.Add(int64(room-cap(c.words)) * 9); err != nil {
+	if rows > c.room {
+		// A multiple of 64, so that bits and words have room for the same.
+		room := (max(rows, 2*c.room) + 63) &^ 63
+		if err := account.Add(int64(room-c.room) * 9); err != nil {
 			return err
 		}
-		c.words = slices.Grow(c.words, room-len(c.words))
-	}
-	// The allocator rounds up, so that words may have more room than was asked
-	// for.
-	if n := (cap(c.words) + 63) / 64; n > cap(c.valid) {
-		c.valid = slices.Grow(c.valid, n-len(c.valid))
+		words, valid := make([]uint64, len(c.words), room), make([]uint64, room/64)
+		copy(words, c.words)
+		copy(valid, c.valid)
+		c.words, c.valid, c.room = words, valid, room
 	}
 	c.words = c.words[:rows]
-	c.valid = c.valid[:(rows+63)/64]
 	return nil
 }
 
@@ -283,7 +282,7 @@ func (c *wideColumn) column(rows int) table.Column {
 				c.words[i] = 0 // a null that came after a value
 			}
 		}
-		out.Vec.Valid.Words = c.valid
+		out.Vec.Valid.Words = c.valid[:(have+63)/64]
 		out.Vec.AppendNulls(rows - have)
 	}
 	return out

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/varvedb/varve/lang/flux/flow"
@@ -9,18 +10,13 @@ import (
 )
 
 const (
+	// groupBytes is about what a group takes besides its key and its parts.
+	groupBytes = 512
 	// smallRows is below how many rows a part is copied together with those
 	// around it: the columns of a part cost about as much as 500 values.
 	smallRows = 512
 	// chunkRows is about how many rows small parts are put together to.
 	chunkRows = 4096
-)
-
-// What a group takes besides the values of its rows: it, its key, and a column
-// of its schema and of a part.
-const (
-	groupBytes  = 1 << 10
-	columnBytes = 400
 )
 
 // regroup collects tables by their keys, because tables that were apart may
@@ -31,6 +27,7 @@ type regroup struct {
 	run     *flow.Run
 	account flow.Account
 	groups  map[string]*group
+	recent  *layout // of the last new group
 	order   []*group
 	at      int            // of the stream that is being read
 	read    bool           // all of them
@@ -41,17 +38,52 @@ type regroup struct {
 // group is what came for one key.
 type group struct {
 	key    *table.Key
-	schema []table.Column // of all parts, each a constant null
-	places map[string]int // in schema, by label
+	layout *layout // of all parts
 	parts  []*table.Table
 	open   bool // the last part belongs to the group, which appends to it
 	bytes  int64
 }
 
+// layout is columns, each a constant null, and their places. It is immutable, as
+// groups share it.
+type layout struct {
+	cols   []table.Column
+	places map[string]int
+}
+
+// fits reports whether t has these columns, in this order.
+func (l *layout) fits(t *table.Table) bool {
+	return slices.EqualFunc(l.cols, t.Cols, func(a, b table.Column) bool { return a.Label == b.Label && a.Kind == b.Kind })
+}
+
+// extend returns the layout with the columns of t too.
+func (l *layout) extend(t *table.Table) (*layout, error) {
+	if l.fits(t) {
+		return l, nil
+	}
+	shared := true
+	for i := range t.Cols {
+		c := &t.Cols[i]
+		at, ok := l.places[c.Label]
+		if !ok {
+			if shared {
+				l, shared = &layout{slices.Clone(l.cols), maps.Clone(l.places)}, false
+			}
+			l.places[c.Label] = len(l.cols)
+			l.cols = append(l.cols, table.Constant(c.Label, value.NullOf(c.Kind)))
+			continue
+		}
+		if have := l.cols[at].Kind; have != c.Kind {
+			return nil, &table.KindError{Label: c.Label, A: have, B: c.Kind}
+		}
+	}
+	return l, nil
+}
+
 // newRegroup returns a reader of the tables that each hands to add and addRows
 // for the pieces of the streams in.
 func newRegroup(run *flow.Run, in []table.Reader, each func(g *regroup, t *table.Table) error) table.Reader {
-	return &regroup{in: in, each: each, run: run, account: run.Account(), groups: map[string]*group{}}
+	return &regroup{in: in, each: each, run: run, account: run.Account(), groups: map[string]*group{}, recent: &layout{places: map[string]int{}}}
 }
 
 // add takes a table, or a piece of one.
@@ -84,38 +116,41 @@ func (g *regroup) put(t *table.Table, bytes int64) error {
 	return nil
 }
 
-// addRows takes some rows of t, as a part of a table with a key. Who calls it
-// has reserved their memory: so many bytes.
-func (g *regroup) addRows(key *table.Key, t *table.Table, rows []int, bytes int64) error {
-	k := *t
-	k.Key = key
-	if len(rows) >= smallRows {
-		return g.put(k.Pick(rows).WithKey(key), bytes)
-	}
-	to, err := g.group(&k)
+// addRows takes some rows of t, as a part of a table with a key that some of the
+// columns are in. Who calls it has reserved their memory: so many bytes.
+func (g *regroup) addRows(key *table.Key, t *table.Table, keyed []bool, rows []int, bytes int64) error {
+	to, err := g.group(&table.Table{Key: key, Cols: t.Cols})
 	if err != nil {
 		return err
 	}
 	to.bytes += bytes
-	if n := len(to.parts); n > 0 && to.open && to.parts[n-1].Rows < chunkRows && appendRows(to.parts[n-1], t, rows) {
+	small := len(rows) < smallRows
+	if n := len(to.parts); small && n > 0 && to.open && to.parts[n-1].Rows < chunkRows && appendRows(to.parts[n-1], t, keyed, rows) {
 		return nil
 	}
-	p := k.Pick(rows)
-	for i := range p.Cols {
-		if p.Cols[i].Same {
-			// Appending would write to memory that is shared.
-			p.Cols[i] = copyOfConstant(&p.Cols[i])
+	// Beside the cells a part has its columns, and a constant of each that is
+	// in the key.
+	frame := int64(64 + 256*len(t.Cols))
+	if err := g.account.Add(frame); err != nil {
+		return err
+	}
+	to.bytes += frame
+	p := &table.Table{Key: key, Rows: len(rows), Cols: make([]table.Column, len(t.Cols))}
+	for i := range t.Cols {
+		c := &t.Cols[i]
+		if keyed[i] || c.Same {
+			p.Cols[i] = table.Constant(c.Label, c.Value(rows[0]))
+		} else {
+			p.Cols[i] = c.Pick(rows)
 		}
 	}
-	to.parts, to.open = append(to.parts, p), true
+	to.parts, to.open = append(to.parts, p), small
 	return nil
 }
 
-func copyOfConstant(c *table.Column) table.Column { return table.Constant(c.Label, c.Value(0)) }
-
 // appendRows appends rows of t to a part that nobody else has seen, and reports
 // whether the columns go together.
-func appendRows(to, t *table.Table, rows []int) bool {
+func appendRows(to, t *table.Table, keyed []bool, rows []int) bool {
 	if len(to.Cols) != len(t.Cols) {
 		return false
 	}
@@ -125,6 +160,9 @@ func appendRows(to, t *table.Table, rows []int) bool {
 		}
 	}
 	for i := range t.Cols {
+		if keyed[i] {
+			continue
+		}
 		c, from := &to.Cols[i], &t.Cols[i]
 		if c.Same {
 			if from.Same && c.SameCell(0, from, 0) {
@@ -144,25 +182,28 @@ func appendRows(to, t *table.Table, rows []int) bool {
 func (g *regroup) group(t *table.Table) (*group, error) {
 	to := g.groups[t.Key.ID()]
 	if to == nil {
-		if err := g.account.Add(groupBytes + columnBytes*int64(len(t.Cols))); err != nil {
+		if !g.recent.fits(t) {
+			l, err := (&layout{places: map[string]int{}}).extend(t)
+			if err != nil {
+				return nil, err
+			}
+			g.recent = l
+		}
+		// The key is in the group, in a map, and in the tables.
+		n := int64(groupBytes + len(t.Key.ID()) + t.Key.Len()*128)
+		if err := g.account.Add(n); err != nil {
 			return nil, err
 		}
-		to = &group{key: t.Key, places: map[string]int{}}
+		to = &group{key: t.Key, layout: g.recent, bytes: n}
 		g.groups[t.Key.ID()] = to
 		g.order = append(g.order, to)
+		return to, nil
 	}
-	for i := range t.Cols {
-		c := &t.Cols[i]
-		at, ok := to.places[c.Label]
-		if !ok {
-			to.places[c.Label] = len(to.schema)
-			to.schema = append(to.schema, table.Constant(c.Label, value.NullOf(c.Kind)))
-			continue
-		}
-		if have := to.schema[at].Kind; have != c.Kind {
-			return nil, &table.KindError{Label: c.Label, A: have, B: c.Kind}
-		}
+	l, err := to.layout.extend(t)
+	if err != nil {
+		return nil, err
 	}
+	to.layout = l
 	return to, nil
 }
 
@@ -180,7 +221,7 @@ func (g *regroup) Next() (*table.Table, error) {
 	}
 	g.account.Sub(g.last)
 	g.last = 0
-	for len(g.order) > 0 && len(g.order[0].schema) == 0 {
+	for len(g.order) > 0 && len(g.order[0].layout.cols) == 0 {
 		g.order = g.order[1:] // rows, but nothing in them
 	}
 	if len(g.order) == 0 {
@@ -206,12 +247,12 @@ func (g *regroup) Next() (*table.Table, error) {
 
 // conform returns t with all columns of the group, in the same order.
 func (to *group) conform(t *table.Table) *table.Table {
-	if len(t.Cols) == len(to.schema) && slices.EqualFunc(t.Cols, to.schema, func(a, b table.Column) bool { return a.Label == b.Label }) {
+	if len(t.Cols) == len(to.layout.cols) && slices.EqualFunc(t.Cols, to.layout.cols, func(a, b table.Column) bool { return a.Label == b.Label }) {
 		return t
 	}
-	out := &table.Table{Key: t.Key, Rows: t.Rows, Cols: slices.Clone(to.schema)}
+	out := &table.Table{Key: t.Key, Rows: t.Rows, Cols: slices.Clone(to.layout.cols)}
 	for i := range t.Cols {
-		if at, ok := to.places[t.Cols[i].Label]; ok {
+		if at, ok := to.layout.places[t.Cols[i].Label]; ok {
 			out.Cols[at] = t.Cols[i]
 		}
 	}

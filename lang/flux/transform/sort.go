@@ -242,16 +242,22 @@ func orderBy(c *table.Column, items, spare []item, desc bool) (sorted, other []i
 }
 
 func orderValid(c *table.Column, items, spare []item, desc bool) (sorted, other []item) {
-	if c.Kind == value.String {
-		orderTexts(c, items, desc)
-		return items, spare
-	}
 	flip := uint64(0)
 	if desc {
 		flip = ^flip
 	}
-	for i := range items {
-		items[i].key = orderOf(c.Kind, c.Vec.Words[items[i].row]) ^ flip
+	switch {
+	case c.Kind != value.String:
+		for i := range items {
+			items[i].key = orderOf(c.Kind, c.Vec.Words[items[i].row]) ^ flip
+		}
+	case rankTexts(c, items):
+		for i := range items {
+			items[i].key ^= flip
+		}
+	default:
+		orderTexts(c, items, desc)
+		return items, spare
 	}
 	return radix(items, spare)
 }
@@ -285,6 +291,44 @@ func radix(items, spare []item) (sorted, other []item) {
 		items, spare = spare, items
 	}
 	return items, spare
+}
+
+// fewTexts is up to how many different strings it pays to look each row's up.
+const fewTexts = 1 << 13
+
+// rankTexts sets the keys of items to the ranks of their strings, and reports
+// whether there are few different ones.
+func rankTexts(c *table.Column, items []item) bool {
+	numbers := map[string]uint32{}
+	var texts []string
+	var last []byte
+	for i := range items {
+		s := c.Vec.Str(int(items[i].row))
+		if i > 0 && bytes.Equal(s, last) {
+			items[i].key = items[i-1].key
+			continue
+		}
+		last = s
+		n, ok := numbers[string(s)]
+		if !ok {
+			if len(texts) == fewTexts {
+				return false
+			}
+			n = uint32(len(texts))
+			texts = append(texts, string(s))
+			numbers[texts[n]] = n
+		}
+		items[i].key = uint64(n)
+	}
+	slices.Sort(texts)
+	ranks := make([]uint64, len(texts))
+	for rank, s := range texts {
+		ranks[numbers[s]] = uint64(rank)
+	}
+	for i := range items {
+		items[i].key = ranks[items[i].key]
+	}
+	return true
 }
 
 // orderTexts sorts items by a column of strings, mostly by their first 8 bytes.
