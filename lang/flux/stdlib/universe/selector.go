@@ -81,7 +81,9 @@ func ranked(p *lib.Package) {
 	rank("highestMax", "max", true)
 	rank("highestAverage", "mean", true)
 	rank("highestCurrent", "last", true)
+	rank("highestMin", "min", true)
 	rank("lowestMin", "min", false)
+	rank("lowestMax", "max", false)
 	rank("lowestAverage", "mean", false)
 	rank("lowestCurrent", "last", false)
 }
