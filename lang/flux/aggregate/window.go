@@ -244,12 +244,9 @@ func windowsOf[S any](f *frame, states map[int64]S) ([]int64, error) {
 		slices.Sort(list)
 		return list, nil
 	}
-	err := f.grid.Each(func(i int64) error {
+	err := f.grid.Each(f.run, func(i int64) error {
 		if list = append(list, i); len(list)&(1<<12-1) != 0 {
 			return nil
-		}
-		if err := f.run.Ended(); err != nil {
-			return err
 		}
 		return f.account.Add(8 << 12)
 	})

@@ -34,7 +34,7 @@ func (g *chosenWindows) piece(t *table.Table, times *table.Column) error {
 	}
 	var now []*chosen // those whose row is one of t
 	err := transform.EachRun(g.run, g.grid, times, t.Rows, func(p *transform.Place, from, to int) error {
-		return g.grid.EachOf(p, func(i int64) error {
+		return g.grid.EachOf(g.run, p, func(i int64) error {
 			s, err := g.state(i)
 			if err != nil || c == nil {
 				return err

@@ -38,7 +38,7 @@ func (g *foldedWindows) piece(t *table.Table, times *table.Column) error {
 		g.early = nil
 	}
 	return transform.EachRun(g.run, g.grid, times, t.Rows, func(p *transform.Place, from, to int) error {
-		return g.grid.EachOf(p, func(i int64) error {
+		return g.grid.EachOf(g.run, p, func(i int64) error {
 			if !known {
 				g.early = append(g.early, earlyRows{i, to - from})
 				return g.account.Add(16)

@@ -115,21 +115,13 @@ func (c *windowing) piece(g *regroup, t *table.Table) error {
 		}
 	}
 	return EachRun(c.run, c.grid, times, t.Rows, func(p *Place, from, to int) error {
-		return c.grid.EachOf(p, func(i int64) error { return g.add(c.window(i, from, to)) })
+		return c.grid.EachOf(c.run, p, func(i int64) error { return g.add(c.window(i, from, to)) })
 	})
 }
 
 // empties makes all windows of a table.
 func (c *windowing) empties(g *regroup) error {
-	made := 0
-	return c.grid.Each(func(i int64) error {
-		if made++; made%checkEvery == 0 {
-			if err := c.run.Ended(); err != nil {
-				return err
-			}
-		}
-		return g.add(c.window(i, 0, 0))
-	})
+	return c.grid.Each(c.run, func(i int64) error { return g.add(c.window(i, 0, 0)) })
 }
 
 // window returns rows from to to-1 of the piece as those of a window.

@@ -126,10 +126,11 @@ func TestGridFindsAllWindowsOfATime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		run := flowtest.NewRun(&flowtest.Budget{})
 		for at := w.Bounds.Start - 5; at < w.Bounds.Stop+5; at++ {
 			var want, got []int64
 			if at >= w.Bounds.Start && at < w.Bounds.Stop {
-				_ = g.Each(func(i int64) error {
+				_ = g.Each(run, func(i int64) error {
 					if start, stop := g.Bounds(i); start <= at && at < stop {
 						want = append(want, i)
 					}
@@ -137,7 +138,7 @@ func TestGridFindsAllWindowsOfATime(t *testing.T) {
 				})
 			}
 			p := g.At(at)
-			_ = g.EachOf(&p, func(i int64) error { got = append(got, i); return nil })
+			_ = g.EachOf(run, &p, func(i int64) error { got = append(got, i); return nil })
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%s: %d is in windows %v: want %v", w.Details(), at, got, want)
 			}
@@ -160,6 +161,23 @@ func TestWindowKeepsToMemory(t *testing.T) {
 	_, err := flowtest.Run(&flowtest.Budget{Limit: 1 << 20}, w, flowtest.Parse(t, "_time:time\n1"))
 	if err == nil {
 		t.Error("a trillion empty windows fit into a megabyte")
+	}
+}
+
+// Nothing walks along windows that are more than it may keep.
+func TestLongPeriods(t *testing.T) {
+	const year = 365 * 24 * int64(time.Hour)
+	for _, period := range []int64{year, -year} {
+		w := windowIn(1, period, 0, 2*year)
+		if _, err := flowtest.Run(&flowtest.Budget{Limit: 1 << 20}, w, flowtest.Parse(t, fmt.Sprintf("_time:time\n%d", year))); err == nil {
+			t.Error("a year of windows of a nanosecond fits into a megabyte")
+		}
+		// All windows that a short range has are the same, but for one or two.
+		w = windowIn(1, period, 100, 102)
+		got, err := flowtest.Run(&flowtest.Budget{}, w, flowtest.Parse(t, "_time:time\n101"))
+		if err != nil || len(got) > 2 {
+			t.Errorf("%d windows, %v", len(got), err)
+		}
 	}
 }
 

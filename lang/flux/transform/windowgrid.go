@@ -123,56 +123,86 @@ func (g *Grid) At(t int64) Place {
 	if start > t {
 		return Place{before, start, 0, -1}
 	}
-	p := Place{From: max(before, start), To: stop, First: first, Last: first}
-	for {
-		next, _ := g.raw(p.Last + 1)
-		if next > t {
-			p.To = min(p.To, next)
-			break
-		}
-		p.Last++
-		p.From = max(p.From, next)
+	p := Place{From: max(before, start), To: stop, First: first, Last: g.lastFrom(first, t)}
+	if p.Last > first {
+		start, _ = g.raw(p.Last)
+		p.From = max(p.From, start)
 	}
+	next, _ := g.raw(p.Last + 1)
+	p.To = min(p.To, next)
 	p.From, p.To = max(p.From, g.bounds.Start), min(p.To, g.bounds.Stop)
 	return p
 }
 
+// lastFrom returns the last window that starts at t or before; window i does. A
+// period of a year has more windows of a second than one can walk along.
+func (g *Grid) lastFrom(i, t int64) int64 {
+	low, high := i, i+1
+	for step := int64(1); ; step *= 2 {
+		if start, _ := g.raw(high); start > t {
+			break
+		}
+		low = high
+		if high > math.MaxInt64-1-step {
+			high = math.MaxInt64 - 1
+			break
+		}
+		high += step
+	}
+	for high-low > 1 {
+		mid := low + (high-low)/2
+		if start, _ := g.raw(mid); start > t {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	return low
+}
+
 // EachOf calls use with the windows of a place.
-func (g *Grid) EachOf(p *Place, use func(i int64) error) error {
+func (g *Grid) EachOf(run *flow.Run, p *Place, use func(i int64) error) error {
 	if p.First == p.Last {
 		return use(p.First)
 	}
-	var before flow.Bounds
-	for i := p.First; i <= p.Last; i++ {
-		var b flow.Bounds
-		if b.Start, b.Stop = g.Bounds(i); i > p.First && b == before {
-			continue
-		}
-		before = b
-		if err := use(i); err != nil {
-			return err
-		}
-	}
-	return nil
+	return g.each(run, p.First, func(i int64) bool { return i <= p.Last }, use)
 }
 
 // Each calls use with every window that has some of the time of the stream.
-func (g *Grid) Each(use func(i int64) error) error {
+func (g *Grid) Each(run *flow.Run, use func(i int64) error) error {
 	if g.grid == nil {
 		return use(0)
 	}
-	var before flow.Bounds
-	for i := g.grid.Earliest(g.bounds.Start); ; i++ {
-		if start, _ := g.raw(i); start >= g.bounds.Stop {
-			return nil
+	return g.each(run, g.grid.Earliest(g.bounds.Start), func(i int64) bool {
+		start, _ := g.raw(i)
+		return start < g.bounds.Stop
+	}, use)
+}
+
+// each calls use with windows from i on for as long as more says so, but for
+// those that have nothing of the time of the stream. Of those that have all of
+// it, only the first is used.
+func (g *Grid) each(run *flow.Run, i int64, more func(i int64) bool, use func(i int64) error) error {
+	all := false // a window that has everything was used
+	for n := 1; more(i); n++ {
+		if n%checkEvery == 0 {
+			if err := run.Ended(); err != nil {
+				return err
+			}
 		}
 		var b flow.Bounds
-		if b.Start, b.Stop = g.Bounds(i); b.Start >= b.Stop || b == before {
-			continue
+		b.Start, b.Stop = g.Bounds(i)
+		switch {
+		case b == g.bounds && all:
+			// Those that follow, and start no later, are like it.
+			i = g.lastFrom(i, g.bounds.Start)
+		case b.Start < b.Stop:
+			all = all || b == g.bounds
+			if err := use(i); err != nil {
+				return err
+			}
 		}
-		before = b
-		if err := use(i); err != nil {
-			return err
-		}
+		i++
 	}
+	return nil
 }
