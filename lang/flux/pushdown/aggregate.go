@@ -4,6 +4,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/aggregate"
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/storage"
+	"github.com/varvedb/varve/lang/flux/transform"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/tdigest"
 )
@@ -16,14 +17,75 @@ func condensed(n *flow.Node) *flow.Node {
 		return nil
 	}
 	g, ok := grouping(n.In[0])
-	if !ok || !g.allows(call) {
+	if !ok {
 		return nil
 	}
 	q := *g.plan
 	q.Aggregate = &storage.Aggregate{Call: call}
+	if !g.apart && (g.mixed() || !g.allows(call)) {
+		return g.twice(n, &q)
+	}
+	if !g.allows(call) {
+		return nil
+	}
 	g.place(&q, false)
 	return g.replace(n, &q)
 }
+
+// mixed reports whether values of several fields or measurements may have been put
+// together, which the store does not do.
+func (g *grouped) mixed() bool {
+	measurement, field := g.plan.Single()
+	return !measurement && !g.key.Has(storage.Measurement) || !field && !g.key.Has(storage.Field)
+}
+
+// twice computes a function of each table at the source, and then one of the
+// results that were put together, where the two come to the same.
+func (g *grouped) twice(n *flow.Node, p *storage.Plan) *flow.Node {
+	if g.hidden {
+		return nil
+	}
+	again := n.Op
+	switch p.Aggregate.Call.Func {
+	case plan.Count:
+		// Values of several kinds cannot be put together, which their counts would
+		// not show.
+		if !g.visible.Except {
+			return nil // keep() would take them away
+		}
+		p.Aggregate.Beside = counted
+		again = &aggregate.Sum{One: aggregate.One{Column: counted}}
+	case plan.First, plan.Last:
+		// Behind group() by time, as everywhere.
+		by := aggregate.By{Column: storage.Time}
+		switch {
+		case !g.anyhow || !g.visible.Has(storage.Time):
+		case p.Aggregate.Call.Func == plan.First:
+			again = &aggregate.Min{By: by}
+		default:
+			again = &aggregate.Max{By: by}
+		}
+	case plan.Sum, plan.Min, plan.Max:
+	default:
+		return nil
+	}
+	base := n.In[0]
+	for len(base.In) > 0 {
+		base = base.In[0]
+	}
+	p.Otherwise = nil
+	if !p.Certain() {
+		p.Otherwise = &flow.Node{Op: n.Op, In: []*flow.Node{fixed(base)}, At: n.At}
+	}
+	out := &flow.Node{Op: again, In: []*flow.Node{over(n.In[0], p)}, At: n.At}
+	if p.Aggregate.Beside != "" {
+		out = &flow.Node{Op: &transform.Rename{Columns: map[string]string{counted: storage.Value}}, In: []*flow.Node{out}, At: n.At}
+	}
+	return out
+}
+
+// counted is the label of counts on their way from one function to the other.
+const counted = "_value counted"
 
 // callOf returns the function of plans that an operator is.
 func callOf(op flow.Op) (c plan.Call, ok bool) {

@@ -140,6 +140,8 @@ func (g grammar) grouping() []string {
 		`group(columns: ["_time", "_value", "zone"], mode: "except")`,
 		`group(columns: ["host"]) |> group(columns: ["zone"])`,
 		`drop(columns: ["host"])`,
+		`drop(columns: ["host", "_field", "_measurement"])`,
+		`keep(columns: ["_time", "_value", "zone"])`,
 		`drop(columns: ["zone", "_start", "_stop"])`,
 		`keep(columns: ["_time", "_value", "_field", "_measurement", "host"])`,
 		`keep(columns: ["_value", "_field", "_measurement", "zone"])`,

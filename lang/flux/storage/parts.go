@@ -45,6 +45,11 @@ func (p *Plan) plan(measurements, fields []string, r reduced) *plan.Plan {
 			c.Field = f
 			q.Aggregate.Calls = append(q.Aggregate.Calls, c)
 		}
+		if a.Beside != "" {
+			for _, c := range q.Aggregate.Calls {
+				q.Aggregate.Calls = append(q.Aggregate.Calls, plan.Call{Func: plan.First, Field: c.Field})
+			}
+		}
 	}
 	return q
 }

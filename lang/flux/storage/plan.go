@@ -51,6 +51,9 @@ type Aggregate struct {
 	Empty  bool // windows without values have a row (or a table) too, as far as the function has one for them
 	Shape  Shape
 	Group  *Group // nil: each table by itself
+	// Beside is the label of the column in which counts stand beside the first
+	// values, for those who have to see what was counted; empty: no such column.
+	Beside string
 }
 
 // Shape says how results of windows lie in tables.

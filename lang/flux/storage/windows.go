@@ -86,10 +86,24 @@ func (w *windows) batch(b *scan.Batch, emit func(item)) error {
 		w.layout.series(b.Measurement, group.Key)
 		starts, stops := w.clipped(b, group)
 		for c := range b.Columns {
-			w.column(group, &b.Columns[c], starts, stops, emit)
+			if w.plan.Aggregate.Beside == "" {
+				w.column(group, &b.Columns[c], starts, stops, emit)
+			} else if half := len(b.Columns) / 2; c < half {
+				w.beside(group, &b.Columns[c], &b.Columns[half+c], emit)
+			}
 		}
 	}
 	return nil
+}
+
+// beside makes the table of a count and the first value.
+func (w *windows) beside(g *scan.Group, count, first *scan.Column, emit func(item)) {
+	n, v := count.Slice(g.From, g.To), first.Slice(g.From, g.To)
+	if have := w.found(&n, 1); have == nil {
+		v.Valid = column.Bitmap{}
+		t := w.condensed(count.Field, w.layout.bounds, table.OfVector(Value, v), table.OfVector(w.plan.Aggregate.Beside, n))
+		emit(item{t, g.Key, count.Field})
+	}
 }
 
 // clipped returns the bounds of the windows of a group, cut to the range.
