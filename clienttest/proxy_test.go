@@ -1,8 +1,10 @@
 package clienttest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -29,7 +31,6 @@ type exchange struct {
 	ContentType     string
 	ContentEncoding string // of the request
 	AcceptEncoding  string
-	Length          int64  // of the request's body; -1 if it was not announced
 	Status          int    // 0: the connection was closed
 	AnswerEncoding  string // Content-Encoding of the answer
 }
@@ -115,6 +116,14 @@ func (p *proxy) setFaults(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *proxy) pass(w http.ResponseWriter, r *http.Request) {
+	// All of the body first: as soon as an answer passes, the proxy's server
+	// closes what is left of the request, even if that is its end only, and the
+	// connection behind it would break.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		answerFault(w, fault{})
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	f, ok := p.nextFault(r.URL.Path)
 	if !ok {
 		p.server.ServeHTTP(w, r)
@@ -132,7 +141,7 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request) {
 // seen describes a request.
 func seen(r *http.Request) exchange {
 	return exchange{
-		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Length: r.ContentLength,
+		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
 		ContentType: r.Header.Get("Content-Type"), ContentEncoding: r.Header.Get("Content-Encoding"),
 		AcceptEncoding: r.Header.Get("Accept-Encoding"),
 	}
