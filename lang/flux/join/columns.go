@@ -8,6 +8,7 @@ import (
 
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/table"
+	"github.com/varvedb/varve/lang/flux/value"
 )
 
 // Columns joins every table of the left stream with every table of the right
@@ -40,7 +41,7 @@ func (c *Columns) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 				return err
 			}
 		}
-		j := &columnJoin{op: c, run: run, yield: yield}
+		j := &columnJoin{op: c, run: run, account: account, yield: yield}
 		err := j.tables(sides[0], sides[1])
 		if errors.Is(err, errStopped) {
 			return nil
@@ -88,9 +89,10 @@ func (c *Columns) label(i int, label string, other *table.Table) string {
 
 // columnJoin is a join that runs.
 type columnJoin struct {
-	op    *Columns
-	run   *flow.Run
-	yield func(*table.Table) bool
+	op      *Columns
+	run     *flow.Run
+	account *flow.Account
+	yield   func(*table.Table) bool
 }
 
 func (j *columnJoin) tables(left, right *side) error {
@@ -111,36 +113,57 @@ func (j *columnJoin) tables(left, right *side) error {
 	for _, g := range right.order {
 		index[part(g)] = append(index[part(g)], g)
 	}
+	var pairs []pair
 	for _, l := range left.order {
+		if err := j.run.Ended(); err != nil {
+			return err
+		}
 		for _, r := range index[part(l)] {
-			if err := j.run.Ended(); err != nil {
-				return err
+			if p := j.pair(l, r); p.key != nil {
+				const pairBytes = 512 // with its key
+				if err := j.account.Add(pairBytes); err != nil {
+					return err
+				}
+				pairs = append(pairs, p)
 			}
-			if err := j.pair(l, r); err != nil {
-				return err
-			}
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int { return a.key.Compare(b.key) })
+	for _, p := range pairs {
+		if err := j.join(p.left, p.right, p.key); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// pair joins two tables.
-func (j *columnJoin) pair(l, r *group) error {
+// pair is two tables and the group key that they have together.
+type pair struct {
+	left, right *group
+	key         *table.Key
+}
+
+// pair returns two tables as a pair, without a key if none of their rows match.
+func (j *columnJoin) pair(l, r *group) pair {
 	for i := range l.cols {
 		if l.cols[i].Kind != r.cols[i].Kind {
-			return nil // values of different kinds are not equal
+			return pair{} // values of different kinds are not equal
 		}
 	}
 	var labels []string
-	key := table.NewKey(nil, nil)
+	var values []value.Value
 	for i, g := range []*group{l, r} {
 		for n := range g.key.Len() {
 			if name := j.op.label(i, g.key.Label(n), [2]*group{r, l}[i].table); !slices.Contains(labels, name) {
-				labels = append(labels, name)
-				key = key.Set(name, g.key.Value(n))
+				labels, values = append(labels, name), append(values, g.key.Value(n))
 			}
 		}
 	}
+	return pair{l, r, table.NewKey(labels, values)}
+}
+
+// join joins two tables.
+func (j *columnJoin) join(l, r *group, key *table.Key) error {
 	var lefts, rights []int
 	flush := func() error {
 		if len(lefts) == 0 {
