@@ -12,7 +12,9 @@ import (
 var noKey = table.NewKey(nil, nil)
 
 // Group makes tables of the rows that have the same values in some columns.
-// Columns that a table does not have are not part of its key.
+// Columns that a table does not have are not part of its key. Tables come in the
+// order of their keys, as those of influxdata/flux: what is joined or put together after it has a
+// row order of its own then.
 type Group struct {
 	Columns []string
 	Except  bool // by all columns but these
@@ -31,7 +33,7 @@ func (g *Group) Details() string {
 
 // Open implements flow.Op.
 func (g *Group) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
-	return newRegroup(run, in, func(to *regroup, t *table.Table) error {
+	r := newRegroup(run, in, func(to *regroup, t *table.Table) error {
 		var by []int
 		for i := range t.Cols {
 			if slices.Contains(g.Columns, t.Cols[i].Label) != g.Except {
@@ -39,7 +41,9 @@ func (g *Group) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 			}
 		}
 		return to.split(t, by)
-	}), nil
+	})
+	r.byKey = true
+	return r, nil
 }
 
 // split takes the rows of t under keys of some of its columns.

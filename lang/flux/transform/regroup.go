@@ -29,6 +29,7 @@ type regroup struct {
 	groups  map[string]*group
 	recent  *layout // of the last new group
 	order   []*group
+	byKey   bool           // return groups in the order of their keys, not of arrival
 	at      int            // of the stream that is being read
 	read    bool           // all of them
 	passed  []*table.Table // to be returned before the groups
@@ -82,7 +83,7 @@ func (l *layout) extend(t *table.Table) (*layout, error) {
 
 // newRegroup returns a reader of the tables that each hands to add and addRows
 // for the pieces of the streams in.
-func newRegroup(run *flow.Run, in []table.Reader, each func(g *regroup, t *table.Table) error) table.Reader {
+func newRegroup(run *flow.Run, in []table.Reader, each func(g *regroup, t *table.Table) error) *regroup {
 	return &regroup{in: in, each: each, run: run, account: run.Account(), groups: map[string]*group{}, recent: &layout{places: map[string]int{}}}
 }
 
@@ -263,6 +264,9 @@ func (to *group) conform(t *table.Table) *table.Table {
 func (g *regroup) readPiece() error {
 	if g.at == len(g.in) {
 		g.read = true
+		if g.byKey {
+			slices.SortStableFunc(g.order, func(a, b *group) int { return a.key.Compare(b.key) })
+		}
 		return nil
 	}
 	t, err := g.in[g.at].Next()

@@ -89,7 +89,7 @@ var cases = []struct {
 	{
 		name: "group", in: "*h:string n:int u:string\na 1 x\na 2 y\n\n*h:string n:int f:float u:string\nb 3 1.5 x\nb 4 _ _",
 		op:   &Group{Columns: []string{"u", "nowhere"}},
-		want: "f:float h:string n:int *u:string\n_ a 1 x\n1.5 b 3 x\n\nh:string n:int *u:string\na 2 y\n\nf:float h:string n:int *u:string\n_ b 4 _\n",
+		want: "f:float h:string n:int *u:string\n_ b 4 _\n\nf:float h:string n:int *u:string\n_ a 1 x\n1.5 b 3 x\n\nh:string n:int *u:string\na 2 y\n",
 	},
 	{
 		name: "group except", in: "*h:string n:int u:string\na 1 x\na 2 x\na 3 y", op: &Group{Columns: []string{"n", "h"}, Except: true},
