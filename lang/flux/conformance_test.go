@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -23,8 +21,12 @@ var (
 // conformance is where the published cases are, beside the repository.
 const conformance = "../../../shared/conformance/flux"
 
-// floor is how many cases passed when they were last counted.
-const floor = 432
+// deviations are cases that do not pass, with the reason.
+var deviations = map[string]string{
+	"planner/window_eval.window_evaluate":            "the runner takes rows of the expected answer that follow an empty line for the names of columns",
+	"experimental/array/array.array_touint_exp":      "the expected answer has negative numbers in a column of unsigned ones",
+	"universe/holt_winters_panic.holt_winters_panic": "the expected answer is a row without columns, which is not written here",
+}
 
 // TestConformance runs the published cases of influxdata/flux, by the runner
 // that comes with them, against a small server in this process.
@@ -67,16 +69,18 @@ func TestConformance(t *testing.T) {
 	if err := json.Unmarshal(text, &results); err != nil {
 		t.Fatalf("read the report: %v\n%.2000s", err, text)
 	}
-	passed, failed := 0, []string{}
+	passed := 0
 	for _, r := range results.Cases {
-		if r.Verdict == "pass" || r.Verdict == "pass-unordered" {
-			passed++
-			continue
+		pass := r.Verdict == "pass" || r.Verdict == "pass-unordered"
+		switch reason := deviations[r.ID]; {
+		case pass && reason != "":
+			t.Errorf("%s passes, although %s", r.ID, reason)
+		case !pass && reason == "":
+			t.Errorf("%s: %s: %.300s", r.ID, r.Verdict, r.Message)
 		}
-		failed = append(failed, fmt.Sprintf("%s: %s: %.300s", r.ID, r.Verdict, r.Message))
-	}
-	if *cases == "" && passed < floor {
-		t.Errorf("%d cases pass: want at least %d; those that do not:\n%s", passed, floor, strings.Join(failed, "\n"))
+		if pass {
+			passed++
+		}
 	}
 	t.Logf("%d of %d cases pass", passed, len(results.Cases))
 }
