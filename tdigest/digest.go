@@ -115,7 +115,7 @@ func (d *Digest) compact() {
 	})
 	d.weight += d.freshSum
 	d.freshSum = 0
-	out := make([]Centroid, 0, min(len(all), int(d.compression)+1))
+	out := d.list[:0] // all has what it held
 	cur, done := all[0], 0.0
 	limit := d.weight * d.quantileOf(1)
 	for _, c := range all[1:] {
@@ -134,7 +134,7 @@ func (d *Digest) compact() {
 		cur = c
 	}
 	d.list = append(out, cur)
-	d.fresh = d.fresh[:0]
+	d.fresh = all[:0]
 }
 
 // scaleOf maps a quantile to the scale on which no centroid is longer than 1,
