@@ -12,6 +12,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/stdlib/dynamic"
 	"github.com/varvedb/varve/lang/flux/stdlib/experimental"
 	"github.com/varvedb/varve/lang/flux/stdlib/geo"
+	"github.com/varvedb/varve/lang/flux/stdlib/hash"
 	"github.com/varvedb/varve/lang/flux/stdlib/influxdb"
 	"github.com/varvedb/varve/lang/flux/stdlib/join"
 	"github.com/varvedb/varve/lang/flux/stdlib/kinds"
@@ -44,6 +45,7 @@ var Packages = sync.OnceValue(func() map[string]*lib.Package {
 		experimental.Packages(),
 		join.Packages(),
 		geo.Packages(),
+		hash.Packages(),
 		kinds.Packages(),
 		math.Packages(),
 		monitor.Packages(),

@@ -3,6 +3,7 @@ package universe
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -226,23 +227,71 @@ func (o *Convert) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 		if from == nil || from.Kind == o.to {
 			return t, nil
 		}
-		to := table.NewColumn(label, o.to)
-		rows := t.Rows
-		if from.Same {
-			rows = min(rows, 1)
+		to, err := o.column(from, t.Rows)
+		if err != nil {
+			return nil, err
 		}
-		for i := range rows {
-			v, err := o.convert(from.Value(i))
-			if err != nil {
-				return nil, err
-			}
-			to.Append(v)
-		}
-		to.Same = from.Same && rows == 1
 		w := t.With(to)
-		if t.Key.Has(label) && rows > 0 {
+		if t.Key.Has(label) && t.Rows > 0 {
 			w.Key = t.Key.Set(label, to.Value(0))
 		}
 		return w, nil
 	}), nil
+}
+
+// column converts the column of a table with so many rows.
+func (o *Convert) column(from *table.Column, rows int) (table.Column, error) {
+	to := table.NewColumn(from.Label, o.to)
+	if words := convertWords(from, o.to); words != nil {
+		to.Vec.Words, to.Vec.Valid, to.Same = words, from.Vec.Valid, from.Same
+		return to, nil
+	}
+	if from.Same {
+		rows = min(rows, 1)
+	}
+	for i := range rows {
+		v, err := o.convert(from.Value(i))
+		if err != nil {
+			return to, err
+		}
+		to.Append(v)
+	}
+	to.Same = from.Same && rows == 1
+	return to, nil
+}
+
+// convertWords converts the values of a column all at once, for those pairs of
+// kinds that never fail. nil: they may.
+func convertWords(from *table.Column, to value.Kind) []uint64 {
+	in := from.Vec.Words
+	out := make([]uint64, len(in))
+	switch to {
+	case value.Int, value.Uint, value.Time:
+		switch {
+		case from.Kind == value.Float && to == value.Int:
+			for i, w := range in {
+				out[i] = uint64(int64(math.Float64frombits(w)))
+			}
+		case from.Kind == value.Int, from.Kind == value.Uint, to != value.Time && (from.Kind == value.Bool || from.Kind == value.Time):
+			copy(out, in)
+		default:
+			return nil
+		}
+	case value.Float:
+		switch from.Kind {
+		case value.Int:
+			for i, w := range in {
+				out[i] = math.Float64bits(float64(int64(w)))
+			}
+		case value.Uint, value.Bool:
+			for i, w := range in {
+				out[i] = math.Float64bits(float64(w))
+			}
+		default:
+			return nil
+		}
+	default:
+		return nil
+	}
+	return out
 }
