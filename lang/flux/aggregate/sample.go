@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"github.com/varvedb/varve/lang/flux/flow"
@@ -58,8 +59,9 @@ type sampleState struct {
 func (s *sampleState) Piece(t *table.Table, emit func(*table.Table)) error {
 	s.found = s.found || t.Find(s.op.Column) >= 0
 	var rows []int
-	for ; s.next < int64(t.Rows); s.next += s.op.N {
+	for s.next < int64(t.Rows) {
 		rows = append(rows, int(s.next))
+		s.next += min(s.op.N, math.MaxInt64-s.next)
 	}
 	s.next -= int64(t.Rows)
 	emit(t.Pick(rows))

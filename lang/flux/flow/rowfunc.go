@@ -51,6 +51,9 @@ func (f *RowFunc) Call(i int) (value.Value, error) {
 		if err := f.call.Env.(*Run).Ended(); err != nil {
 			return value.Value{}, err
 		}
+		if err := f.call.Func.CheckAll(f.call.Args); err != nil {
+			return value.Value{}, err
+		}
 	}
 	f.view.Stand(i)
 	return f.call.Func.Do(&f.call)

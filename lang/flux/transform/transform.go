@@ -49,6 +49,9 @@ func labelFunc(run *flow.Run, fn *value.Func) (func(label string) (value.Value, 
 	call := value.Call{Env: run, Func: fn, Args: make([]value.Value, len(fn.Params))}
 	return func(label string) (value.Value, error) {
 		call.Args[at] = value.OfString(label)
+		if err := fn.CheckAll(call.Args); err != nil {
+			return value.Value{}, err
+		}
 		return fn.Do(&call)
 	}, nil
 }

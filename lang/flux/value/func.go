@@ -213,6 +213,21 @@ func (f *Func) Title() string {
 	return f.Name
 }
 
+// whole is the kinds of which functions take no null: there is nothing that they
+// could do with it.
+const whole Kinds = 1<<Regexp | 1<<Record | 1<<Dict | 1<<Function | 1<<Stream
+
+// CheckAll reports why args, in the order of the parameters, cannot be the
+// arguments of f.
+func (f *Func) CheckAll(args []Value) error {
+	for i := range f.Params {
+		if err := f.Params[i].Check(args[i]); err != nil {
+			return fmt.Errorf("%s: %w", f.Title(), err)
+		}
+	}
+	return nil
+}
+
 // Check reports why v cannot be the argument of p.
 func (p *Param) Check(v Value) error {
 	switch {
@@ -221,7 +236,10 @@ func (p *Param) Check(v Value) error {
 			return fmt.Errorf("missing required argument %s", p.Name)
 		}
 		return nil
-	case p.Kinds == AnyKind || v.null || p.Kinds.Has(v.kind):
+	case p.Kinds == AnyKind || p.Kinds.Has(v.kind) && !v.null:
+	case v.null && (p.Optional || p.Kinds&^whole != 0):
+	case v.null:
+		return fmt.Errorf("argument %s must be %s, not null", p.Name, p.Kinds)
 	default:
 		return fmt.Errorf("argument %s must be %s, not %s", p.Name, p.Kinds, v.kind)
 	}

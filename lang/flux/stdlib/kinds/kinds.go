@@ -19,8 +19,8 @@ func Packages() []*lib.Package {
 		})
 	record := lib.New("experimental/record").
 		Value("any", value.OfRecord(value.NewRecord(nil, nil))).
-		Func("get", "r: record, key: string, default: any", func(c *value.Call) (value.Value, error) {
-			if !c.Args[0].IsNull() {
+		Func("get", "r: record|dynamic, key: string, default: any", func(c *value.Call) (value.Value, error) {
+			if c.Args[0].Kind() == value.Record && !c.Args[0].IsNull() {
 				if v, ok := c.Args[0].Record().Get(c.Args[1].Str()); ok {
 					return v, nil
 				}

@@ -209,6 +209,8 @@ func (s *sampled) quantile(q float64) (float64, bool) {
 	switch {
 	case n == 0:
 		return 0, false
+	case math.IsNaN(q):
+		return q, true
 	case q < 0:
 		return math.Inf(-1), true
 	case q > 1:

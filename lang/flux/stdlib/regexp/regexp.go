@@ -13,20 +13,17 @@ import (
 // Packages returns the package. What is asked of a null is null.
 func Packages() []*lib.Package {
 	p := lib.New("regexp")
-	p.Func("compile", "v: string", func(c *value.Call) (value.Value, error) {
+	p.Scalar("compile", "v: string", value.Regexp, func(c *value.Call) (value.Value, error) {
 		r, err := regexp.Compile(c.Args[0].Str())
 		if err != nil {
 			return value.Value{}, fmt.Errorf("invalid regular expression: %w", err)
 		}
 		return value.OfRegexp(r), nil
 	})
-	p.Func("quoteMeta", "v: string", func(c *value.Call) (value.Value, error) {
-		if c.Args[0].IsNull() {
-			return value.NullOf(value.String), nil
-		}
+	p.Scalar("quoteMeta", "v: string", value.String, func(c *value.Call) (value.Value, error) {
 		return value.OfString(regexp.QuoteMeta(c.Args[0].Str())), nil
 	})
-	p.Func("getString", "r: regexp", func(c *value.Call) (value.Value, error) {
+	p.Scalar("getString", "r: regexp", value.String, func(c *value.Call) (value.Value, error) {
 		return value.OfString(c.Args[0].Regexp().String()), nil
 	})
 	p.Scalar("findString", "r: regexp, v: string", value.String, func(c *value.Call) (value.Value, error) {

@@ -79,6 +79,10 @@ func stddev(c *value.Call) (value.Value, error) {
 	return checked(c, op, op.Check())
 }
 
+// maxCompression is more than quantiles can be told apart by: a sketch takes some
+// tens of bytes for each.
+const maxCompression = 1 << 16
+
 // quantile is median too, which has no parameter q.
 func quantile(c *value.Call) (value.Value, error) {
 	q, median := 0.5, true
@@ -93,8 +97,8 @@ func quantile(c *value.Call) (value.Value, error) {
 	switch {
 	case method != aggregate.EstimateTDigest && compression > 0:
 		return value.Value{}, c.Errorf("compression parameter is only valid for method %s", aggregate.EstimateTDigest)
-	case compression < 0:
-		return value.Value{}, c.Errorf("compression must be positive: it is %g", compression)
+	case !(compression >= 0 && compression <= maxCompression):
+		return value.Value{}, c.Errorf("compression must be between 0 and %d: it is %g", maxCompression, compression)
 	case compression == 0:
 		compression = tdigest.Compression
 	}

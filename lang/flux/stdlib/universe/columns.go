@@ -16,6 +16,9 @@ func columns(p *lib.Package) {
 		return flow.New(c, &transform.Duplicate{Column: c.Str("column", ""), As: c.Str("as", "")}, flow.Input(c, "tables")), nil
 	})
 	p.Func("set", "<-tables: stream, key: string, value: string", func(c *value.Call) (value.Value, error) {
+		if c.Arg("value").IsNull() {
+			return value.Value{}, c.Errorf("argument value must be string, not null")
+		}
 		op := &transform.Set{Values: []transform.SetColumn{{Label: c.Str("key", ""), Value: c.Arg("value")}}}
 		return flow.New(c, op, flow.Input(c, "tables")), nil
 	})

@@ -272,7 +272,7 @@ func convertWords(from *table.Column, to value.Kind) []uint64 {
 			for i, w := range in {
 				out[i] = uint64(int64(math.Float64frombits(w)))
 			}
-		case from.Kind == value.Int, from.Kind == value.Uint, to != value.Time && (from.Kind == value.Bool || from.Kind == value.Time):
+		case from.Kind == value.Int, to != value.Time && (from.Kind == value.Uint || from.Kind == value.Bool || from.Kind == value.Time):
 			copy(out, in)
 		default:
 			return nil
