@@ -5,5 +5,6 @@ cardinality = (bucket="", bucketID="", org="", orgID="", start, stop=0s, predica
         |> range(start: start, stop: stop)
         |> filter(fn: predicate)
         |> first()
-        |> group(columns: ["_start", "_stop"])
         |> count()
+        |> group(columns: ["_start", "_stop"])
+        |> sum()
