@@ -77,7 +77,7 @@ func (g *group) whole(account *flow.Account) error {
 	}
 	if len(g.parts) > 1 {
 		// The parts go when their copy is there.
-		if err := account.Add(bytes); err != nil {
+		if err := account.Add(table.ConcatMemory(g.parts)); err != nil {
 			return err
 		}
 		defer account.Sub(bytes)

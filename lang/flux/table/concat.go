@@ -24,9 +24,44 @@ func Concat(key *Key, parts []*Table) (*Table, error) {
 	if len(parts) == 1 {
 		return parts[0].WithKey(key), nil
 	}
-	out := &Table{Key: key}
+	out, from, err := align(parts)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out.Cols {
+		if err := join(&out.Cols[i], parts, from[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out.WithKey(key), nil
+}
+
+// ConcatMemory estimates the bytes that Concat takes for its result, beside its
+// arguments.
+func ConcatMemory(parts []*Table) int64 {
+	if len(parts) == 1 {
+		return 0
+	}
+	out, from, err := align(parts)
+	if err != nil {
+		return 0 // Concat will say so
+	}
+	n := int64(64)
+	for i := range out.Cols {
+		n += 128
+		if constantOf(parts, from[i]) == nil {
+			n += cellBytes(&out.Cols[i], parts, from[i])
+		}
+	}
+	return n
+}
+
+// align returns a table without values of all columns that tables have, and for
+// each column that of each table, nil where there is none.
+func align(parts []*Table) (*Table, [][]*Column, error) {
+	out := &Table{}
 	index := map[string]int{}
-	var from [][]*Column // of a column of the result, by part; nil: not there
+	var from [][]*Column
 	for p, t := range parts {
 		out.Rows += t.Rows
 		for i := range t.Cols {
@@ -39,17 +74,35 @@ func Concat(key *Key, parts []*Table) (*Table, error) {
 				from = append(from, make([]*Column, len(parts)))
 			}
 			if have := out.Cols[at].Kind; have != c.Kind {
-				return nil, &KindError{c.Label, have, c.Kind}
+				return nil, nil, &KindError{c.Label, have, c.Kind}
 			}
 			from[at][p] = c
 		}
 	}
-	for i := range out.Cols {
-		if err := join(&out.Cols[i], parts, from[i]); err != nil {
-			return nil, err
+	return out, from, nil
+}
+
+// cellBytes returns what the values of a column take that has a row of its own
+// for each row.
+func cellBytes(c *Column, parts []*Table, from []*Column) int64 {
+	n, nulls := int64(0), false
+	for p, t := range parts {
+		rows := int64(t.Rows)
+		f := from[p]
+		nulls = nulls || f == nil || !f.Vec.Valid.All()
+		if c.Kind != value.String {
+			n += rows * 8
+			continue
+		}
+		n += rows * 4
+		if f != nil {
+			n += int64(f.textBytes(t.Rows))
 		}
 	}
-	return out.WithKey(key), nil
+	if nulls {
+		n += n / 64
+	}
+	return n
 }
 
 // join fills a column of a concatenation.

@@ -42,13 +42,26 @@ func TestConcat(t *testing.T) {
 func TestWholeReserves(t *testing.T) {
 	key := NewKey(nil, nil)
 	piece := &Table{Key: key, Rows: 100, Cols: []Column{Ints("n", make([]int64, 100))}}
+	flat, err := Concat(key, []*Table{
+		{Key: key, Rows: 100, Cols: []Column{Constant("s", value.OfString("a long string")), Ints("n", make([]int64, 100))}},
+		{Key: key, Rows: 100, Cols: []Column{Constant("s", value.OfString("another long one"))}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := ConcatMemory([]*Table{
+		{Key: key, Rows: 100, Cols: []Column{Constant("s", value.OfString("a long string")), Ints("n", make([]int64, 100))}},
+		{Key: key, Rows: 100, Cols: []Column{Constant("s", value.OfString("another long one"))}},
+	}); n < flat.Memory()-64 || n > flat.Memory()+256 {
+		t.Errorf("a copy of %d bytes is estimated at %d", flat.Memory(), n)
+	}
 	var reserved int64
 	w := NewWhole(NewList(piece, piece, piece), func(n int64) error { reserved += n; return nil })
 	got, err := w.Next()
 	if err != nil || got.Rows != 300 {
 		t.Fatalf("%v rows, %v: want 300", got, err)
 	}
-	if least := 6 * piece.Memory(); reserved < least {
+	if least := 3*piece.Memory() + got.Memory(); reserved < least {
 		t.Errorf("%d bytes were reserved: want %d at least", reserved, least)
 	}
 	if end, err := w.Next(); end != nil || err != nil {

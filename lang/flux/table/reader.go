@@ -56,15 +56,19 @@ func (w *Whole) Next() (*Table, error) {
 			break
 		}
 		if len(parts) == 1 {
-			// A part is kept, and copied when the last one has come.
-			if err := w.reserve(2 * first.Memory()); err != nil {
+			if err := w.reserve(first.Memory()); err != nil {
 				return nil, err
 			}
 		}
-		if err := w.reserve(2 * t.Memory()); err != nil {
+		if err := w.reserve(t.Memory()); err != nil {
 			return nil, err
 		}
 		parts = append(parts, t)
+	}
+	if len(parts) > 1 {
+		if err := w.reserve(ConcatMemory(parts)); err != nil {
+			return nil, err
+		}
 	}
 	return Concat(first.Key, parts)
 }

@@ -130,18 +130,16 @@ func (s *sortState) End(emit func(*table.Table)) error {
 		}
 		return nil
 	}
-	// At the worst there are the parts, all rows in one piece, two lists of
-	// items, and the rows in order. The parts are reserved.
-	var all int64
+	// At first there are the parts, which are reserved, and all rows in one
+	// piece; then that and two lists of items; then that, one list and the
+	// rows in order.
+	var parts, whole int64
 	for _, p := range s.parts {
-		all += p.Memory()
+		parts += p.Memory()
 	}
-	if len(s.parts) > 1 {
-		if err := s.account.Add(all); err != nil {
-			return err
-		}
-	}
-	if err := s.account.Add(all + int64(s.rows)*(2*itemBytes+8)); err != nil {
+	if whole = table.ConcatMemory(s.parts); whole == 0 {
+		whole, parts = parts, 0 // the only one stays
+	} else if err := s.account.Add(whole); err != nil {
 		return err
 	}
 	t, err := table.Concat(s.parts[0].Key, s.parts)
@@ -149,14 +147,35 @@ func (s *sortState) End(emit func(*table.Table)) error {
 		return err
 	}
 	s.parts = nil
+	s.account.Sub(parts)
+	list := int64(t.Rows) * itemBytes
+	if err := s.account.Add(2 * list); err != nil {
+		return err
+	}
 	cols := slices.DeleteFunc(columnsOf(t, s.op.Columns), func(c *table.Column) bool { return c == nil || c.Same })
-	rows, err := OrderRows(s.run, cols, t.Rows, s.op.Desc)
+	items, err := orderItems(s.run, cols, t.Rows, s.op.Desc)
 	if err != nil {
 		return err
 	}
-	emit(t.Pick(rows))
+	s.account.Sub(list)
+	if err := s.account.Add(whole); err != nil {
+		return err
+	}
+	rows := make([]int, 0, min(len(items), sortedRows))
+	for len(items) > 0 {
+		n := min(len(items), sortedRows)
+		rows = rows[:0]
+		for _, it := range items[:n] {
+			rows = append(rows, int(it.row))
+		}
+		emit(t.Pick(rows))
+		items = items[n:]
+	}
 	return nil
 }
+
+// sortedRows is how many rows a piece of a sorted table has.
+const sortedRows = 1 << 16
 
 // item is a row that is being sorted: by key, which orders like the cells of a
 // column or at least like their beginnings, then by at, where it was before.
@@ -193,6 +212,18 @@ func orderOf(k value.Kind, w uint64) uint64 {
 // which none is Same. It sorts by the last column first and is stable, so that
 // what the columns before it say holds in the end.
 func OrderRows(run *flow.Run, cols []*table.Column, rows int, desc bool) ([]int, error) {
+	items, err := orderItems(run, cols, rows, desc)
+	if err != nil {
+		return nil, err
+	}
+	order := make([]int, rows)
+	for i := range items {
+		order[i] = int(items[i].row)
+	}
+	return order, nil
+}
+
+func orderItems(run *flow.Run, cols []*table.Column, rows int, desc bool) ([]item, error) {
 	if rows > math.MaxUint32 {
 		return nil, fmt.Errorf("a table of more than %d rows cannot be sorted", math.MaxUint32)
 	}
@@ -206,11 +237,7 @@ func OrderRows(run *flow.Run, cols []*table.Column, rows int, desc bool) ([]int,
 		}
 		items, spare = orderBy(c, items, spare, desc)
 	}
-	order := make([]int, rows)
-	for i := range items {
-		order[i] = int(items[i].row)
-	}
-	return order, nil
+	return items, nil
 }
 
 // orderBy sorts items by one column, and returns them and the other slice.

@@ -107,12 +107,8 @@ func find(c *value.Call, stream string) (*table.Table, error) {
 	if len(parts) == 0 {
 		return nil, nil
 	}
-	if len(parts) > 1 {
-		for _, t := range parts {
-			if err := run.Reserve(t.Memory()); err != nil {
-				return nil, err
-			}
-		}
+	if err := run.Reserve(table.ConcatMemory(parts)); err != nil {
+		return nil, err
 	}
 	return table.Concat(key, parts)
 }
