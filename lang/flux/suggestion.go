@@ -21,11 +21,11 @@ type Suggestion struct {
 func Suggestions() []Suggestion {
 	var all []Suggestion
 	for path, p := range stdlib.Packages() {
-		if strings.HasPrefix(path, "internal/") {
+		if strings.HasPrefix(path, "internal/") || p.Refused != "" {
 			continue
 		}
 		for name, v := range p.Values {
-			if v.Kind() != value.Function || strings.HasPrefix(name, "_") {
+			if v.Kind() != value.Function || strings.HasPrefix(name, "_") || p.Refuses[name] {
 				continue
 			}
 			s := Suggestion{Name: name, Package: path, Params: map[string]string{}}

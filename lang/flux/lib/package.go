@@ -23,6 +23,8 @@ type Package struct {
 	Options []string
 	// Refused says why scripts may not import the package. Empty: they may.
 	Refused string
+	// Refuses has the names of functions that Refuse added.
+	Refuses map[string]bool
 	// Source is the rest of the package, in Flux. It sees Values by name. Names
 	// that begin with an underscore belong to the package.
 	Source string
@@ -52,6 +54,16 @@ func (p *Package) Func(name, params string, do func(c *value.Call) (value.Value,
 		title = p.Name() + "." + name
 	}
 	return p.Value(name, value.OfFunction(&value.Func{Name: title, Params: Params(params), Do: do}))
+}
+
+// Refuse adds a function that ends in an error as soon as it would do what it is
+// for: scripts that have it in a branch run, and no list offers it.
+func (p *Package) Refuse(name, params string, do func(c *value.Call) (value.Value, error)) *Package {
+	if p.Refuses == nil {
+		p.Refuses = map[string]bool{}
+	}
+	p.Refuses[name] = true
+	return p.Func(name, params, do)
 }
 
 // Scalar adds a function of scalars. If one of its arguments is null, so is the

@@ -26,31 +26,31 @@ func Packages() []*lib.Package {
 		Func("pathEscape", "inputString: string", func(c *value.Call) (value.Value, error) {
 			return value.OfString(url.PathEscape(c.Str("inputString", ""))), nil
 		}).
-		Func("post", "url: string, ?headers: record, ?data: bytes", refused).
-		Func("endpoint", "url: string", endpoint)
+		Refuse("post", "url: string, ?headers: record, ?data: bytes", refused).
+		Refuse("endpoint", "url: string", endpoint)
 	all := []*lib.Package{
 		h,
-		lib.New("experimental/http").Func("get", "url: string, ?headers: record, ?timeout: duration", refused),
+		lib.New("experimental/http").Refuse("get", "url: string, ?headers: record, ?timeout: duration", refused),
 		slack(),
 		pagerduty(),
 		lib.New("pushbullet").
-			Func("pushData", "?url: string, ?token: string, data: record", refused).
-			Func("pushNote", "?url: string, ?token: string, title: string, text: string", refused).
-			Func("endpoint", "?url: string, ?token: string", endpoint),
+			Refuse("pushData", "?url: string, ?token: string, data: record", refused).
+			Refuse("pushNote", "?url: string, ?token: string, title: string, text: string", refused).
+			Refuse("endpoint", "?url: string, ?token: string", endpoint),
 		lib.New("contrib/chobbs/discord").
-			Func("send", "webhookToken: string, webhookID: string, username: string, content: string, ?avatar_url: string", refused).
-			Func("endpoint", "webhookToken: string, webhookID: string, username: string, ?avatar_url: string", endpoint),
+			Refuse("send", "webhookToken: string, webhookID: string, username: string, content: string, ?avatar_url: string", refused).
+			Refuse("endpoint", "webhookToken: string, webhookID: string, username: string, ?avatar_url: string", endpoint),
 		lib.New("contrib/sranka/teams").
-			Func("message", "url: string, title: string, text: string, ?summary: string", refused).
-			Func("endpoint", "url: string", endpoint),
+			Refuse("message", "url: string, title: string, text: string, ?summary: string", refused).
+			Refuse("endpoint", "url: string", endpoint),
 		lib.New("contrib/sranka/telegram").
-			Func("message", "?url: string, token: string, channel: string, text: string, ?parseMode: string, ?disableWebPagePreview: bool, ?silent: bool", refused).
-			Func("endpoint", "?url: string, token: string, ?parseMode: string, ?disableWebPagePreview: bool", endpoint),
+			Refuse("message", "?url: string, token: string, channel: string, text: string, ?parseMode: string, ?disableWebPagePreview: bool, ?silent: bool", refused).
+			Refuse("endpoint", "?url: string, token: string, ?parseMode: string, ?disableWebPagePreview: bool", endpoint),
 	}
 	for _, path := range []string{"http/requests", "experimental/http/requests"} {
-		r := lib.New(path).Func("do", "method: string, url: string, ?params: dict, ?headers: dict, ?body: bytes, ?config: record", refused)
+		r := lib.New(path).Refuse("do", "method: string, url: string, ?params: dict, ?headers: dict, ?body: bytes, ?config: record", refused)
 		for _, method := range []string{"get", "post"} {
-			r.Func(method, "url: string, ?params: dict, ?headers: dict, ?body: bytes, ?config: record", refused)
+			r.Refuse(method, "url: string, ?params: dict, ?headers: dict, ?body: bytes, ?config: record", refused)
 		}
 		all = append(all, r)
 	}
@@ -68,8 +68,8 @@ func slack() *lib.Package {
 			}
 			return c.Arg("color"), nil
 		}).
-		Func("message", "?url: string, ?token: string, channel: string, text: string, color: string", refused).
-		Func("endpoint", "?url: string, ?token: string", endpoint)
+		Refuse("message", "?url: string, ?token: string, channel: string, text: string, color: string", refused).
+		Refuse("endpoint", "?url: string, ?token: string", endpoint)
 }
 
 // refused is a function that would call out.

@@ -31,8 +31,8 @@ func pagerduty() *lib.Package {
 		Func("severityFromLevel", "level: string", word(map[string]string{"crit": "critical", "warn": "warning", "info": "info", "ok": "info"}, "error")).
 		Func("actionFromSeverity", "severity: string", word(map[string]string{"ok": "resolve"}, "trigger")).
 		Func("actionFromLevel", "level: string", word(map[string]string{"ok": "resolve"}, "trigger")).
-		Func("sendEvent", "?pagerdutyURL: string, routingKey: string, client: string, clientURL: string, dedupKey: string, class: string, group: string, severity: string, eventAction: string, source: string, ?component: string, summary: string, timestamp: any, ?customDetails: record", refused).
-		Func("endpoint", "?url: string", endpoint)
+		Refuse("sendEvent", "?pagerdutyURL: string, routingKey: string, client: string, clientURL: string, dedupKey: string, class: string, group: string, severity: string, eventAction: string, source: string, ?component: string, summary: string, timestamp: any, ?customDetails: record", refused).
+		Refuse("endpoint", "?url: string", endpoint)
 }
 
 // DedupKey adds a column that is the same for all rows of a table and differs
