@@ -100,6 +100,12 @@ func (p *Plan) known() ([]*plan.Plan, bool) {
 // Has reports whether tables are grouped by a column, among others.
 func (g *Group) Has(name string) bool { return slices.Contains(g.Columns, name) != g.Except }
 
+// covers reports whether all tags among some columns (nil: all there are) are in
+// the group.
+func (g *Group) covers(columns *Group) bool {
+	return columns != nil && !columns.Except && !slices.ContainsFunc(columns.Columns, func(c string) bool { return isTag(c) && !g.Has(c) })
+}
+
 // tags returns the tags by which series are grouped, of all that there are.
 func (g *Group) tags(all []string) []string {
 	var out []string

@@ -52,6 +52,9 @@ func (s *stream) next() (item, bool, error) {
 		if err != nil {
 			return item{}, false, err
 		}
+		if b != nil && s.queue == nil {
+			s.queue = make([]item, 0, len(b.Groups)*len(b.Columns))
+		}
 		if b == nil {
 			s.ended = true
 			err = s.parser.end(emit)

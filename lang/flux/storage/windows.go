@@ -20,6 +20,7 @@ type windows struct {
 	call    plan.Call
 	shape   Shape
 	selects bool
+	several bool // points are of several series, whose tags are wanted
 	empty   bool // windows without values are wanted, and the function has a result for them
 	account flow.Account
 	// The windows of the range, within it, if all are wanted.
@@ -38,6 +39,7 @@ func newWindows(run *flow.Run, p *Plan, q *plan.Plan) *windows {
 		layout: newLayout(p), plan: p, call: a.Call, shape: a.Shape,
 		selects: a.Call.Func.Selector(), account: run.Account(),
 	}
+	w.several = w.selects && a.Group != nil && !a.Group.covers(p.Shown)
 	if w.empty = a.Empty; w.empty {
 		w.err = w.list()
 	}
@@ -101,14 +103,19 @@ func (w *windows) beside(g *scan.Group, count, first *scan.Column, emit func(ite
 	n, v := count.Slice(g.From, g.To), first.Slice(g.From, g.To)
 	if have := w.found(&n, 1); have == nil {
 		v.Valid = column.Bitmap{}
-		t := w.condensed(count.Field, w.layout.bounds, table.OfVector(Value, v), table.OfVector(w.plan.Aggregate.Beside, n))
+		t := w.condensed(count.Field, w.layout.bounds, nil, table.OfVector(Value, v))
+		t.Cols = append(t.Cols, table.OfVector(w.plan.Aggregate.Beside, n))
 		emit(item{t, g.Key, count.Field})
 	}
 }
 
 // clipped returns the bounds of the windows of a group, cut to the range.
 func (w *windows) clipped(b *scan.Batch, g *scan.Group) (starts, stops []int64) {
-	starts, stops = slices.Clone(b.Start[g.From:g.To]), slices.Clone(b.Stop[g.From:g.To])
+	starts, stops = b.Start[g.From:g.To], b.Stop[g.From:g.To]
+	if slices.Min(starts) >= w.plan.Start && slices.Max(stops) <= w.plan.Stop {
+		return starts, stops
+	}
+	starts, stops = slices.Clone(starts), slices.Clone(stops)
 	for i := range starts {
 		starts[i], stops[i] = plan.ClipTo(starts[i], stops[i], w.plan.Start, w.plan.Stop)
 	}
@@ -172,10 +179,10 @@ func (w *windows) found(v *column.Vector, rows int) []int {
 func (w *windows) one(g *scan.Group, c *scan.Column, v *column.Vector) *table.Table {
 	val := table.OfVector(Value, *v)
 	if !w.selects {
-		return w.condensed(c.Field, w.layout.bounds, val)
+		return w.condensed(c.Field, w.layout.bounds, nil, val)
 	}
 	times := table.Times(Time, c.At[g.From:g.To])
-	if c.Series == nil {
+	if !w.several {
 		return w.layout.selected(c.Field, times, val, 1)
 	}
 	return w.chosen(c, g.From, nil, times, val, 1)
@@ -216,32 +223,36 @@ func (w *windows) chosen(c *scan.Column, from int, places []int, times, val tabl
 	return &table.Table{Key: l.keyOf(c.Field), Cols: cols, Rows: rows}
 }
 
-// condensed returns a table of the columns of the key and others.
-func (w *windows) condensed(field string, bounds [2]value.Value, others ...table.Column) *table.Table {
+// condensed returns a table of the columns of the key, times if there are any, and
+// values.
+func (w *windows) condensed(field string, bounds [2]value.Value, times *table.Column, val table.Column) *table.Table {
 	l := w.layout
 	boundCols := l.boundCols
 	if bounds != l.bounds {
 		boundCols = [2]table.Column{table.Constant(Start, bounds[0]), table.Constant(Stop, bounds[1])}
 	}
-	cols := make([]table.Column, 0, 3+len(l.tags)+len(others))
-	put := func(c table.Column) {
-		if (l.group == nil || l.group.Has(c.Label)) && l.shows(c.Label) {
-			cols = append(cols, c)
+	cols := make([]table.Column, 0, len(l.labels)+2)
+	if l.start >= 0 {
+		cols = append(cols, boundCols[0])
+	}
+	if l.stop >= 0 {
+		cols = append(cols, boundCols[1])
+	}
+	if l.field >= 0 {
+		cols = append(cols, l.nameOf(field))
+	}
+	for i := range l.tags {
+		if l.group == nil || l.group.Has(l.tags[i].Label) {
+			cols = append(cols, l.tags[i])
 		}
 	}
-	put(boundCols[0])
-	put(boundCols[1])
-	put(l.nameOf(field))
-	for _, c := range l.tags {
-		put(c)
+	if times != nil && l.shows(Time) {
+		cols = append(cols, *times)
 	}
-	rows := others[0].Vec.Len()
-	for _, c := range others {
-		if l.shows(c.Label) {
-			cols = append(cols, c)
-		}
+	if l.shows(val.Label) {
+		cols = append(cols, val)
 	}
-	return &table.Table{Key: l.keyWithin(field, bounds), Cols: cols, Rows: rows}
+	return &table.Table{Key: l.keyWithin(field, bounds), Cols: cols, Rows: val.Vec.Len()}
 }
 
 // rows returns the table of all windows, with their bounds as times.
@@ -263,13 +274,14 @@ func (w *windows) rows(g *scan.Group, c *scan.Column, v *column.Vector, have []i
 		times, val = kept, of.Pick(have).Vec
 		val.Valid = column.Bitmap{}
 	}
-	if w.selects && c.Series != nil {
+	if w.several {
 		return w.chosen(c, g.From, have, table.Times(Time, times), table.OfVector(Value, val), len(times))
 	}
 	if w.selects {
 		return w.layout.selected(c.Field, table.Times(Time, times), table.OfVector(Value, val), len(times))
 	}
-	return w.condensed(c.Field, w.layout.bounds, table.Times(Time, times), table.OfVector(Value, val))
+	at := table.Times(Time, times)
+	return w.condensed(c.Field, w.layout.bounds, &at, table.OfVector(Value, val))
 }
 
 // spread puts the values of windows in their places among all windows.
@@ -314,12 +326,12 @@ func (w *windows) perWindow(g *scan.Group, c *scan.Column, v *column.Vector, hav
 	put := func(start, stop int64, val table.Column, at int) {
 		bounds := [2]value.Value{value.OfTime(start), value.OfTime(stop)}
 		if !w.selects {
-			emit(item{w.condensed(c.Field, bounds, val), g.Key, c.Field})
+			emit(item{w.condensed(c.Field, bounds, nil, val), g.Key, c.Field})
 			return
 		}
 		times := table.Times(Time, c.At[at:at+1])
 		t := (*table.Table)(nil)
-		if c.Series != nil {
+		if w.several {
 			t = w.chosen(c, at, nil, times, val, 1)
 		} else {
 			t = w.layout.selected(c.Field, times, val, 1)

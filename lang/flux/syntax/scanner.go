@@ -27,9 +27,9 @@ type scanner struct {
 // scan returns the tokens of a script; the last one is eof.
 func scan(src string) ([]token, Errors) {
 	s := &scanner{src: src, line: 1}
-	// A token has some five bytes of a script. One with data in its texts has fewer
-	// tokens, which append makes room for.
-	s.tokens = make([]token, 0, min(len(src)/5+8, 4096))
+	// A token has some four bytes of a script; those of a script with data in its
+	// texts have more.
+	s.tokens = make([]token, 0, min(len(src)/4+8, 4096))
 	for {
 		t := s.next()
 		s.tokens = append(s.tokens, t)
