@@ -50,9 +50,6 @@ func BenchmarkSortSorted(b *testing.B) {
 func BenchmarkGroup(b *testing.B) {
 	bench(b, &Group{Columns: []string{"host"}}, series(benchRows, 1000))
 }
-func BenchmarkGroupEach(b *testing.B) {
-	bench(b, &Group{Columns: []string{valueLabel}}, series(benchRows, 1))
-}
 func BenchmarkPivot(b *testing.B) {
 	bench(b, &Pivot{[]string{timeLabel}, []string{fieldLabel}, valueLabel}, series(benchRows, 1000))
 }
