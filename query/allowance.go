@@ -50,14 +50,28 @@ func (a *allowance) Reserve(n int64) error {
 
 // Release implements scan.Memory.
 func (a *allowance) Release(n int64) {
-	a.pool.Release(n)
 	a.forget(n)
+	a.pool.Release(n)
+}
+
+// releaseAll gives back what is still reserved at the end. What a question does
+// not give back itself would be lost to all.
+func (a *allowance) releaseAll() {
+	a.mu.Lock()
+	n := a.used
+	a.used = 0
+	a.mu.Unlock()
+	a.pool.Release(n)
 }
 
 func (a *allowance) forget(n int64) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n > a.used {
+		// It would be taken from what others have.
+		panic(fmt.Sprintf("BUG: a question gives back %d bytes of memory and has %d", n, a.used))
+	}
 	a.used -= n
-	a.mu.Unlock()
 }
 
 // most returns the most that was ever reserved at once.

@@ -182,6 +182,7 @@ func (q *Question) Close() {
 		a.Close()
 	}
 	q.cancel()
+	q.allowance.releaseAll()
 	q.entering.Lock()
 	leave := q.leave
 	q.leave = nil

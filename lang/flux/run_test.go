@@ -13,7 +13,7 @@ import (
 )
 
 // allowance is memory with a limit.
-type allowance struct{ limit, held int64 }
+type allowance struct{ limit, held, low int64 }
 
 func (a *allowance) Reserve(n int64) error {
 	if a.held+n > a.limit {
@@ -23,20 +23,33 @@ func (a *allowance) Reserve(n int64) error {
 	return nil
 }
 
-func (a *allowance) Release(n int64) { a.held -= n }
+func (a *allowance) Release(n int64) {
+	a.held -= n
+	a.low = min(a.low, a.held)
+}
 
 // keeper is a host that knows one secret, which a published case asks for.
 type keeper struct{}
 
 func (keeper) Secret(key string) (string, bool) { return "mysecrettoken", key == "token" }
 
-// run runs a script without storage and returns its results as annotated CSV.
+// run runs a script without storage and returns its results as annotated CSV. A
+// script that does not give back the memory that it took, or more, is a bug.
 func run(ctx context.Context, text string) ([]byte, error) {
+	memory := &allowance{limit: 256 << 20}
+	out, err := answerOf(ctx, text, memory)
+	if memory.held != 0 || memory.low < 0 {
+		return nil, fmt.Errorf("BUG: %d bytes are still held, %d at the least (%w)", memory.held, memory.low, err)
+	}
+	return out, err
+}
+
+func answerOf(ctx context.Context, text string, memory *allowance) ([]byte, error) {
 	s, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.Run(ctx, Options{Memory: &allowance{limit: 256 << 20}, Host: keeper{}, Now: time.Now()})
+	e, err := s.Run(ctx, Options{Memory: memory, Host: keeper{}, Now: time.Now()})
 	if err != nil {
 		return nil, err
 	}

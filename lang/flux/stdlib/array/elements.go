@@ -15,7 +15,7 @@ func elements(p *lib.Package) *lib.Package {
 			// again doubles each time.
 			const elementBytes = 64
 			n := int64(len(a)+len(b)) * elementBytes
-			if err := flow.RunOf(c).Keep(n); err != nil {
+			if err := flow.RunOf(c).Reserve(n); err != nil {
 				return value.Value{}, err
 			}
 			defer flow.RunOf(c).Release(n)

@@ -99,7 +99,7 @@ func find(c *value.Call, stream string) (*table.Table, error) {
 		}
 		parts = append(parts, t)
 		// What the script holds it holds to its end.
-		return run.Reserve(t.Memory())
+		return run.Keep(t.Memory())
 	})
 	if err != nil && err != errEnough {
 		return nil, err
@@ -107,7 +107,7 @@ func find(c *value.Call, stream string) (*table.Table, error) {
 	if len(parts) == 0 {
 		return nil, nil
 	}
-	if err := run.Reserve(table.ConcatMemory(parts)); err != nil {
+	if err := run.Keep(table.ConcatMemory(parts)); err != nil {
 		return nil, err
 	}
 	return table.Concat(key, parts)
@@ -128,7 +128,7 @@ func column(c *value.Call, t *table.Table) (value.Value, error) {
 		return value.Value{}, c.Errorf("cannot find column %s", c.Str("column", ""))
 	}
 	const valueBytes = 64 // of a value.Value
-	if err := flow.RunOf(c).Reserve(int64(t.Rows) * valueBytes); err != nil {
+	if err := flow.RunOf(c).Keep(int64(t.Rows) * valueBytes); err != nil {
 		return value.Value{}, err
 	}
 	list := make([]value.Value, t.Rows)
