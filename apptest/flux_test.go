@@ -111,6 +111,9 @@ func TestFlux(t *testing.T) {
 	if got := s.rows(`import "influxdata/influxdb/schema" schema.tagValues(bucket: "default", tag: "site", start: 0)`, "_value"); strings.Join(got, " ") != "north south" {
 		t.Errorf("values of the tag are %q", got)
 	}
+	if got := s.rows(`import "influxdata/influxdb/v1" v1.databases()`, "databaseName", "retentionPolicy", "default"); strings.Join(got, " ") != "default autogen true" {
+		t.Errorf("databases are %q", got)
+	}
 }
 
 // TestFluxErrors: what is wrong with a script is told, with its place.

@@ -69,6 +69,7 @@ type scriptHost struct {
 var (
 	_ storage.Host   = (*scriptHost)(nil)
 	_ storage.Writer = (*scriptHost)(nil)
+	_ storage.Mapper = (*scriptHost)(nil)
 	_ system.Secrets = (*scriptHost)(nil)
 )
 
@@ -166,4 +167,21 @@ func (h *scriptHost) Secret(key string) (string, bool) {
 		return "", false
 	}
 	return h.buckets.Secret(h.org, key)
+}
+
+// Databases implements storage.Mapper.
+func (h *scriptHost) Databases(o storage.Org) ([]storage.Database, error) {
+	org, err := h.orgOf(o)
+	if err != nil {
+		return nil, err
+	}
+	var all []storage.Database
+	for _, d := range h.buckets.AllDatabases(org) {
+		b, ok := h.buckets.Bucket(d.Bucket)
+		if !ok || !h.who.Rights.MayRead(uint64(b.ID)) {
+			continue
+		}
+		all = append(all, storage.Database{Bucket: scriptBucket(b), Name: d.Database, Policy: d.Policy, Default: d.Default})
+	}
+	return all, nil
 }
