@@ -128,7 +128,7 @@ func (a *API) othersOperateWithout(t *meta.Token) error {
 	if !t.All || t.Status == meta.Inactive {
 		return nil
 	}
-	return a.othersOperate(0, t.ID)
+	return a.othersOperate(0, func(other *meta.Token) bool { return other.ID == t.ID })
 }
 
 func (a *API) filterAuthorizations(who *meta.Actor, q url.Values) (func(*meta.Token) bool, error) {
@@ -187,7 +187,7 @@ func (a *API) applyAuthorization(_ context.Context, b *authorizationBody, who *m
 		if err != nil {
 			return err
 		}
-		if !who.MayGrant(p, t.OrgID) {
+		if !a.meta.MayGrant(who, p, t.OrgID) {
 			return forbidden("the permission to " + asked.Action + " " + asked.Resource.Type + " is not one that the token has which asks for it")
 		}
 		t.Permissions = append(t.Permissions, p)

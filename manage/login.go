@@ -53,7 +53,7 @@ func (a *API) logins() *resource[meta.Login, loginBody, authorizationAnswer] {
 		// Whoever gives it a password has what it may.
 		changes: func(who *meta.Actor, l *meta.Login) bool {
 			for _, p := range l.Permissions {
-				if !who.MayGrant(p, l.OrgID) {
+				if !a.meta.MayGrant(who, p, l.OrgID) {
 					return false
 				}
 			}

@@ -73,10 +73,24 @@ func (a *API) orgs() *resource[meta.Org, orgBody, orgAnswer] {
 			}
 			return a.meta.Tie(ctx, meta.Link{From: who.User.ID, Role: meta.Owner, Resource: o.ID, ResourceKind: meta.ResourceOrgs})
 		},
+		allowed: a.orgMayGo,
 		deleted: a.gone,
 		about:   "Takes a token that may write organisations everywhere. Its user becomes an owner.",
 		example: `{"name":"acme","description":"who makes everything"}`, change: `{"description":"who makes all"}`,
 	}
+}
+
+// orgMayGo reports whether an organisation can be deleted: operators' tokens
+// that are of it go with it.
+func (a *API) orgMayGo(who *meta.Actor, o *meta.Org) error {
+	its := func(t *meta.Token) bool { return t.OrgID == o.ID }
+	if !a.operates(its) {
+		return nil
+	}
+	if !who.Token.All {
+		return forbidden("deleting an organisation that operators' tokens are of takes such a token")
+	}
+	return a.othersOperate(0, its)
 }
 
 func (a *API) filterOrgs(who *meta.Actor, q url.Values) (func(*meta.Org) bool, error) {

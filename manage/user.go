@@ -69,9 +69,11 @@ func (a *API) users() *resource[meta.User, userBody, userAnswer] {
 		filter: func(*meta.Actor, url.Values) (func(*meta.User) bool, error) {
 			return func(*meta.User) bool { return true }, nil
 		},
-		// Who may write users shall not become an operator by one's password.
+		// Who may write users shall not become an operator by one's password,
+		// nor end operators' tokens with whom they are for.
 		changes: func(who *meta.Actor, u *meta.User) bool {
-			return who.May(meta.Write, meta.ResourceUsers, 0, u.ID) && (!u.Operator || who.Token.All)
+			return who.May(meta.Write, meta.ResourceUsers, 0, u.ID) && (who.Token.All || !u.Operator &&
+				!a.operates(func(t *meta.Token) bool { return t.UserID == u.ID }))
 		},
 		apply: func(_ context.Context, b *userBody, who *meta.Actor, u *meta.User, _ bool) error {
 			if b.Name != nil {
@@ -80,33 +82,43 @@ func (a *API) users() *resource[meta.User, userBody, userAnswer] {
 			was := u.Status
 			setStatus(&u.Status, b.Status)
 			if u.Status == meta.Inactive && was != meta.Inactive {
-				return a.othersOperate(u.ID, 0)
+				return a.othersOperateWithoutUser(u)
 			}
 			return nil
 		},
-		allowed: func(_ *meta.Actor, u *meta.User) error { return a.othersOperate(u.ID, 0) },
+		allowed: func(_ *meta.Actor, u *meta.User) error { return a.othersOperateWithoutUser(u) },
 		about:   "They cannot sign in until they have a password.",
 		example: `{"name":"ada"}`, change: `{"status":"inactive"}`,
 	}
 }
 
+func (a *API) othersOperateWithoutUser(u *meta.User) error {
+	return a.othersOperate(u.ID, func(t *meta.Token) bool { return t.UserID == u.ID })
+}
+
 // othersOperate reports whether somebody may still operate the server without
-// a user and what is theirs, or without a token: else nobody could undo it.
-func (a *API) othersOperate(user, token meta.ID) error {
+// a user and the tokens that go: else nobody could undo it.
+func (a *API) othersOperate(user meta.ID, gone func(*meta.Token) bool) error {
 	for _, u := range a.meta.Users.All() {
 		if u.ID != user && u.Operator && u.Status != meta.Inactive && u.Password != "" {
 			return nil
 		}
 	}
-	for _, t := range a.meta.TokenSet.All() {
-		if !t.All || t.Status == meta.Inactive || t.ID == token || user != 0 && t.UserID == user {
-			continue
-		}
-		if u, ok := a.meta.Users.Get(t.UserID); t.UserID == 0 || ok && u.Status != meta.Inactive {
-			return nil
-		}
+	if a.operates(func(t *meta.Token) bool { return !gone(t) }) {
+		return nil
 	}
 	return &httpapi.Error{Code: httpapi.Unprocessable, Message: "nobody could operate the server any more: make another operator's token first"}
+}
+
+// operates reports whether one of some tokens is an operator's and in force.
+func (a *API) operates(of func(*meta.Token) bool) bool {
+	return slices.ContainsFunc(a.meta.TokenSet.All(), func(t meta.Token) bool {
+		if !t.All || t.Status == meta.Inactive || !of(&t) {
+			return false
+		}
+		u, ok := a.meta.Users.Get(t.UserID)
+		return t.UserID == 0 || ok && u.Status != meta.Inactive
+	})
 }
 
 func (a *API) userRoutes() []httpapi.Route {

@@ -65,9 +65,10 @@ func (a *Actor) May(action Action, k Resource, org, id ID) bool {
 	return a.Token.May(action, k, org, id)
 }
 
-// MayGrant reports whether the actor has all that p allows a token of an
-// organisation, so that nobody gives what they do not have.
-func (a *Actor) MayGrant(p Permission, org ID) bool {
+// MayGrant reports whether an actor has all that p allows a token of an
+// organisation, so that nobody gives what they do not have. An object counts
+// for the organisation that it is in, whatever p says.
+func (s *Store) MayGrant(a *Actor, p Permission, org ID) bool {
 	if a.Token.All {
 		return true
 	}
@@ -82,7 +83,43 @@ func (a *Actor) MayGrant(p Permission, org ID) bool {
 	if p.Org != 0 {
 		org = p.Org
 	}
+	if p.ID != 0 {
+		// What is not there yet belongs to nobody.
+		org, _ = s.home(p.Resource, p.ID)
+	}
 	return a.Token.May(p.Action, p.Resource, org, p.ID)
+}
+
+// home returns the organisation that an object of a kind is in, zero for one
+// of none; false if there is no such object.
+func (s *Store) home(k Resource, id ID) (ID, bool) {
+	switch k {
+	case ResourceBuckets:
+		return s.BucketSet.home(id)
+	case ResourceOrgs:
+		return s.OrgSet.home(id)
+	case ResourceUsers:
+		return s.Users.home(id)
+	case ResourceLabels:
+		return s.Labels.home(id)
+	case ResourceVariables:
+		return s.Variables.home(id)
+	case ResourceSecrets:
+		return s.Secrets.home(id)
+	case ResourceTelegrafs:
+		return s.Collectors.home(id)
+	case ResourceAuthorizations:
+		if org, ok := s.TokenSet.home(id); ok {
+			return org, true
+		}
+		return s.Logins.home(id)
+	case ResourceDBRP:
+		if org, ok := s.Databases.home(id); ok {
+			return org, true
+		}
+		return s.BucketSet.home(id) // whose name stands for one
+	}
+	return 0, false
 }
 
 // Author returns what the audit log says of the actor.

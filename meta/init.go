@@ -314,8 +314,20 @@ func (s *Store) replaceAdmin(ctx context.Context, rec initRecord, o *InitOptions
 		}
 		return false, nil
 	}
+	// A token of an organisation that is gone would be void.
+	org, bucket := rec.Org, rec.Bucket
+	if _, ok := s.Org(org); !ok {
+		bucket = 0
+		if all := s.OrgSet.All(); len(all) > 0 {
+			org = all[0].ID
+		} else if made, err := s.CreateOrg(ctx, o.Org); err == nil {
+			org = made.ID
+		} else {
+			return false, fmt.Errorf("replace admin token: %w", err)
+		}
+	}
 	err := s.retry(ctx, func() error {
-		t := adminToken(rec.Org, rec.Bucket, 0)
+		t := adminToken(org, bucket, 0)
 		t.ID, t.Created = rec.Token, s.now().UTC()
 		kept, version, err := s.TokenSet.read(ctx, rec.Token)
 		switch {

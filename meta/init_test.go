@@ -173,6 +173,33 @@ func TestTokenFromOutside(t *testing.T) {
 	}
 }
 
+// A token from outside lets an operator in, even if the organisation that the
+// first start made is gone.
+func TestTokenFromOutsideWithoutTheFirstOrganisation(t *testing.T) {
+	for _, others := range []int{0, 1} {
+		ctx, _, s := newStore(t)
+		o := initOptions(t)
+		first := ensureInit(t, s, o)
+		for range others {
+			if _, err := s.CreateOrg(ctx, "other"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.OrgSet.Delete(ctx, first.Org); err != nil {
+			t.Fatal(err)
+		}
+		mustBeAdmin(t, s, first.Made, false)
+		o.AdminToken = "given"
+		if r := ensureInit(t, s, o); !r.Replaced {
+			t.Errorf("result is %+v", r)
+		}
+		mustBeAdmin(t, s, "given", true)
+		if n := len(s.Orgs()); n != 1 {
+			t.Errorf("there are %d organisations", n)
+		}
+	}
+}
+
 func TestTokenFromOutsideReplacesTheFile(t *testing.T) {
 	_, _, s := newStore(t)
 	o := initOptions(t)

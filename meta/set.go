@@ -138,6 +138,13 @@ func (s *Set[T, P]) Get(id ID) (T, bool) {
 	return v, ok
 }
 
+// home returns the organisation of the object of an id, zero where the kind
+// has none.
+func (s *Set[T, P]) home(id ID) (ID, bool) {
+	v, ok := s.Get(id)
+	return s.orgOf(&v), ok
+}
+
 // find returns the object of a name.
 func (s *Set[T, P]) find(n name) (T, bool) {
 	t := s.table()
