@@ -105,8 +105,6 @@ func readFlux(r *http.Request) (*fluxRequest, error) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind == "application/vnd.flux" {
 		req.Query = string(text)
-		// What InfluxDB takes for the dialect of such a request.
-		req.Dialect = &fluxDialect{Annotations: []string{"datatype", "group", "default"}}
 		return &req, nil
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -156,6 +154,10 @@ func (a *API) fluxQuery(w http.ResponseWriter, r *http.Request) error {
 		return a.fluxError(q, err)
 	}
 	defer run.Close()
+	if run.Results() == 0 {
+		// As InfluxDB has it, so that nobody looks for data in an empty answer.
+		return &Error{Code: Invalid, Message: `this Flux script returns no streaming data. Consider adding a "yield" or invoking streaming functions directly, without performing an assignment`}
+	}
 	if req.Explain {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, err := io.WriteString(w, run.Explain()+"\n")

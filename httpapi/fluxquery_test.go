@@ -46,7 +46,7 @@ func TestFluxRequests(t *testing.T) {
 		want   string
 	}{
 		"json":           {`{"query": "` + quoted + `"}`, nil, 200, ",result,table,a\r\n,_result,0,1\r\n\r\n"},
-		"script":         {script, []string{"Content-Type: application/vnd.flux"}, 200, "#datatype,string,long,long\r\n#group,false,false,false\r\n#default,_result,,\r\n,result,table,a\r\n,,0,1\r\n\r\n"},
+		"script":         {script, []string{"Content-Type: application/vnd.flux"}, 200, ",result,table,a\r\n,_result,0,1\r\n\r\n"},
 		"delimiter":      {`{"query": "` + quoted + `", "dialect": {"delimiter": ";", "header": false}}`, nil, 200, ";_result;0;1\r\n\r\n"},
 		"params":         {`{"query": "import \"array\" array.from(rows: [{a: params.n}])", "params": {"n": 7}}`, nil, 200, ",result,table,a\r\n,_result,0,7\r\n\r\n"},
 		"now":            {`{"query": "import \"array\" array.from(rows: [{a: now()}])", "now": "2020-01-01T00:00:00Z"}`, nil, 200, ",result,table,a\r\n,_result,0,2020-01-01T00:00:00Z\r\n\r\n"},
@@ -59,7 +59,8 @@ func TestFluxRequests(t *testing.T) {
 		"wrong dialect":  {`{"query": "x = 1", "dialect": {"annotations": ["nonsense"]}}`, nil, 400, `no annotation \"nonsense\"`},
 		"no json":        {`from`, nil, 400, "failed to decode request body"},
 		"explain":        {`{"query": "` + quoted + `", "explain": true}`, nil, 200, "_result:\narray.from 1 rows\n"},
-		"nothing to say": {`{"query": "x = 1"}`, nil, 200, ""},
+		"nothing to say": {`{"query": "x = 1"}`, nil, 400, "this Flux script returns no streaming data"},
+		"only a number":  {`{"query": "1 + 1"}`, nil, 400, "this Flux script returns no streaming data"},
 	} {
 		w := ask(tt.body, tt.header...)
 		if w.Code != tt.status || tt.status < 300 && w.Body.String() != tt.want || !strings.Contains(w.Body.String(), tt.want) {

@@ -28,19 +28,19 @@ func floats(values ...float64) column.Vector {
 func TestQueryCompiles(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"measurement":"cpu","start":"-1h"}`: `rows: all fields
-  scan: bucket 10, "cpu", from 2023-11-14T21:13:20Z until 2023-11-14T22:13:20Z`,
+  scan: bucket 000000000000000a, "cpu", from 2023-11-14T21:13:20Z until 2023-11-14T22:13:20Z`,
 		`{"measurement":"cpu","start":"2023-01-01T00:00:00Z","stop":"2023-01-02","filters":{"host":"a","rack":["1","2"]},"fields":["u"],"order":"desc","limit":5}`: `page of all rows: limit 5
   order: newest first
     rows: "u", series merged by time
-      scan: bucket 10, "cpu", from 2023-01-01T00:00:00Z until 2023-01-02T00:00:00Z, tags (host = "a" and rack in ["1" "2"])`,
+      scan: bucket 000000000000000a, "cpu", from 2023-01-01T00:00:00Z until 2023-01-02T00:00:00Z, tags (host = "a" and rack in ["1" "2"])`,
 		`{"bucket":"readable","measurement":"cpu","start":0,"stop":3600,"aggregation":"mean","every":"1m","fields":["a","b"],"group_by":["host"]}`: `aggregate: mean("a"), mean("b") every 1m0s by tags "host"
-  scan: bucket 11, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T01:00:00Z`,
+  scan: bucket 000000000000000b, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T01:00:00Z`,
 		`{"measurement":"cpu","start":0,"stop":1,"aggregation":"last"}`: `aggregate: last(every field) by series
-  scan: bucket 10, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T00:00:01Z`,
+  scan: bucket 000000000000000a, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T00:00:01Z`,
 		`{"measurement":"cpu","start":0,"stop":1,"aggregation":"median","group_by":[],"every":"1mo","zone":"Europe/Kyiv"}`: `aggregate: quantile(every field, 0.5) every 1mo in Europe/Kyiv of all series together
-  scan: bucket 10, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T00:00:01Z`,
+  scan: bucket 000000000000000a, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T00:00:01Z`,
 		`{"measurement":"cpu","start":0,"stop":1,"where":[{"field":"u","op":">","value":9007199254740993},{"field":"s","op":"=~","value":"^x"},{"field":"b","op":"=","value":true},{"field":"z","op":"exists"},{"field":"f","op":"<=","value":1.5},{"field":"t","op":"!=","value":"y"}]}`: `rows: all fields
-  scan: bucket 10, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T00:00:01Z, where (((((\"u\" > 9007199254740993i and \"s\" =~ /^x/) and \"b\" = true) and \"z\" exists) and \"f\" <= 1.5) and \"t\" != \"y\")`,
+  scan: bucket 000000000000000a, "cpu", from 1970-01-01T00:00:00Z until 1970-01-01T00:00:01Z, where (((((\"u\" > 9007199254740993i and \"s\" =~ /^x/) and \"b\" = true) and \"z\" exists) and \"f\" <= 1.5) and \"t\" != \"y\")`,
 	} {
 		b := newRig(t, nil)
 		w := call(b.api.Service(), http.MethodPost, "/query", body, asAdmin)
@@ -203,11 +203,11 @@ func TestOpenService(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	for target, want := range map[string]string{
-		"/measurements":                     "list: measurements\n  scan: bucket 10, all measurements, from the beginning until the end",
-		"/measurements/c%2Fpu/tags?start=0": "list: tag keys\n  scan: bucket 10, \"c/pu\", from 1970-01-01T00:00:00Z until the end",
-		"/measurements/cpu/fields?stop=-1h": "list: fields\n  scan: bucket 10, \"cpu\", from the beginning until 2023-11-14T21:13:20Z",
-		"/tags/host/values?measurement=cpu": "list: values of tag \"host\"\n  scan: bucket 10, \"cpu\", from the beginning until the end",
-		"/tags/host/values?bucket=readable": "list: values of tag \"host\"\n  scan: bucket 11, all measurements, from the beginning until the end",
+		"/measurements":                     "list: measurements\n  scan: bucket 000000000000000a, all measurements, from the beginning until the end",
+		"/measurements/c%2Fpu/tags?start=0": "list: tag keys\n  scan: bucket 000000000000000a, \"c/pu\", from 1970-01-01T00:00:00Z until the end",
+		"/measurements/cpu/fields?stop=-1h": "list: fields\n  scan: bucket 000000000000000a, \"cpu\", from the beginning until 2023-11-14T21:13:20Z",
+		"/tags/host/values?measurement=cpu": "list: values of tag \"host\"\n  scan: bucket 000000000000000a, \"cpu\", from the beginning until the end",
+		"/tags/host/values?bucket=readable": "list: values of tag \"host\"\n  scan: bucket 000000000000000b, all measurements, from the beginning until the end",
 	} {
 		b := newRig(t, nil)
 		b.querier.names = []Name{{Name: "a"}, {Name: "b"}}

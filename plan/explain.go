@@ -90,7 +90,7 @@ func (c Call) String() string {
 }
 
 func (p *Plan) source() string {
-	s := fmt.Sprintf("scan: bucket %d, %s, from %s until %s", p.Bucket,
+	s := fmt.Sprintf("scan: bucket %016x, %s, from %s until %s", p.Bucket,
 		names(p.Measurements, "all measurements"), timeText(p.Start), timeText(p.Stop))
 	if p.Tags != nil {
 		s += ", tags " + p.Tags.String()

@@ -107,7 +107,7 @@ func TestString(t *testing.T) {
     page of each group: limit 1
       order: newest first
         aggregate: mean("usage"), quantile(every field, 0.99, estimate_tdigest) every 1mo period 1mo5ns offset 1h0m0s in Europe/Berlin by the clock bounds (] with empty windows by tags "host"
-          scan: bucket 7, "cpu", from 1970-01-01T00:00:00Z until 1970-01-02T00:00:00Z, tags host in ["a" "b"], where "usage" > 5`
+          scan: bucket 0000000000000007, "cpu", from 1970-01-01T00:00:00Z until 1970-01-02T00:00:00Z, tags host in ["a" "b"], where "usage" > 5`
 	if d := cmp.Diff(want, p.String()); d != "" {
 		t.Errorf("plan reads differently (-want +got):\n%s", d)
 	}

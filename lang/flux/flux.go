@@ -129,6 +129,9 @@ func globals(params map[string]any) (map[string]value.Value, error) {
 	return map[string]value.Value{"params": v}, nil
 }
 
+// Results returns how many results the script has.
+func (e *Execution) Results() int { return len(e.results) }
+
 // Next moves to the next result, and reports whether there is one.
 func (e *Execution) Next() bool {
 	e.closeReader()

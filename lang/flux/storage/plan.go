@@ -3,6 +3,7 @@ package storage
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/lang/flux/flow"
@@ -89,13 +90,17 @@ func Read(b Bucket, start, stop int64) *Plan {
 // Name implements flow.Op.
 func (p *Plan) Name() string { return "from" }
 
+// instant shows nanoseconds since 1970 as scripts write times.
+func instant(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
+
 // Details implements flow.Op.
 func (p *Plan) Details() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "bucket: %q, %s", p.Bucket.Name, p.what())
 	parts, ok := p.known()
 	if !ok {
-		fmt.Fprintf(&b, "\n%s\nplanned when the fields are known, of bucket %d from %d until %d where %s", p.calls(), p.Bucket.ID, p.Since, p.Until, p.Filter)
+		fmt.Fprintf(&b, "\n%s\nplanned when the fields are known, of bucket %016x from %s until %s where %s",
+			p.calls(), p.Bucket.ID, instant(p.Since), instant(p.Until), p.Filter)
 		return b.String()
 	}
 	for _, part := range parts {
