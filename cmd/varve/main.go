@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,13 +49,22 @@ when points were refused and others stored.`,
 	}
 	c.SetFlagErrorFunc(suggestFlag)
 	c.AddCommand(serveCommand(environment), writeCommand(), queryCommand(), bucketCommand(), orgCommand(), authCommand(), userCommand(), dbrpCommand(), setupCommand(), importCommand(), exportCommand(), checkCommand(), healthCommand(), configCommand(environment), benchCommand(), demoCommand(), versionCommand())
+	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .Annotations."+groupOnly+")}}", 1))
 	markUsage(c)
 	return c
 }
 
+// groupOnly is the annotation of a command that only groups those below it. It
+// is shown as one that cannot be run.
+const groupOnly = "group"
+
 // markUsage gives wrong arguments of a command and those below the exit status
-// that wrong flags have.
+// that wrong flags have. A word that is no command of a group is one of them.
 func markUsage(c *cobra.Command) {
+	if c.HasSubCommands() && !c.Runnable() {
+		c.Annotations = map[string]string{groupOnly: "yes"}
+		c.Args, c.RunE = knownCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
@@ -66,6 +76,22 @@ func markUsage(c *cobra.Command) {
 	for _, below := range c.Commands() {
 		markUsage(below)
 	}
+}
+
+// knownCommand refuses what stands where a command of a group should; it names
+// the one that was probably meant.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	if near := config.Nearest(args[0], names); near != "" {
+		return fmt.Errorf("there is no command %q (did you mean %s?)", args[0], near)
+	}
+	return fmt.Errorf("there is no command %q", args[0])
 }
 
 // suggestFlag makes an error about flags say what to do about it: it names the
