@@ -26,13 +26,14 @@ type Encoder struct {
 	last    *table.Table
 	lastRow bool // the present table has a row
 	parts   []part
+	consts  []byte // texts of parts
 	clock   clock
 }
 
 // part is a stretch of a row: the same bytes for every row, or a column.
 type part struct {
-	text   []byte
-	column *table.Column // nil: text
+	from, to int           // in consts
+	column   *table.Column // nil: text
 }
 
 // NewEncoder returns an encoder that writes to w.
@@ -197,7 +198,7 @@ func (e *Encoder) rows(t *table.Table) error {
 		for p := range e.parts {
 			c := e.parts[p].column
 			if c == nil {
-				e.buf = append(e.buf, e.parts[p].text...)
+				e.buf = append(e.buf, e.consts[e.parts[p].from:e.parts[p].to]...)
 				continue
 			}
 			e.buf = append(e.buf, e.d.Delimiter)
@@ -226,11 +227,11 @@ func (e *Encoder) rows(t *table.Table) error {
 // prepare cuts a row of t into what is the same for all rows and what is not.
 func (e *Encoder) prepare(t *table.Table) {
 	e.parts = e.parts[:0]
-	var text []byte
+	text, from := e.consts[:0], 0
 	end := func() {
-		if len(text) > 0 {
-			e.parts = append(e.parts, part{text: text})
-			text = nil
+		if len(text) > from {
+			e.parts = append(e.parts, part{from: from, to: len(text)})
+			from = len(text)
 		}
 	}
 	text = append(text, e.d.Delimiter)
@@ -258,6 +259,7 @@ func (e *Encoder) prepare(t *table.Table) {
 	}
 	text = append(text, "\r\n"...)
 	end()
+	e.consts = text
 }
 
 func (e *Encoder) appendWord(b []byte, k value.Kind, w uint64) []byte {
