@@ -9,6 +9,7 @@
 package flow
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/varvedb/varve/lang/flux/syntax"
@@ -33,6 +34,8 @@ type Node struct {
 	Op Op
 	In []*Node
 	At syntax.Span
+
+	deep int // see depth; 0: not known
 }
 
 // Named is an operator that makes its stream a result of the script, under a
@@ -42,13 +45,35 @@ type Named interface{ Result() string }
 // nodeBytes is about what a node takes, with its operator.
 const nodeBytes = 512
 
+// maxDeep is how many operators may stand one behind another. Scripts have some
+// tens; readers call each other through all of them, and a stack that is
+// exhausted ends the process.
+const maxDeep = 2000
+
 // New returns the stream that an operator makes of streams, as a value. A script
-// that makes more nodes than memory allows ends with an error, a little later.
+// that makes more nodes than memory allows, or puts too many of them one behind
+// another, ends with an error when the call returns: Run.Failed.
 func New(c *value.Call, op Op, in ...*Node) value.Value {
+	n := &Node{Op: op, In: in, At: c.At}
+	n.deep = n.depth()
 	if run := RunOf(c); run.failed == nil {
-		run.failed = run.Keep(nodeBytes)
+		if run.failed = run.Keep(nodeBytes); run.failed == nil && n.deep > maxDeep {
+			run.failed = &Error{At: c.At, Err: fmt.Errorf("more than %d operators stand one behind another", maxDeep)}
+		}
 	}
-	return value.OfStream(&Node{Op: op, In: in, At: c.At})
+	return value.OfStream(n)
+}
+
+// depth returns how many operators stand behind n, itself included.
+func (n *Node) depth() int {
+	if n.deep > 0 {
+		return n.deep
+	}
+	deep := 0
+	for _, in := range n.In {
+		deep = max(deep, in.depth())
+	}
+	return deep + 1
 }
 
 // Of returns the node that a stream stands for.
@@ -64,6 +89,10 @@ func (n *Node) String() string {
 	return b.String()
 }
 
+// maxExplained is about how many bytes an explanation has: what several nodes
+// read stands there for each of them.
+const maxExplained = 1 << 20
+
 func (n *Node) explain(b *strings.Builder, depth int) {
 	if depth > 0 {
 		b.WriteByte('\n')
@@ -75,6 +104,10 @@ func (n *Node) explain(b *strings.Builder, depth int) {
 	pad := strings.Repeat("  ", depth)
 	b.WriteString(pad + strings.ReplaceAll(text, "\n", "\n"+pad+"  "))
 	for _, in := range n.In {
+		if b.Len() > maxExplained {
+			b.WriteString("\n" + pad + "  ...")
+			return
+		}
 		in.explain(b, depth+1)
 	}
 }

@@ -66,6 +66,10 @@ func (r *Run) Ended() error {
 	return context.Cause(r.ctx)
 }
 
+// Failed returns why the script itself has to end, whether or not the run's
+// context has: it made more of a graph than it may.
+func (r *Run) Failed() error { return r.failed }
+
 // Reserve takes memory for what is kept; the error names the limit.
 func (r *Run) Reserve(bytes int64) error { return r.memory.Reserve(bytes) }
 
@@ -116,7 +120,28 @@ func (r *Run) Open(n *Node) (table.Reader, error) {
 	return r.open(n)
 }
 
+// readerBytes is about what the reader of an operator takes before it read
+// anything. A node that others read is opened for each of them, so that a small
+// graph may have very many readers.
+const readerBytes = 1024
+
 func (r *Run) open(n *Node) (table.Reader, error) {
+	if err := r.Ended(); err != nil {
+		return nil, err
+	}
+	if err := r.Reserve(readerBytes); err != nil {
+		return nil, err
+	}
+	out, err := r.reader(n)
+	if err != nil {
+		r.Release(readerBytes)
+		return nil, err
+	}
+	return &guarded{run: r, node: n, Reader: out}, nil
+}
+
+// reader opens what n reads and n itself.
+func (r *Run) reader(n *Node) (table.Reader, error) {
 	in := make([]table.Reader, len(n.In))
 	for i, from := range n.In {
 		var err error
@@ -130,7 +155,7 @@ func (r *Run) open(n *Node) (table.Reader, error) {
 		closeAll(in)
 		return nil, place(n, err)
 	}
-	return &guarded{run: r, node: n, Reader: out}, nil
+	return out, nil
 }
 
 func closeAll(in []table.Reader) {
@@ -151,8 +176,18 @@ func place(n *Node, err error) error {
 // from.
 type guarded struct {
 	table.Reader
-	run  *Run
-	node *Node
+	run    *Run
+	node   *Node
+	closed bool
+}
+
+// Close implements table.Reader.
+func (g *guarded) Close() {
+	g.Reader.Close()
+	if !g.closed {
+		g.closed = true
+		g.run.Release(readerBytes)
+	}
 }
 
 // Next implements table.Reader.

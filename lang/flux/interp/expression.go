@@ -130,8 +130,13 @@ const (
 
 // sized reserves the memory of a large value.
 func (in *Interp) sized(v value.Value) (value.Value, error) {
+	if err := v.Nested(); err != nil {
+		return value.Value{}, err
+	}
 	var n int
 	switch v.Kind() {
+	case value.Stream:
+		return v, in.run.Failed()
 	case value.String:
 		if n = len(v.Str()); n < longString {
 			return v, nil
@@ -151,6 +156,14 @@ func (in *Interp) sized(v value.Value) (value.Value, error) {
 	return v, in.run.Keep(int64(n))
 }
 
+// whole returns a compound value, unless it nests too deep.
+func whole(v value.Value) (value.Value, error) {
+	if err := v.Nested(); err != nil {
+		return value.Value{}, err
+	}
+	return v, nil
+}
+
 func (c *compiler) array(e *syntax.ArrayExpression) (eval, error) {
 	elements, err := c.all(e.Elements)
 	if err != nil {
@@ -167,7 +180,7 @@ func (c *compiler) array(e *syntax.ArrayExpression) (eval, error) {
 				return value.Value{}, c.at(e.Elements[i].Location(), fmt.Errorf("expected %s but found %s: elements of an array have one type", list[0].Kind(), list[i].Kind()))
 			}
 		}
-		return value.OfArray(list), nil
+		return whole(value.OfArray(list))
 	}, nil
 }
 
@@ -196,7 +209,7 @@ func (c *compiler) dict(e *syntax.DictExpression) (eval, error) {
 				return value.Value{}, err
 			}
 		}
-		return value.OfDict(value.NewDict(k, v)), nil
+		return whole(value.OfDict(value.NewDict(k, v)))
 	}, nil
 }
 
@@ -230,7 +243,7 @@ func (c *compiler) record(e *syntax.ObjectExpression) (eval, error) {
 			}
 		}
 		if with == nil {
-			return value.OfRecord(value.NewRecord(labels, list).Close()), nil
+			return whole(value.OfRecord(value.NewRecord(labels, list).Close()))
 		}
 		base, err := with(f)
 		switch {
@@ -239,7 +252,7 @@ func (c *compiler) record(e *syntax.ObjectExpression) (eval, error) {
 		case base.Kind() != value.Record || base.IsNull():
 			return value.Value{}, c.at(e.With.Span, fmt.Errorf("only a record can be extended by with, not %s", base.Describe()))
 		}
-		return value.OfRecord(base.Record().With(labels, list)), nil
+		return whole(value.OfRecord(base.Record().With(labels, list)))
 	}, nil
 }
 

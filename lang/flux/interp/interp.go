@@ -40,6 +40,7 @@ type Interp struct {
 	modules  map[string]*module // packages in use, by path
 	loading  map[string]bool
 	results  []Result
+	seen     map[*flow.Node]bool // nodes whose results are among these
 	calls    int
 }
 
@@ -47,7 +48,7 @@ type Interp struct {
 // one with the empty path is the prelude. Options of the run are answered from
 // now on by what the script says.
 func New(run *flow.Run, packages map[string]*lib.Package) *Interp {
-	in := &Interp{run: run, packages: packages, modules: map[string]*module{}, loading: map[string]bool{}}
+	in := &Interp{run: run, packages: packages, modules: map[string]*module{}, loading: map[string]bool{}, seen: map[*flow.Node]bool{}}
 	run.Option = in.Option
 	return in
 }

@@ -22,25 +22,21 @@ func (in *Interp) notice(v value.Value) {
 	if v.Kind() != value.Stream || v.IsNull() {
 		return
 	}
-	in.walk(flow.Of(v), map[*flow.Node]bool{})
+	in.walk(flow.Of(v))
 }
 
-func (in *Interp) walk(n *flow.Node, seen map[*flow.Node]bool) {
-	if seen[n] {
+// walk goes to each node once, whatever statement it is part of.
+func (in *Interp) walk(n *flow.Node) {
+	if in.seen[n] {
 		return
 	}
-	seen[n] = true
+	in.seen[n] = true
 	for _, from := range n.In {
-		in.walk(from, seen)
+		in.walk(from)
 	}
 	named, ok := n.Op.(flow.Named)
 	if !ok {
 		return
-	}
-	for _, r := range in.results {
-		if r.Node == n {
-			return
-		}
 	}
 	in.results = append(in.results, Result{named.Result(), n})
 }

@@ -54,7 +54,11 @@ func FormatFloat(f float64) string {
 // Display renders any value for people, as display(v: v) does: compound values
 // of more than a few parts with a line for each, records in the order of labels
 // and dictionaries in that of keys.
+// What is too large for that is named and no more.
 func (v Value) Display() string {
+	if v.Bounded() != nil {
+		return "<" + v.kind.String() + ">"
+	}
 	var b strings.Builder
 	v.display(&b, 0)
 	return b.String()

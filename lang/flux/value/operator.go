@@ -181,6 +181,9 @@ func (o Operator) compare(a, b Value) (Value, error) {
 		return OfBool(o.holdsFloats(a.Float(), b.Float())), nil
 	}
 	if o == Equal || o == NotEqual {
+		if err := Comparable(a, b); err != nil {
+			return Value{}, err
+		}
 		same, err := a.Equals(b)
 		if err != nil {
 			return Value{}, mismatch(o, a, b)

@@ -140,13 +140,32 @@ func OfRegexp(r *regexp.Regexp) Value { return Value{kind: Regexp, ref: r} }
 func OfBytes(b []byte) Value { return Value{kind: Bytes, ref: b} }
 
 // OfArray returns an array of elements, which nobody changes from then on.
-func OfArray(elements []Value) Value { return Value{kind: Array, ref: elements} }
+func OfArray(elements []Value) Value {
+	var m measure
+	for i := range elements {
+		m.add(elements[i])
+	}
+	return Value{kind: Array, num: m.num(), ref: elements}
+}
 
 // OfRecord returns a record.
-func OfRecord(r *Fields) Value { return Value{kind: Record, ref: r} }
+func OfRecord(r *Fields) Value {
+	var m measure
+	for i := range r.values {
+		m.add(r.values[i])
+	}
+	return Value{kind: Record, num: m.num(), ref: r}
+}
 
 // OfDict returns a dictionary.
-func OfDict(d *Entries) Value { return Value{kind: Dict, ref: d} }
+func OfDict(d *Entries) Value {
+	var m measure
+	for i := range d.keys {
+		m.add(d.keys[i])
+		m.add(d.values[i])
+	}
+	return Value{kind: Dict, num: m.num(), ref: d}
+}
 
 // OfFunction returns a function.
 func OfFunction(f *Func) Value { return Value{kind: Function, ref: f} }
@@ -159,7 +178,9 @@ func OfDynamic(v Value) Value {
 	if v.kind == Dynamic {
 		return v
 	}
-	return Value{kind: Dynamic, null: v.IsNull(), ref: v}
+	var m measure
+	m.add(v)
+	return Value{kind: Dynamic, null: v.IsNull(), num: m.num(), ref: v}
 }
 
 // NullOf returns the null of a kind.

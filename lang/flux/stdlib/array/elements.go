@@ -44,6 +44,9 @@ func elements(p *lib.Package) *lib.Package {
 			return value.OfArray(all), err
 		}).
 		Func("contains", "<-arr: array, value: any", func(c *value.Call) (value.Value, error) {
+			if err := value.Comparable(c.Arg("value"), c.Arg("arr")); err != nil {
+				return value.Value{}, c.Errorf("%w", err)
+			}
 			for _, x := range c.Arg("arr").Array() {
 				if value.Same(x, c.Arg("value")) {
 					return value.OfBool(true), nil

@@ -11,15 +11,21 @@ import (
 // Packages returns the packages.
 func Packages() []*lib.Package {
 	p := lib.New("experimental/dynamic").
-		Func("dynamic", "v: any", func(c *value.Call) (value.Value, error) { return wrap(c.Args[0]), nil }).
+		Func("dynamic", "v: any", wrapped).
 		Func("asArray", "<-v: any", asArray).
 		Func("isType", "v: any, type: string", isType).
 		Func("_isNotDistinct", "a: any, b: any", func(c *value.Call) (value.Value, error) {
+			if err := bounded(c); err != nil {
+				return value.Value{}, err
+			}
 			return value.OfBool(value.Same(c.Args[0], c.Args[1])), nil
 		}).
 		Func("_equal", "a: any, b: any", func(c *value.Call) (value.Value, error) {
 			if c.Args[0].IsNull() || c.Args[1].IsNull() {
 				return value.NullOf(value.Bool), nil
+			}
+			if err := bounded(c); err != nil {
+				return value.Value{}, err
 			}
 			return value.OfBool(value.Same(c.Args[0], c.Args[1])), nil
 		}).
@@ -34,6 +40,24 @@ func Packages() []*lib.Package {
 			return decode(c.Args[0].Bytes(), value.OfFloat)
 		}),
 	}
+}
+
+// bounded reports which argument is too large to be gone through.
+func bounded(c *value.Call) error {
+	for _, a := range c.Args {
+		if err := a.Bounded(); err != nil {
+			return c.Errorf("%w", err)
+		}
+	}
+	return nil
+}
+
+// wrapped is dynamic().
+func wrapped(c *value.Call) (value.Value, error) {
+	if err := bounded(c); err != nil {
+		return value.Value{}, err
+	}
+	return wrap(c.Args[0]), nil
 }
 
 // wrap makes a value dynamic, with all that it holds.
@@ -67,6 +91,9 @@ func asArray(c *value.Call) (value.Value, error) {
 	}
 	if v.Kind() != value.Array || v.IsNull() {
 		return value.Value{}, c.Errorf("unable to convert %s to array", v.Describe())
+	}
+	if err := bounded(c); err != nil {
+		return value.Value{}, err
 	}
 	all := make([]value.Value, len(v.Array()))
 	for i, e := range v.Array() {

@@ -82,6 +82,9 @@ func next(d *json.Decoder, number func(float64) value.Value, depth int) (value.V
 
 // encode writes the argument v as JSON.
 func encode(c *value.Call) (value.Value, error) {
+	if err := c.Arg("v").Bounded(); err != nil {
+		return value.Value{}, c.Errorf("%w", err)
+	}
 	b, err := appendJSON(nil, c.Arg("v"))
 	if err != nil {
 		return value.Value{}, c.Errorf("%w", err)

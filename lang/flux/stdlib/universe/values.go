@@ -31,6 +31,9 @@ func values(p *lib.Package) {
 		return value.OfTime(time.Date(y, m, d, 0, 0, 0, 0, zone).UnixNano()), nil
 	})
 	p.Func("display", "v: any", func(c *value.Call) (value.Value, error) {
+		if err := c.Args[0].Bounded(); err != nil {
+			return value.Value{}, c.Errorf("%w", err)
+		}
 		return value.OfString(c.Args[0].Display()), nil
 	})
 	p.Func("die", "msg: string", func(c *value.Call) (value.Value, error) {
@@ -44,6 +47,9 @@ func values(p *lib.Package) {
 		return value.OfInt(int64(len(v.Array()))), nil
 	})
 	p.Func("contains", "value: any, set: array", func(c *value.Call) (value.Value, error) {
+		if err := value.Comparable(c.Arg("value"), c.Arg("set")); err != nil {
+			return value.Value{}, c.Errorf("%w", err)
+		}
 		for _, e := range c.Arg("set").Array() {
 			if v := c.Arg("value"); !v.IsNull() && !e.IsNull() && value.Same(v, e) {
 				return value.OfBool(true), nil
