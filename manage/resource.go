@@ -61,6 +61,14 @@ type resource[T, B, A any] struct {
 	also            []string
 }
 
+// article puts the article before a noun.
+func article(noun string) string {
+	if strings.IndexByte("aeio", noun[0]) >= 0 { // "a user"
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
 // at returns where the resource is.
 func (k *resource[T, B, A]) at() string {
 	if strings.HasPrefix(k.path, "/") {
@@ -284,16 +292,16 @@ func (k *resource[T, B, A]) routes() []httpapi.Route {
 	all := []httpapi.Route{
 		{Method: http.MethodGet, Path: at, Serve: k.listAll, Name: "list" + k.name + "s", Summary: "List what the token may see, by id",
 			Params: params, Status: http.StatusOK, Gives: k.list(nil, nil)},
-		{Method: http.MethodPost, Path: at, Serve: k.create, Name: "create" + k.name, Summary: "Make a " + k.noun, About: k.about,
+		{Method: http.MethodPost, Path: at, Serve: k.create, Name: "create" + k.name, Summary: "Make " + article(k.noun), About: k.about,
 			Takes: b, Example: k.example, Status: http.StatusCreated, Gives: given},
-		{Method: http.MethodGet, Path: one, Serve: k.get, Name: "get" + k.name, Summary: "A " + k.noun,
+		{Method: http.MethodGet, Path: one, Serve: k.get, Name: "get" + k.name, Summary: "One by its id",
 			About: "One that the token may not see is 404.", Status: http.StatusOK, Gives: given},
-		{Method: http.MethodDelete, Path: one, Serve: k.delete, Name: "delete" + k.name, Summary: "Delete a " + k.noun + " and what belongs to it",
+		{Method: http.MethodDelete, Path: one, Serve: k.delete, Name: "delete" + k.name, Summary: "Delete " + article(k.noun) + " and what belongs to it",
 			Status: http.StatusNoContent},
 	}
 	for _, method := range append([]string{http.MethodPatch}, k.also...) {
 		all = append(all, httpapi.Route{Method: method, Path: one, Serve: k.patch, Name: map[string]string{http.MethodPatch: "update", http.MethodPut: "put"}[method] + k.name,
-			Summary: "Change a " + k.noun, About: "What is absent stays.", Takes: b, Example: k.change, Status: http.StatusOK, Gives: given})
+			Summary: "Change " + article(k.noun), About: "What is absent stays.", Takes: b, Example: k.change, Status: http.StatusOK, Gives: given})
 	}
 	for i := range all {
 		all[i].Group = k.group
