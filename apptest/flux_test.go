@@ -33,9 +33,14 @@ func (s *server) rows(text string, columns ...string) []string {
 	if a.status != http.StatusOK {
 		s.t.Fatalf("%d %s for\n%s", a.status, a.body, text)
 	}
+	return cellsOf(a.body, columns...)
+}
+
+// cellsOf returns the values of some columns of an answer, a line a row.
+func cellsOf(body string, columns ...string) []string {
 	var out []string
 	var place []int
-	for line := range strings.SplitSeq(strings.ReplaceAll(a.body, "\r\n", "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.ReplaceAll(body, "\r\n", "\n"), "\n") {
 		cells := strings.Split(line, ",")
 		switch {
 		case line == "":

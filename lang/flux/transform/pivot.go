@@ -57,8 +57,12 @@ func (p *Pivot) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 			}
 		}
 		for _, to := range order {
-			if err := emit(to.table()); err != nil {
-				return err
+			t := to.table()
+			// In pieces, so that whoever reads them can be stopped between them.
+			for from := 0; from == 0 || from < t.Rows; from += sliceRows {
+				if err := emit(t.Slice(from, min(from+sliceRows, t.Rows))); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

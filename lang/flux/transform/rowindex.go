@@ -77,10 +77,10 @@ func (x *wordIndex) find(keys []*table.Column, i int, have []table.Column, rows 
 	}
 	at := rows
 	if x.ascending {
-		order := orderOf(key.Kind, w)
-		if rows > 0 && order <= orderOf(key.Kind, words[rows-1]) {
+		order := OrderOf(key.Kind, w)
+		if rows > 0 && order <= OrderOf(key.Kind, words[rows-1]) {
 			found, ok := slices.BinarySearchFunc(words[:rows], order, func(w, order uint64) int {
-				switch o := orderOf(key.Kind, w); {
+				switch o := OrderOf(key.Kind, w); {
 				case o < order:
 					return -1
 				case o > order:

@@ -110,7 +110,7 @@ func CompareRows(a []*table.Column, i int, b []*table.Column, j int, desc bool) 
 		case x.Kind == value.String:
 			c = bytes.Compare(x.Bytes(i), y.Bytes(j))
 		default:
-			c = cmp.Compare(orderOf(x.Kind, x.Word(i)), orderOf(y.Kind, y.Word(j)))
+			c = cmp.Compare(OrderOf(x.Kind, x.Word(i)), OrderOf(y.Kind, y.Word(j)))
 		}
 		if desc {
 			c = -c
@@ -187,9 +187,9 @@ type item struct {
 
 const itemBytes = 16
 
-// orderOf maps the word of a cell to one that orders as the cells do. NaN comes
+// OrderOf maps the word of a cell to one that orders as the cells do. NaN comes
 // before all other floats.
-func orderOf(k value.Kind, w uint64) uint64 {
+func OrderOf(k value.Kind, w uint64) uint64 {
 	switch k {
 	case value.Int, value.Time:
 		return w ^ 1<<63
@@ -235,13 +235,16 @@ func orderItems(run *flow.Run, cols []*table.Column, rows int, desc bool) ([]ite
 		if err := run.Ended(); err != nil {
 			return nil, err
 		}
-		items, spare = orderBy(c, items, spare, desc)
+		var err error
+		if items, spare, err = orderBy(run, c, items, spare, desc); err != nil {
+			return nil, err
+		}
 	}
 	return items, nil
 }
 
 // orderBy sorts items by one column, and returns them and the other slice.
-func orderBy(c *table.Column, items, spare []item, desc bool) (sorted, other []item) {
+func orderBy(run *flow.Run, c *table.Column, items, spare []item, desc bool) (sorted, other []item, err error) {
 	if !c.Vec.Valid.All() {
 		// Nulls go first, the others follow in the order they have.
 		n := 0
@@ -259,16 +262,16 @@ func orderBy(c *table.Column, items, spare []item, desc bool) (sorted, other []i
 			}
 		}
 		items, spare = spare, items
-		valid, rest := orderValid(c, items[n:], spare[n:], desc)
+		valid, rest, err := orderValid(run, c, items[n:], spare[n:], desc)
 		if len(valid) > 0 && &valid[0] != &items[n] {
 			copy(rest, valid)
 		}
-		return items, spare
+		return items, spare, err
 	}
-	return orderValid(c, items, spare, desc)
+	return orderValid(run, c, items, spare, desc)
 }
 
-func orderValid(c *table.Column, items, spare []item, desc bool) (sorted, other []item) {
+func orderValid(run *flow.Run, c *table.Column, items, spare []item, desc bool) (sorted, other []item, err error) {
 	flip := uint64(0)
 	if desc {
 		flip = ^flip
@@ -276,27 +279,35 @@ func orderValid(c *table.Column, items, spare []item, desc bool) (sorted, other 
 	switch {
 	case c.Kind != value.String:
 		for i := range items {
-			items[i].key = orderOf(c.Kind, c.Vec.Words[items[i].row]) ^ flip
+			items[i].key = OrderOf(c.Kind, c.Vec.Words[items[i].row]) ^ flip
 		}
 	case rankTexts(c, items):
 		for i := range items {
 			items[i].key ^= flip
 		}
 	default:
-		orderTexts(c, items, desc)
-		return items, spare
+		return orderTexts(run, c, items, spare, desc)
 	}
-	return radix(items, spare)
+	return radix(run, items, spare)
 }
+
+// sliceRows is how many rows a sort goes through before it asks whether the run
+// has ended: some milliseconds of work.
+const sliceRows = 1 << 16
 
 // radix sorts items by their keys, byte by byte from the last, and leaves out
 // the bytes that all keys have in common.
-func radix(items, spare []item) (sorted, other []item) {
+func radix(run *flow.Run, items, spare []item) (sorted, other []item, err error) {
 	var counts [8][256]uint32
-	for i := range items {
-		k := items[i].key
-		for b := range 8 {
-			counts[b][byte(k>>(8*b))]++
+	for slice := range slices.Chunk(items, sliceRows) {
+		if err := run.Ended(); err != nil {
+			return nil, nil, err
+		}
+		for i := range slice {
+			k := slice[i].key
+			for b := range 8 {
+				counts[b][byte(k>>(8*b))]++
+			}
 		}
 	}
 	for b := range 8 {
@@ -310,14 +321,19 @@ func radix(items, spare []item) (sorted, other []item) {
 			at[v] = sum
 			sum += n
 		}
-		for i := range items {
-			v := byte(items[i].key >> shift)
-			spare[at[v]] = items[i]
-			at[v]++
+		for slice := range slices.Chunk(items, sliceRows) {
+			if err := run.Ended(); err != nil {
+				return nil, nil, err
+			}
+			for i := range slice {
+				v := byte(slice[i].key >> shift)
+				spare[at[v]] = slice[i]
+				at[v]++
+			}
 		}
 		items, spare = spare, items
 	}
-	return items, spare
+	return items, spare, nil
 }
 
 // fewTexts is up to how many different strings it pays to look each row's up.
@@ -358,24 +374,55 @@ func rankTexts(c *table.Column, items []item) bool {
 	return true
 }
 
-// orderTexts sorts items by a column of strings, mostly by their first 8 bytes.
-func orderTexts(c *table.Column, items []item, desc bool) {
-	for i := range items {
-		var first [8]byte
-		copy(first[:], c.Vec.Str(int(items[i].row)))
-		items[i].key, items[i].at = binary.BigEndian.Uint64(first[:]), uint32(i)
-	}
-	slices.SortFunc(items, func(a, b item) int {
+// orderTexts sorts items by a column of strings, mostly by their first 8 bytes:
+// slices of them, which it then merges, two and two.
+func orderTexts(run *flow.Run, c *table.Column, items, spare []item, desc bool) (sorted, other []item, err error) {
+	compare := func(a, b item) int {
 		o := cmp.Compare(a.key, b.key)
 		if o == 0 {
 			o = bytes.Compare(c.Vec.Str(int(a.row)), c.Vec.Str(int(b.row)))
 		}
-		switch {
-		case o == 0:
-			return cmp.Compare(a.at, b.at)
-		case desc:
-			return -o
+		if desc {
+			o = -o
 		}
 		return o
-	})
+	}
+	at := uint32(0)
+	for slice := range slices.Chunk(items, sliceRows) {
+		if err := run.Ended(); err != nil {
+			return nil, nil, err
+		}
+		for i := range slice {
+			var first [8]byte
+			copy(first[:], c.Vec.Str(int(slice[i].row)))
+			slice[i].key, slice[i].at = binary.BigEndian.Uint64(first[:]), at
+			at++
+		}
+		slices.SortFunc(slice, func(a, b item) int {
+			if o := compare(a, b); o != 0 {
+				return o
+			}
+			return cmp.Compare(a.at, b.at)
+		})
+	}
+	for width := sliceRows; width < len(items); width *= 2 {
+		for from := 0; from < len(items); from += 2 * width {
+			middle, end := min(from+width, len(items)), min(from+2*width, len(items))
+			a, b := items[from:middle], items[middle:end]
+			for to := from; to < end; to++ {
+				if to%sliceRows == 0 {
+					if err := run.Ended(); err != nil {
+						return nil, nil, err
+					}
+				}
+				if len(b) == 0 || len(a) > 0 && compare(a[0], b[0]) <= 0 {
+					spare[to], a = a[0], a[1:]
+				} else {
+					spare[to], b = b[0], b[1:]
+				}
+			}
+		}
+		items, spare = spare, items
+	}
+	return items, spare, nil
 }
