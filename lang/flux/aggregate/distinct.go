@@ -107,18 +107,44 @@ func (s *uniqueState) End(func(*table.Table)) error {
 
 // cells is a set of values of one column.
 type cells struct {
-	account *flow.Account
-	words   map[uint64]bool
-	texts   map[string]bool
-	null    bool
+	memory advance
+	words  map[uint64]bool
+	texts  map[string]bool
+	null   bool
 }
 
 func newCells(account *flow.Account) *cells {
-	return &cells{account: account, words: map[uint64]bool{}, texts: map[string]bool{}}
+	return &cells{memory: advance{account: account}, words: map[uint64]bool{}, texts: map[string]bool{}}
 }
 
-// cellBytes is about what a value takes in a map.
-const cellBytes = 32
+const (
+	// cellBytes is about what a value takes in a map, and beside it.
+	cellBytes = 40
+	// textBytes is about what a string takes in a map besides its bytes.
+	textBytes = 64
+)
+
+// advance reserves memory ahead, because to reserve for each value by itself
+// would take as long as to keep it.
+type advance struct {
+	account *flow.Account
+	left    int64 // bytes, of what is reserved
+	step    int64
+}
+
+// take uses some bytes of what is reserved, of which there may be more to come.
+func (a *advance) take(bytes int64) error {
+	if a.left < bytes {
+		const least, most = 1 << 10, 1 << 18
+		a.step = min(max(2*a.step, least), most)
+		if err := a.account.Add(bytes + a.step); err != nil {
+			return err
+		}
+		a.left += bytes + a.step
+	}
+	a.left -= bytes
+	return nil
+}
 
 // fresh calls use with the rows whose value is not in the set, and adds it.
 func (s *cells) fresh(c *table.Column, rows int, use func(i int)) error {
@@ -137,19 +163,18 @@ func (s *cells) fresh(c *table.Column, rows int, use func(i int)) error {
 			if s.texts[string(text)] {
 				continue
 			}
-			if err := s.account.Add(cellBytes + 2*int64(len(text))); err != nil {
+			if err := s.memory.take(textBytes + 2*int64(len(text))); err != nil {
 				return err
 			}
 			s.texts[string(text)] = true
 		default:
-			w := c.Word(i)
-			if s.words[w] {
+			before := len(s.words)
+			if s.words[c.Word(i)] = true; len(s.words) == before {
 				continue
 			}
-			if err := s.account.Add(cellBytes); err != nil {
+			if err := s.memory.take(cellBytes); err != nil {
 				return err
 			}
-			s.words[w] = true
 		}
 		use(i)
 	}

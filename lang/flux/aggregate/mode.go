@@ -1,8 +1,8 @@
 package aggregate
 
 import (
+	"iter"
 	"slices"
-	"strings"
 
 	"github.com/varvedb/varve/lang/flux/flow"
 	"github.com/varvedb/varve/lang/flux/table"
@@ -20,16 +20,20 @@ func (*Mode) Name() string { return "mode" }
 // Open implements flow.Op.
 func (m *Mode) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 	return flow.PerTable(run, in[0], func(account *flow.Account) flow.TableState {
-		return &modeState{label: m.Column, seen: newCells(account), counts: map[value.Value]int{}}
+		return &modeState{label: m.Column, account: account, memory: advance{account: account}, words: map[uint64]int64{}, places: map[string]int{}}
 	}), nil
 }
 
+// modeState counts values: those of strings at their places in counts.
 type modeState struct {
-	label  string
-	first  *table.Table
-	kind   value.Kind // Absent: no piece had the column so far
-	seen   *cells     // reserves what counts keeps
-	counts map[value.Value]int
+	label   string
+	first   *table.Table
+	kind    value.Kind // Absent: no piece had the column so far
+	account *flow.Account
+	memory  advance
+	words   map[uint64]int64
+	places  map[string]int
+	counts  []int64
 }
 
 // Piece implements flow.TableState.
@@ -46,18 +50,39 @@ func (s *modeState) Piece(t *table.Table, _ func(*table.Table)) error {
 	case s.kind != c.Kind:
 		return &table.KindError{Label: c.Label, A: s.kind, B: c.Kind}
 	}
-	err := s.seen.fresh(c, t.Rows, func(i int) {
-		if v := c.Value(i); v.Kind() == value.String && !v.IsNull() {
-			// The map must not hold the memory of the piece.
-			s.counts[value.OfString(strings.Clone(v.Str()))] = 0
+	for i := range t.Rows {
+		if c.Null(i) {
+			continue
 		}
-	})
-	for i := 0; i < t.Rows && err == nil; i++ {
-		if !c.Null(i) {
-			s.counts[c.Value(i)]++
+		if c.Kind == value.String {
+			if err := s.text(c.Bytes(i)); err != nil {
+				return err
+			}
+			continue
+		}
+		before := len(s.words)
+		if s.words[c.Word(i)]++; len(s.words) > before {
+			if err := s.memory.take(cellBytes); err != nil {
+				return err
+			}
 		}
 	}
-	return err
+	return nil
+}
+
+// text counts a string.
+func (s *modeState) text(text []byte) error {
+	at, ok := s.places[string(text)]
+	if !ok {
+		if err := s.memory.take(textBytes + 16 + int64(len(text))); err != nil {
+			return err
+		}
+		at = len(s.counts)
+		s.places[string(text)] = at
+		s.counts = append(s.counts, 0)
+	}
+	s.counts[at]++
+	return nil
 }
 
 // End implements flow.TableState.
@@ -67,7 +92,11 @@ func (s *modeState) End(emit func(*table.Table)) error {
 	}
 	values := table.NewColumn(valueLabel, s.kind)
 	if s.first.Rows > 0 {
-		for _, v := range s.modes() {
+		modes, err := s.modes()
+		if err != nil {
+			return err
+		}
+		for _, v := range modes {
 			values.Append(v)
 		}
 	}
@@ -84,26 +113,51 @@ func (s *modeState) End(emit func(*table.Table)) error {
 }
 
 // modes returns the most frequent values, or a null.
-func (s *modeState) modes() []value.Value {
+func (s *modeState) modes() ([]value.Value, error) {
 	if v, ok := s.first.Key.Get(s.label); ok {
-		return []value.Value{v}
+		return []value.Value{v}, nil
 	}
-	var most []value.Value
-	top := 0
-	for v, n := range s.counts {
+	top, many := int64(0), 0
+	for _, n := range s.all() {
 		if n > top {
-			most, top = most[:0], n
+			top, many = n, 0
 		}
+		if n == top {
+			many++
+		}
+	}
+	if many == len(s.words)+len(s.places) {
+		return []value.Value{value.NullOf(s.kind)}, nil
+	}
+	const valueBytes = 64 // in a list and in a column
+	if err := s.account.Add(int64(many) * valueBytes); err != nil {
+		return nil, err
+	}
+	most := make([]value.Value, 0, many)
+	for v, n := range s.all() {
 		if n == top {
 			most = append(most, v)
 		}
-	}
-	if len(most) == len(s.counts) {
-		return []value.Value{value.NullOf(s.kind)}
 	}
 	slices.SortFunc(most, func(a, b value.Value) int {
 		c, _ := value.Compare(a, b)
 		return c
 	})
-	return most
+	return most, nil
+}
+
+// all goes through the values and how often each came.
+func (s *modeState) all() iter.Seq2[value.Value, int64] {
+	return func(yield func(value.Value, int64) bool) {
+		for w, n := range s.words {
+			if !yield(value.OfWord(s.kind, w), n) {
+				return
+			}
+		}
+		for text, at := range s.places {
+			if !yield(value.OfString(text), s.counts[at]) {
+				return
+			}
+		}
+	}
 }
