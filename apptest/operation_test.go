@@ -323,7 +323,7 @@ func TestFormatVersion(t *testing.T) {
 		{"check", "--data-dir", dir},
 	} {
 		out, err := varve(t, args...)
-		for _, want := range []string{"format version 9", "last written by varve v9.8.7", "reads version 1", "Start that varve or a later one"} {
+		for _, want := range []string{"format version 9", "last written by varve v9.8.7", "reads versions up to 2", "Start that varve or a later one"} {
 			if err == nil || !strings.Contains(out, want) {
 				t.Errorf("varve %s: %v: %s: want %q", args[0], err, out, want)
 			}

@@ -64,6 +64,9 @@ func (a *API) principal(r *http.Request, from credentials) (Principal, error) {
 	}
 	token, session := Credentials(r)
 	if session != "" {
+		if err := CheckOrigin(r); err != nil {
+			return Principal{}, err
+		}
 		p, ok, err := a.access.Session(r.Context(), session)
 		if err == nil && !ok {
 			err = errUnauthorized()

@@ -97,6 +97,16 @@ func Credentials(r *http.Request) (token, session string) {
 	return "", ""
 }
 
+// CheckOrigin refuses a request with a session that changes something and
+// comes from the page of another origin. The cookie is SameSite=Strict, but
+// another port, or another host of the same domain, is of the same site.
+func CheckOrigin(r *http.Request) error {
+	if err := new(http.CrossOriginProtection).Check(r); err != nil {
+		return &Error{Code: Forbidden, Err: err, Message: "the request has a session and comes from the page of another origin: pages elsewhere send a token instead"}
+	}
+	return nil
+}
+
 // SessionCookie is the name of the cookie that holds the secret of a session;
 // it is InfluxDB's, which clients look for.
 const SessionCookie = "influxdb-oss-session"

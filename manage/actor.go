@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
+	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/trace"
@@ -20,6 +22,9 @@ func (a *API) actor(r *http.Request) (context.Context, *meta.Actor, error) {
 	var who meta.Actor
 	var ok bool
 	if session != "" {
+		if err := httpapi.CheckOrigin(r); err != nil {
+			return nil, nil, err
+		}
 		if who, ok = a.meta.BySession(session); ok {
 			if _, _, err := a.meta.Renew(r.Context(), who.Session); err != nil && !errors.Is(err, meta.ErrNotFound) {
 				return nil, nil, told(err)
@@ -109,6 +114,8 @@ func told(err error) error {
 		return &httpapi.Error{Code: httpapi.Conflict, Message: err.Error(), Err: err}
 	case errors.Is(err, meta.ErrNotFound):
 		return &httpapi.Error{Code: httpapi.NotFound, Message: err.Error(), Err: err}
+	case errors.Is(err, catalog.ErrConflict):
+		return &httpapi.Error{Code: httpapi.Unavailable, Message: "others change the same at this time: try again", RetryAfter: time.Second, Err: err}
 	case vfs.IsNoSpace(err):
 		return &httpapi.Error{Code: httpapi.Unavailable, Message: "no space on the disk to store what was asked for", Err: err}
 	}

@@ -62,7 +62,7 @@ func (s databases) All() (all []meta.Database) {
 
 // Get implements objects.
 func (s databases) Get(id meta.ID) (meta.Database, bool) {
-	if d, ok := s.objects.Get(id); ok {
+	if d, ok := s.meta.Mapping(id); ok {
 		return d, true
 	}
 	if b, ok := s.meta.Bucket(id); ok {

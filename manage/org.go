@@ -144,8 +144,20 @@ func (a *API) secretRoutes() []httpapi.Route {
 	// of returns the organisation of the path, if who may do something with
 	// its secrets.
 	of := func(r *http.Request, action meta.Action) (context.Context, meta.ID, error) {
-		ctx, who, id, _, err := k.ofPath(r)
-		if err == nil && !who.May(action, meta.ResourceSecrets, id, 0) {
+		ctx, who, err := a.actor(r)
+		if err != nil {
+			return nil, 0, err
+		}
+		id, err := parseID(k.noun, r.PathValue("id"))
+		if err != nil {
+			return nil, 0, err
+		}
+		o, ok := a.meta.Org(id)
+		may := who.May(action, meta.ResourceSecrets, id, 0)
+		switch {
+		case !ok || !may && !k.maySee(who, &o):
+			err = notFound(k.noun + " not found")
+		case !may:
 			err = forbidden("this takes the permission to " + string(action) + " the secrets of the organisation")
 		}
 		return ctx, id, err
@@ -188,10 +200,8 @@ func (a *API) secretRoutes() []httpapi.Route {
 				if err := httpapi.ReadJSON(r, &b); err != nil {
 					return err
 				}
-				for name, value := range b {
-					if err := a.meta.SetSecret(ctx, id, name, value); err != nil {
-						return told(err)
-					}
+				if err := a.meta.SetSecrets(ctx, id, b); err != nil {
+					return told(err)
 				}
 				return noContent(w)
 			}},

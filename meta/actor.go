@@ -1,14 +1,18 @@
 package meta
 
+import "cmp"
+
 // rightsOf returns a token, which nobody has, with the rights that a user has
 // when signed in: those of an owner or member of their organisations and of
 // other resources, and to see and change themselves. An operator may do
-// everything. Its organisation is the first that the user belongs to.
+// everything. Its organisation is the one that the user has belonged to for
+// longest: who is made a member elsewhere stays at home.
 func (s *Store) rightsOf(u User) Token {
 	t := Token{UserID: u.ID, Description: u.Name, All: u.Operator}
 	for _, a := range []Action{Read, Write} {
 		t.Permissions = append(t.Permissions, Permission{Action: a, Resource: ResourceUsers, ID: u.ID})
 	}
+	var home Link
 	for l := range s.Links.each() {
 		if l.From != u.ID {
 			continue
@@ -18,8 +22,8 @@ func (s *Store) rightsOf(u User) Token {
 			actions = append(actions, Write)
 		}
 		if l.ResourceKind == ResourceOrgs {
-			if o, ok := s.Org(l.Resource); ok && (t.OrgID == 0 || o.ID < t.OrgID) {
-				t.OrgID = o.ID
+			if _, ok := s.Org(l.Resource); ok && (home.ID == 0 || cmp.Or(l.Created.Compare(home.Created), cmp.Compare(l.Resource, home.Resource)) < 0) {
+				home, t.OrgID = l, l.Resource
 			}
 			t.Permissions = append(t.Permissions, everything(l.Resource, actions...)...)
 			continue

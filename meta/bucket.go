@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -115,13 +116,20 @@ func checkName(what, name string) error {
 		return &InvalidError{fmt.Sprintf("%s name has %d bytes: at most %d", what, len(name), maxNameBytes)}
 	case !utf8.ValidString(name):
 		return &InvalidError{fmt.Sprintf("%s name %q is not UTF-8", what, name)}
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case strings.ContainsFunc(name, misleads):
 		return &InvalidError{fmt.Sprintf("%s name %q holds a control character", what, name)}
 	case strings.Contains(name, `"`):
 		// As InfluxDB refuses it: the query languages could not name it.
 		return &InvalidError{fmt.Sprintf("%s name %s is invalid: names may not include quotation marks", what, name)}
 	}
 	return nil
+}
+
+// misleads reports whether a character is one that terminals obey, or that
+// makes a name look like another: controls, ends of lines and paragraphs, and
+// what turns the direction of text.
+func misleads(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 func (b *Bucket) head() head    { return head{&b.ID, &b.OrgID, &b.Created, &b.Updated} }

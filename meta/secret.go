@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 )
@@ -55,6 +56,27 @@ func (s *Store) SetSecret(ctx context.Context, org ID, key, value string) error 
 	}
 	_, err := s.Secrets.Create(ctx, Secret{OrgID: org, Name: key, Value: value})
 	return err
+}
+
+// SetSecrets sets several, none of them if one cannot be. They are set one after
+// the other.
+func (s *Store) SetSecrets(ctx context.Context, org ID, values map[string]string) error {
+	keys := slices.Sorted(maps.Keys(values))
+	for _, key := range keys {
+		v := Secret{OrgID: org, Name: key, Value: values[key]}
+		if err := v.validate(); err != nil {
+			return err
+		}
+		if _, err := s.Secrets.ops(&v); err != nil {
+			return err
+		}
+	}
+	for _, key := range keys {
+		if err := s.SetSecret(ctx, org, key, values[key]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DeleteSecret removes a secret; one that is not there is no error.

@@ -47,6 +47,7 @@ type Store struct {
 	state    atomic.Pointer[state]
 	follower *catalog.Follower
 	hashing  hashing
+	turn     chan struct{} // is full while something is changed: see retry
 	proven   *proven
 
 	sets       []anySet // of all kinds, in the order of state.tables
@@ -69,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{catalog: cfg.Catalog, now: cfg.Now, random: cfg.Random, hashing: make(hashing, hashers), proven: &proven{all: map[Hash]struct{}{}}}
+	s := &Store{catalog: cfg.Catalog, now: cfg.Now, random: cfg.Random, hashing: make(hashing, hashers), turn: make(chan struct{}, 1), proven: &proven{all: map[Hash]struct{}{}}}
 	s.OrgSet = newSet[Org](s, "org", "organization", true)
 	s.BucketSet = newSet[Bucket](s, "bucket", "bucket", true)
 	s.TokenSet = newSet[Token](s, "token", "token", false)
@@ -114,8 +115,15 @@ func (s *Store) commit(ctx context.Context, e Event, ops ...catalog.Op) error {
 	return s.follower.Wait(ctx, first+uint64(len(ops))-1)
 }
 
-// retry runs fn again for as long as it meets the change of another.
+// retry runs fn again for as long as it meets the change of another. Those of
+// this process take turns, so that many at once are all made.
 func (s *Store) retry(ctx context.Context, fn func() error) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
 	var err error
 	for range maxAttempts {
 		if err = fn(); !errors.Is(err, catalog.ErrConflict) {

@@ -122,10 +122,17 @@ type layout struct {
 	WrittenBy string `json:"written_by,omitempty"`
 }
 
-// layoutVersion is the structure that this program makes and reads. There has
-// been no other. A later one comes with a function here that turns this one
-// into it, called by layout while the folder is locked.
-const layoutVersion = 1
+// layoutVersion is the structure that this program makes. oldestLayout is the
+// first that it reads, and turns into its own while the folder is locked,
+// before anything else is written.
+//
+// Version 2 has users, states of tokens and permissions for other kinds than
+// buckets: a program for version 1 would take what is locked for open. Nothing
+// that version 1 had changed, so that the number is all there is to turn.
+const (
+	layoutVersion = 2
+	oldestLayout  = 1
+)
 
 // layout returns how the store was made, or makes it with so many shards, and
 // notes which program has it from now on.
@@ -142,10 +149,10 @@ func (f *folder) layout(shards int, program string) (layout, error) {
 		}
 		return l, f.writeJSON(name, l)
 	}
-	if err != nil || program == "" || l.WrittenBy == program {
+	if err != nil || program == "" || l.WrittenBy == program && l.Version == layoutVersion {
 		return l, err
 	}
-	l.WrittenBy = program
+	l.Version, l.WrittenBy = layoutVersion, program
 	err = f.writeJSON(name, l)
 	if vfs.IsNoSpace(err) {
 		return l, nil // nothing else is written either until there is room
@@ -174,11 +181,11 @@ func (f *folder) readable(l layout, name, program string) error {
 	}
 	switch {
 	case l.Version > layoutVersion:
-		return fmt.Errorf("the store in %s has format version %d and was last written by %s; this is varve %s, which reads version %d. Start that varve or a later one, or restore a copy that was made before the upgrade; nothing was changed",
+		return fmt.Errorf("the store in %s has format version %d and was last written by %s; this is varve %s, which reads versions up to %d. Start that varve or a later one, or restore a copy that was made before the upgrade; nothing was changed",
 			f.path, l.Version, by, program, layoutVersion)
-	case l.Version < layoutVersion:
-		return fmt.Errorf("read %s: there is no format version %d; this is varve %s, which reads version %d. Restore the file from a copy of the same store; nothing was changed",
-			name, l.Version, program, layoutVersion)
+	case l.Version < oldestLayout:
+		return fmt.Errorf("read %s: there is no format version %d; this is varve %s, which reads versions %d to %d. Restore the file from a copy of the same store; nothing was changed",
+			name, l.Version, program, oldestLayout, layoutVersion)
 	case l.Shards < 1 || l.Shards > maxShards:
 		return fmt.Errorf("read %s: %d shards are impossible; restore the file from a copy of the same store", name, l.Shards)
 	}

@@ -94,11 +94,25 @@ func TestLayout(t *testing.T) {
 			t.Errorf("after %q: %+v, %v", program, l, err)
 		}
 	}
-	// What programs wrote before they noted their version.
+	// What programs wrote before they noted their version. The file is of the
+	// program's own version before anything else is.
 	if err := vfs.WriteFileAtomic(disk, f.name(storeFolder, layoutFile), []byte(`{"version":1,"shards":2}`+"\n")); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := f.layout(1, "v1.2.0"); err != nil || l != (layout{1, 2, "v1.2.0"}) {
+	if l, err := f.readLayout(""); err != nil || l != (layout{1, 2, ""}) {
+		t.Errorf("a look at the first version: %+v, %v", l, err)
+	}
+	if l, err := f.layout(1, "v1.2.0"); err != nil || l != (layout{2, 2, "v1.2.0"}) {
+		t.Errorf("layout %+v, %v", l, err)
+	}
+	if b, err := vfs.ReadFile(disk, f.name(storeFolder, layoutFile)); err != nil || string(b) != `{"version":2,"shards":2,"written_by":"v1.2.0"}`+"\n" {
+		t.Errorf("the first version became %s, %v", b, err)
+	}
+	// The same program, where it was built before and after.
+	if err := vfs.WriteFileAtomic(disk, f.name(storeFolder, layoutFile), []byte(`{"version":1,"shards":2,"written_by":"devel"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := f.layout(1, "devel"); err != nil || l.Version != 2 {
 		t.Errorf("layout %+v, %v", l, err)
 	}
 }
@@ -118,10 +132,10 @@ func TestUnreadableLayout(t *testing.T) {
 		t.Errorf("no layout: %+v, %v", l, err)
 	}
 	for text, want := range map[string][]string{
-		`{"version":2,"shards":1,"written_by":"v2.3.4"}`: {
-			"format version 2", "last written by varve v2.3.4", "this is varve v1.0.0, which reads version 1", "Start that varve or a later one", "nothing was changed"},
+		`{"version":3,"shards":1,"written_by":"v2.3.4"}`: {
+			"format version 3", "last written by varve v2.3.4", "this is varve v1.0.0, which reads versions up to 2", "Start that varve or a later one", "nothing was changed"},
 		`{"version":7,"shards":1}`: {"format version 7", "did not note its version"},
-		`{"version":0,"shards":1}`: {"no format version 0", "this is varve v1.0.0, which reads version 1", "Restore the file"},
+		`{"version":0,"shards":1}`: {"no format version 0", "this is varve v1.0.0, which reads versions 1 to 2", "Restore the file"},
 		`{"shards":1}`:             {"no format version 0"},
 		`{"version":1,"shards":0}`: {"0 shards are impossible", "restore the file"},
 		`{"version`:                {"layout.json", "restore the file"},
