@@ -140,10 +140,10 @@ func (p *parser) postfix() Expression {
 }
 
 func (p *parser) call(callee Expression) Expression {
-	p.next()
+	open := p.next()
 	c := &CallExpression{Callee: callee}
 	c.Arguments = p.properties(")", "call")
-	p.want(")", "call")
+	p.close(")", "call", open)
 	c.Span = p.from(callee.Location().Start)
 	return c
 }
@@ -231,7 +231,7 @@ func (p *parser) primary() Expression {
 			}
 			p.next()
 			e := p.expression()
-			p.want(")", "expression")
+			p.close(")", "expression", t)
 			return &ParenExpression{p.from(t.Start), e}
 		case "[":
 			return p.list()
@@ -246,7 +246,7 @@ func (p *parser) primary() Expression {
 			return &LabelLiteral{p.from(t.Start), id.Name}
 		}
 	}
-	p.fail(t.Span, "invalid expression: expected a value, got "+t.describe())
+	p.fail(t.Span, "invalid expression: expected a value, got "+t.describe()+p.hint(t))
 	return &BadExpression{Span{t.Start, t.Start}, t.text}
 }
 
@@ -334,13 +334,13 @@ func (p *parser) function() Expression {
 
 // list reads an array or a dictionary.
 func (p *parser) list() Expression {
-	start := p.next().Start
+	open := p.next()
 	if p.got(":") {
 		p.want("]", "dictionary")
-		return &DictExpression{Span: p.from(start)}
+		return &DictExpression{Span: p.from(open.Start)}
 	}
 	if p.got("]") {
-		return &ArrayExpression{Span: p.from(start)}
+		return &ArrayExpression{Span: p.from(open.Start)}
 	}
 	first := p.expression()
 	if !p.sees(":") {
@@ -348,8 +348,8 @@ func (p *parser) list() Expression {
 		for p.got(",") && !p.sees("]") {
 			a.Elements = append(a.Elements, p.expression())
 		}
-		p.want("]", "array")
-		a.Span = p.from(start)
+		p.close("]", "array", open)
+		a.Span = p.from(open.Start)
 		return a
 	}
 	d := &DictExpression{}
@@ -360,20 +360,20 @@ func (p *parser) list() Expression {
 			break
 		}
 	}
-	p.want("]", "dictionary")
-	d.Span = p.from(start)
+	p.close("]", "dictionary", open)
+	d.Span = p.from(open.Start)
 	return d
 }
 
 func (p *parser) object() Expression {
-	start := p.next().Start
+	open := p.next()
 	o := &ObjectExpression{}
 	if p.peek().kind == ident && p.peekAt(1).is(keyword, "with") {
 		o.With = p.identifier()
 		p.next()
 	}
 	o.Properties = p.properties("}", "record")
-	p.want("}", "record")
-	o.Span = p.from(start)
+	p.close("}", "record", open)
+	o.Span = p.from(open.Start)
 	return o
 }

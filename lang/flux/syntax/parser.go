@@ -12,13 +12,11 @@ func Parse(src string) (*File, error) {
 	p := &parser{tokens: tokens, errs: errs}
 	f := p.file()
 	if len(p.errs) > 0 {
+		p.errs.sort()
 		return f, p.errs
 	}
 	return f, nil
 }
-
-// maxErrors is more than anybody mends at a time.
-const maxErrors = 20
 
 // parser goes down the grammar with one token of look-ahead. Two places need
 // more: whether a parenthesis begins a function, and what follows a name.
@@ -63,19 +61,11 @@ func (p *parser) want(text, what string) bool {
 		return true
 	}
 	t := p.peek()
-	p.fail(t.Span, fmt.Sprintf("invalid %s: expected %q, got %s", what, text, t.describe()))
+	p.fail(t.Span, fmt.Sprintf("invalid %s: expected %q, got %s%s", what, text, t.describe(), p.hint(t)))
 	return false
 }
 
-func (p *parser) fail(span Span, message string) {
-	if len(p.errs) >= maxErrors {
-		return
-	}
-	if n := len(p.errs); n > 0 && p.errs[n-1].Start == span.Start {
-		return // what follows from the error before
-	}
-	p.errs = append(p.errs, &Error{span, message})
-}
+func (p *parser) fail(span Span, message string) { p.errs.add(span, message) }
 
 func (p *parser) from(start Pos) Span { return Span{start, p.last} }
 
@@ -236,14 +226,14 @@ func (p *parser) identifier() *Identifier {
 }
 
 func (p *parser) block() *Block {
-	start := p.peek().Start
+	open := p.peek()
 	b := &Block{}
 	if p.want("{", "block") && p.enter() {
 		b.Body = p.statements("}")
-		p.want("}", "block")
+		p.close("}", "block", open)
 		p.leave()
 	}
-	b.Span = p.from(start)
+	b.Span = p.from(open.Start)
 	return b
 }
 

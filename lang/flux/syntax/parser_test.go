@@ -180,7 +180,20 @@ func TestErrors(t *testing.T) {
 		"a = \nb":                   `identifier b`, // the value of a is b: no error
 		"a = )":                     `error @1:5-1:6: invalid expression: expected a value, got ")"`,
 		"x |> y":                    `error @1:6-1:7: pipe destination must be a function call`,
-		"f(a: 1":                    `error @1:7-1:7: invalid call: expected ")", got the end of the script`,
+		"f(a: 1":                    `error @1:7-1:7: invalid call: expected ")" for the "(" at 1:2, got the end of the script`,
+		"f(a: (b)\n  |> g()":        `error @2:9-2:9: invalid call: expected ")" for the "(" at 1:2, got`,
+		"f(x: [1, {a: 1}":           `expected "]" for the "[" at 1:6`,
+		"x = () => {":               `expected "}" for the "{" at 1:11`,
+		"f(a: 'b')":                 `error @1:6-1:7: unexpected character "'"; a string stands between "double quotes"`,
+		"f(a: b && c)":              `error @1:8-1:9: unexpected character "&"; write "and"`,
+		"f(a: b || c)":              `expected ")", got "|"; write "or"`,
+		"f(a: !b)":                  `unexpected character "!"; write "not"`,
+		"f(a: b = 1)":               `expected ")", got "="; what compares is ==`,
+		"f(a: r => r.b)":            `expected ")", got "=>"; the parameters of a function stand in parentheses`,
+		"f(r => r.b)":               `got "=>"; the parameters of a function stand in parentheses`,
+		"f(a: 1min)":                `expected ")", got "in"; the units of durations are ns,`,
+		"f(a: 5hours)":              `got identifier ours; the units of durations are ns,`,
+		"f(a: 2020-01-02T00:00)":    `got identifier T00; a time is written like`,
 		`"abc`:                      `error @1:1-1:5: the string has no end: a " is missing`,
 		`"\q"`:                      `unknown escape \q`,
 		"if a then b":               `invalid conditional: expected "else", got the end of the script`,
@@ -208,6 +221,14 @@ func TestErrors(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q: %v, want %s", src, err, want)
+			continue
+		}
+		lines := map[int]bool{}
+		for _, e := range err.(Errors) {
+			if lines[e.Start.Line] {
+				t.Errorf("%.20q has several errors in a line: %v", src, err)
+			}
+			lines[e.Start.Line] = true
 		}
 	}
 	f, err := Parse("a = )\nb = 2\nc = ]\nd = 4")

@@ -41,11 +41,7 @@ func scan(src string) ([]token, Errors) {
 
 func (s *scanner) pos() Pos { return Pos{s.line, s.at - s.start + 1} }
 
-func (s *scanner) fail(span Span, message string) {
-	if len(s.errs) < maxErrors {
-		s.errs = append(s.errs, &Error{span, message})
-	}
-}
+func (s *scanner) fail(span Span, message string) { s.errs.add(span, message) }
 
 // skip passes white space and comments.
 func (s *scanner) skip() {
@@ -131,7 +127,7 @@ func (s *scanner) next() token {
 	}
 	t.kind = bad
 	t = s.take(t, size)
-	s.fail(t.Span, "unexpected character "+strconv.Quote(t.text))
+	s.fail(t.Span, "unexpected character "+strconv.Quote(t.text)+hintOf(t.text))
 	return t
 }
 

@@ -8,7 +8,11 @@
 // are pure and safe for concurrent use; a tree belongs to whoever parsed it.
 package syntax
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // Pos is a place in a script: line and column, both from 1, the column in
 // bytes. The zero Pos is no place.
@@ -37,8 +41,25 @@ type Error struct {
 
 func (e *Error) Error() string { return "error @" + e.Span.String() + ": " + e.Message }
 
-// Errors is everything that is wrong with a script, in order of place.
+// Errors is everything that is wrong with a script, in order of place. There is
+// one for a line: what follows from the first says nothing new.
 type Errors []*Error
+
+// maxErrors is more than anybody mends at a time.
+const maxErrors = 20
+
+// add adds an error, unless there is one of its line.
+func (e *Errors) add(span Span, message string) {
+	if len(*e) >= maxErrors || slices.ContainsFunc(*e, func(have *Error) bool { return have.Start.Line == span.Start.Line }) {
+		return
+	}
+	*e = append(*e, &Error{span, message})
+}
+
+// sort puts errors in order of place.
+func (e Errors) sort() {
+	slices.SortStableFunc(e, func(a, b *Error) int { return cmp.Compare(a.Start.Line, b.Start.Line) })
+}
 
 func (e Errors) Error() string {
 	text := ""
