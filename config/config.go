@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/varvedb/varve/server"
+	"github.com/varvedb/varve/spelling"
 )
 
 // Sources is what an operator wrote.
@@ -156,7 +157,7 @@ func fromEnvironment(environment, known []string, table []Setting) (values []wri
 			values = append(values, written{table[i].Key, text, origin{variable: name}})
 		} else if !slices.Contains(known, name) {
 			w := "the environment has " + name + ", which is no setting"
-			if near := Nearest(name, names); near != "" {
+			if near := spelling.Nearest(name, names); near != "" {
 				w += "; did you mean " + near + "?"
 			}
 			warnings = append(warnings, w)

@@ -226,17 +226,6 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"service.auth", "service.addr", "log.level", "shards"}
-	for name, want := range map[string]string{
-		"service.auht": "service.auth", "servce.adr": "service.addr", "loglevel": "log.level", "shard": "shards", "quite.something": "",
-	} {
-		if got := Nearest(name, names); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
-}
-
 // The reference in docs/CONFIGURATION.md is what the program says.
 func TestDocs(t *testing.T) {
 	const name, mark = "../docs/CONFIGURATION.md", "<!-- from here on: varve config --docs -->\n"

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/varvedb/varve/spelling"
 )
 
 // fileParser takes the values out of a YAML file.
@@ -66,7 +68,7 @@ func (p *fileParser) value(key string, n *yaml.Node, line int) {
 		for _, s := range p.table {
 			keys = append(keys, s.Key)
 		}
-		if near := Nearest(key, keys); near != "" {
+		if near := spelling.Nearest(key, keys); near != "" {
 			hint = "did you mean " + near + "?"
 		}
 		p.problem(line, "there is no setting %s; %s", key, hint)

@@ -14,10 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/varvedb/varve/config"
 	"github.com/varvedb/varve/importer"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/server"
+	"github.com/varvedb/varve/spelling"
 	"github.com/varvedb/varve/vfs"
 )
 
@@ -203,7 +203,7 @@ func oneRune(flag, s string) (rune, error) {
 func suggestColumn(err error) error {
 	var missing *importer.MissingColumnError
 	if errors.As(err, &missing) {
-		if near := config.Nearest(missing.Missing[0], missing.Have); near != "" {
+		if near := spelling.Nearest(missing.Missing[0], missing.Have); near != "" {
 			return fmt.Errorf("%w; did you mean %q?", err, near)
 		}
 	}

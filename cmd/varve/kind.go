@@ -11,7 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/varvedb/varve/config"
+	"github.com/varvedb/varve/spelling"
 )
 
 // kind is a kind of objects that the points port of a server manages: buckets,
@@ -104,7 +104,7 @@ func (k *kind[T]) find(ctx context.Context, c *client, ref string, filter url.Va
 		}
 		names = append(names, name)
 	}
-	if near := config.Nearest(ref, names); near != "" && k.name != nil {
+	if near := spelling.Nearest(ref, names); near != "" && k.name != nil {
 		return nil, fmt.Errorf("%s %s not found; did you mean %s?", k.noun, ref, near)
 	}
 	if len(names) == 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/varvedb/varve/config"
+	"github.com/varvedb/varve/spelling"
 )
 
 func main() {
@@ -88,7 +88,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	for _, c := range cmd.Commands() {
 		names = append(names, c.Name())
 	}
-	if near := config.Nearest(args[0], names); near != "" {
+	if near := spelling.Nearest(args[0], names); near != "" {
 		return fmt.Errorf("there is no command %q (did you mean %s?)", args[0], near)
 	}
 	return fmt.Errorf("there is no command %q", args[0])
@@ -101,7 +101,7 @@ func suggestFlag(cmd *cobra.Command, err error) error {
 	if errors.As(err, &missing) {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := config.Nearest(missing.GetSpecifiedName(), names); near != "" {
+		if near := spelling.Nearest(missing.GetSpecifiedName(), names); near != "" {
 			err = fmt.Errorf("%w; did you mean --%s?", err, near)
 		} else {
 			err = fmt.Errorf("%w; %s --help lists them", err, cmd.CommandPath())

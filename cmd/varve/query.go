@@ -16,9 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/varvedb/varve/config"
 	"github.com/varvedb/varve/prompt"
 	"github.com/varvedb/varve/server"
+	"github.com/varvedb/varve/spelling"
 )
 
 // question is the body of POST /query.
@@ -230,7 +230,7 @@ func whyNothing(ctx context.Context, c *client, q *question) string {
 	// If the server fails now, the hint is worth no error.
 	names, err := c.names(ctx, "/measurements", url.Values{"bucket": {q.Bucket}})
 	if err == nil && !slices.Contains(names, q.Measurement) {
-		if near := config.Nearest(q.Measurement, names); near != "" {
+		if near := spelling.Nearest(q.Measurement, names); near != "" {
 			return fmt.Sprintf("there is no measurement %s; did you mean %s?", q.Measurement, near)
 		}
 		if len(names) == 0 {

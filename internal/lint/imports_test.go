@@ -61,7 +61,7 @@ var order = [][]string{
 	{"predicate"},
 	{"column"},
 	{"memory"},
-	{"plot", "tdigest"},
+	{"plot", "tdigest", "spelling"},
 	{"vfs"},
 	{"trace"},
 }

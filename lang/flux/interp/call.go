@@ -2,6 +2,7 @@ package interp
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/varvedb/varve/lang/flux/syntax"
 	"github.com/varvedb/varve/lang/flux/value"
@@ -57,6 +58,10 @@ func (c *compiler) call(e *syntax.CallExpression, piped syntax.Expression) (eval
 }
 
 func (s *site) call(f *frame) (value.Value, error) {
+	where := s.at
+	if f != nil && where == (syntax.Span{}) {
+		where = f.called // the script knows its own text, not that of the library
+	}
 	var piped value.Value
 	var err error
 	if s.pipe != nil {
@@ -69,13 +74,13 @@ func (s *site) call(f *frame) (value.Value, error) {
 		return callee, err
 	}
 	if callee.Kind() != value.Function || callee.IsNull() {
-		return value.Value{}, at(s.at, fmt.Errorf("expected a function to call but found %s", callee.Describe()))
+		return value.Value{}, at(where, fmt.Errorf("expected a function to call but found %s", callee.Describe()))
 	}
 	fn := callee.Func()
 	if err := s.match(fn); err != nil {
-		return value.Value{}, at(s.at, fmt.Errorf("%s: %w", fn.Title(), err))
+		return value.Value{}, at(where, fmt.Errorf("%s: %w", fn.Title(), err))
 	}
-	c := value.Call{Env: s.in.run, Func: fn, Args: make([]value.Value, len(fn.Params)), At: s.at}
+	c := value.Call{Env: s.in.run, Func: fn, Args: make([]value.Value, len(fn.Params)), At: where}
 	if f != nil {
 		c.Depth = f.depth + 1
 	}
@@ -90,12 +95,12 @@ func (s *site) call(f *frame) (value.Value, error) {
 			}
 		}
 		if err := fn.Params[i].Check(c.Args[i]); err != nil {
-			return value.Value{}, at(s.at, fmt.Errorf("%s: %w", fn.Title(), err))
+			return value.Value{}, at(where, fmt.Errorf("%s: %w", fn.Title(), err))
 		}
 	}
 	v, err := fn.Do(&c)
 	if err != nil {
-		return v, at(s.at, err)
+		return v, at(where, err)
 	}
 	if fn.Source == nil {
 		return s.in.sized(v)
@@ -108,7 +113,7 @@ func (s *site) match(fn *value.Func) error {
 	if len(fn.Params) == 0 {
 		s.params, s.from = nil, s.from[:0]
 		if len(s.names) > 0 {
-			return fmt.Errorf("found unexpected argument %s", s.names[0])
+			return fmt.Errorf("found unexpected argument %s; %s", s.names[0], takes(fn))
 		}
 		if s.pipe != nil {
 			return fmt.Errorf("nothing can be piped to it: it has no parameter for that")
@@ -141,10 +146,24 @@ func (s *site) match(fn *value.Func) error {
 	if used < len(s.names) {
 		for _, n := range s.names {
 			if fn.Param(n) < 0 {
-				return fmt.Errorf("found unexpected argument %s", n)
+				return fmt.Errorf("found unexpected argument %s; %s", n, takes(fn))
 			}
 		}
 	}
 	s.params, s.from = &fn.Params[0], from
 	return nil
+}
+
+// takes says which arguments a function has.
+func takes(fn *value.Func) string {
+	var names []string
+	for _, p := range fn.Params {
+		if !p.Pipe {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "it takes none"
+	}
+	return "it takes " + strings.Join(names, ", ")
 }

@@ -87,7 +87,7 @@ func (c *Closure) do(in *Interp, call *value.Call) (value.Value, error) {
 			return value.Value{}, err
 		}
 	}
-	f := &frame{up: c.up, values: make([]value.Value, c.code.size), depth: call.Depth}
+	f := &frame{up: c.up, values: make([]value.Value, c.code.size), depth: call.Depth, called: call.At}
 	copy(f.values, call.Args)
 	for i := range c.values {
 		if f.values[i].IsAbsent() {

@@ -62,7 +62,7 @@ func (c *compiler) statement(s syntax.Statement) (func() error, error) {
 		}
 		c.own[s.ID.Name] = true
 		to := c.module.define(s.ID.Name)
-		return c.set(to, e), nil
+		return c.set(to, s.ID.Name, e), nil
 	case *syntax.OptionStatement:
 		return c.option(s)
 	case *syntax.ReturnStatement:
@@ -75,10 +75,12 @@ func (c *compiler) statement(s syntax.Statement) (func() error, error) {
 	return nil, c.at(s.Location(), fmt.Errorf("a statement is expected"))
 }
 
-func (c *compiler) set(to *cell, e eval) func() error {
+func (c *compiler) set(to *cell, name string, e eval) func() error {
+	m := c.module
 	return func() error {
 		v, err := e(nil)
 		if err == nil {
+			m.called(name, v)
 			to.value = v
 			c.in.notice(v)
 		}
@@ -97,10 +99,10 @@ func (c *compiler) option(s *syntax.OptionStatement) (func() error, error) {
 		}
 		if p := c.module.prelude; p != nil {
 			if to := p.cell(a.ID.Name); to != nil {
-				return c.set(to, e), nil
+				return c.set(to, a.ID.Name, e), nil
 			}
 		}
-		return c.set(c.module.define(a.ID.Name), e), nil
+		return c.set(c.module.define(a.ID.Name), a.ID.Name, e), nil
 	case *syntax.MemberAssignment:
 		id, ok := a.Member.Object.(*syntax.Identifier)
 		if !ok || c.imports[id.Name] == nil {
@@ -108,13 +110,13 @@ func (c *compiler) option(s *syntax.OptionStatement) (func() error, error) {
 		}
 		to := c.imports[id.Name].cell(a.Member.Property)
 		if to == nil {
-			return nil, c.at(a.Member.Span, fmt.Errorf("package %s has no option %q", id.Name, a.Member.Property))
+			return nil, c.at(a.Member.Span, fmt.Errorf("package %s has no option %q%s", id.Name, a.Member.Property, near(a.Member.Property, c.imports[id.Name].names())))
 		}
 		e, err := c.expression(a.Init)
 		if err != nil {
 			return nil, err
 		}
-		return c.set(to, e), nil
+		return c.set(to, a.Member.Property, e), nil
 	}
 	return nil, c.at(s.Span, fmt.Errorf("an option is set by an assignment"))
 }
@@ -138,7 +140,7 @@ func (c *compiler) name(id *syntax.Identifier) (eval, error) {
 			return func(*frame) (value.Value, error) { return found.value, nil }, nil
 		}
 	}
-	return nil, c.at(id.Span, fmt.Errorf("undefined identifier %q", id.Name))
+	return nil, c.at(id.Span, fmt.Errorf("undefined identifier %q%s", id.Name, c.meant(id.Name)))
 }
 
 // function compiles a function expression.

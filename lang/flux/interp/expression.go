@@ -271,7 +271,7 @@ func (c *compiler) member(e *syntax.MemberExpression) (eval, error) {
 		if of := c.imports[id.Name]; of != nil && !local && c.module.cells[id.Name] == nil {
 			found := of.cell(e.Property)
 			if found == nil {
-				return nil, c.at(e.Span, fmt.Errorf("package %s has no %q", id.Name, e.Property))
+				return nil, c.at(e.Span, fmt.Errorf("package %s has no %q%s", id.Name, e.Property, near(e.Property, of.names())))
 			}
 			return func(*frame) (value.Value, error) { return found.value, nil }, nil
 		}

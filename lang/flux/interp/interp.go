@@ -160,7 +160,7 @@ func (in *Interp) load(path string) (*module, error) {
 	}
 	p := in.packages[path]
 	if p == nil {
-		return nil, fmt.Errorf("there is no package %q to import", path)
+		return nil, fmt.Errorf("there is no package %q to import%s", path, near(path, in.paths()))
 	}
 	if p.Refused != "" {
 		return nil, fmt.Errorf("package %q cannot be imported: %s", path, p.Refused)

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"github.com/varvedb/varve/lang/flux/syntax"
 	"github.com/varvedb/varve/lang/flux/value"
 )
 
@@ -90,7 +91,8 @@ func (s *scope) define(name string) int {
 type frame struct {
 	up     *frame
 	values []value.Value
-	depth  int // of nested calls
+	depth  int         // of nested calls
+	called syntax.Span // where the script made this call, or the one that led to it
 }
 
 func (f *frame) at(up int) *frame {

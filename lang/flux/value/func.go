@@ -11,6 +11,7 @@ import (
 // Func is a function: one that is built in, or one that a script wrote.
 type Func struct {
 	Name   string // with its package, as strings.split; empty if a script wrote it
+	Known  string // what a function that a script wrote was called first; for messages
 	Params []Param
 	// Do computes the result. The arguments of the call stand in the order
 	// of Params and were checked against them.
@@ -207,10 +208,13 @@ func (f *Func) Param(name string) int {
 
 // Title returns the name of f for messages.
 func (f *Func) Title() string {
-	if f.Name == "" {
-		return "function"
+	switch {
+	case f.Name != "":
+		return f.Name
+	case f.Known != "":
+		return f.Known
 	}
-	return f.Name
+	return "function"
 }
 
 // whole is the kinds of which functions take no null: there is nothing that they

@@ -1,12 +1,21 @@
-package config
+// Package spelling finds what was meant by a name that is not there. Errors about
+// settings, flags, measurements and scripts call it. Its functions are pure.
+package spelling
 
 // Nearest returns the one of names that is most like name, or nothing where
-// none is so near that it can be meant.
+// none is so near that it can be meant: a slip or two in short names, a third of
+// long ones.
 func Nearest(name string, names []string) string {
-	best, nearest := max(2, len(name)/3), "" // edits: a slip or two in short names, a third of long ones
+	return Within(max(2, len(name)/3), name, names)
+}
+
+// Within returns the one of names that takes the fewest edits to be made of name,
+// or nothing where that takes more than so many.
+func Within(most int, name string, names []string) string {
+	nearest := ""
 	for _, n := range names {
-		if d := edits(name, n); d < best || d == best && nearest == "" {
-			best, nearest = d, n
+		if d := edits(name, n); d < most || d == most && nearest == "" {
+			most, nearest = d, n
 		}
 	}
 	return nearest
