@@ -131,9 +131,11 @@ func TestFluxBig(t *testing.T) {
 	b.settle()
 	idle := b.beside(func() { time.Sleep(time.Second) })
 	t.Logf("small questions, nothing else asked: %s", idle)
-	for _, q := range bigQuestions(n) {
+	questions := bigQuestions(n)
+	for _, q := range questions {
 		b.ask(q)
 	}
+	b.askAtOnce(questions)
 }
 
 // bigTest is a server with many rows.
@@ -313,6 +315,44 @@ func (b *bigTest) ask(q bigQuestion) {
 	b.t.Logf("%-36s %s in %v, peak %d MiB; beside it %s; work after leaving: %s", q.name+":", outcome, took.Round(time.Millisecond), peak>>20, small, strings.Join(cancelled, ", "))
 }
 
+// askAtOnce asks all questions by several clients. What they have together may
+// not be enough for those that run at once, who are told to come again.
+func (b *bigTest) askAtOnce(questions []bigQuestion) {
+	b.resetPeak()
+	var mu sync.Mutex // guards outcomes
+	outcomes := map[string]int{}
+	next := make(chan bigQuestion)
+	began := time.Now()
+	small := b.beside(func() {
+		var clients sync.WaitGroup
+		for range 4 {
+			clients.Go(func() {
+				for q := range next {
+					outcome, err := b.full(q)
+					if err != nil {
+						b.t.Errorf("%s, beside others: %v", q.name, err)
+						continue
+					}
+					mu.Lock()
+					outcomes[outcome]++
+					mu.Unlock()
+				}
+			})
+		}
+		for _, q := range questions {
+			next <- q
+		}
+		close(next)
+		clients.Wait()
+	})
+	peak := b.peak()
+	if peak > b.bound {
+		b.t.Errorf("several at once: the process had %d MiB, the bound is %d", peak>>20, b.bound>>20)
+	}
+	b.empty("several at once")
+	b.t.Logf("four at once: %v in %v, peak %d MiB; beside them %s", outcomes, time.Since(began).Round(time.Millisecond), peak>>20, small)
+}
+
 // full reads the whole answer to a question.
 func (b *bigTest) full(q bigQuestion) (outcome string, err error) {
 	resp, err := b.send(context.Background(), q.script)
@@ -327,6 +367,12 @@ func (b *bigTest) full(q bigQuestion) (outcome string, err error) {
 			err = fmt.Errorf("refused without the name of the limit: %s", text)
 		}
 		return "refused", err
+	case resp.StatusCode == http.StatusServiceUnavailable:
+		text, err := io.ReadAll(resp.Body)
+		if err == nil && !strings.Contains(string(text), "memory of all questions") {
+			err = fmt.Errorf("to come again for another reason: %s", text)
+		}
+		return "to come again", err
 	case resp.StatusCode != http.StatusOK:
 		text, _ := io.ReadAll(resp.Body)
 		return "", fmt.Errorf("status %d: %s", resp.StatusCode, text)

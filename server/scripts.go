@@ -53,6 +53,12 @@ func (s *scripts) ReadError(err error) error {
 	case errors.As(err, &later), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return s.store.readError(err)
 	}
+	// What is wrong with the store is known by its words: a file that cannot be
+	// read, a shard that is closed, memory that others have.
+	var told *httpapi.Error
+	if err = s.store.readError(err); errors.As(err, &told) {
+		return told
+	}
 	return nil
 }
 

@@ -31,36 +31,141 @@ func (s *Sort) Details() string {
 
 // Open implements flow.Op.
 func (s *Sort) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
-	return flow.PerTable(run, in[0], func(account *flow.Account) flow.TableState {
-		return &sortState{op: s, run: run, account: account, sorted: true}
-	}), nil
+	return &sorting{op: s, run: run, in: in[0], account: run.Account()}, nil
 }
 
-// sortState is the pieces of a table.
-type sortState struct {
+// sorting reads the pieces of a table, and then returns them in order. If what it
+// takes to order them at once is there, that is done; otherwise they are merged.
+type sorting struct {
 	op      *Sort
 	run     *flow.Run
-	account *flow.Account
+	in      table.Reader
+	account flow.Account
+	ahead   *table.Table // of the next table; nil: not read
+	ended   bool         // no more is to be read
+
 	parts   []*table.Table
-	rows    int
-	sorted  bool // they are in order as they are
+	sorted  bool         // they are in order as they are
+	whole   *table.Table // all of them
+	items   []item       // the order of its rows, without those that were returned
+	merging *mergeSort
 }
 
-// Piece implements flow.TableState.
-func (s *sortState) Piece(t *table.Table, _ func(*table.Table)) error {
-	if err := s.account.Keep(t); err != nil {
+// Next implements table.Reader.
+func (s *sorting) Next() (*table.Table, error) {
+	for {
+		switch {
+		case s.merging != nil:
+			if t, err := s.merging.next(); t != nil || err != nil {
+				return t, err
+			}
+			s.merging = nil
+		case len(s.items) > 0:
+			n := min(len(s.items), sortedRows)
+			rows := make([]int, n)
+			for i, it := range s.items[:n] {
+				rows[i] = int(it.row)
+			}
+			s.items = s.items[n:]
+			return s.whole.Pick(rows), nil
+		case s.sorted && len(s.parts) > 0:
+			t := s.parts[0]
+			s.parts[0] = nil
+			s.parts = s.parts[1:]
+			return t, nil
+		}
+		s.whole, s.items, s.parts = nil, nil, nil
+		s.account.Clear()
+		if err := s.readTable(); err != nil {
+			return nil, err
+		}
+		if len(s.parts) == 0 {
+			return nil, nil
+		}
+		if !s.sorted {
+			if err := s.order(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// readTable reads the pieces of the next table.
+func (s *sorting) readTable() error {
+	s.sorted = true
+	for {
+		t := s.ahead
+		s.ahead = nil
+		if t == nil && !s.ended {
+			var err error
+			if t, err = s.in.Next(); err != nil {
+				return err
+			}
+			s.ended = t == nil
+		}
+		if t == nil {
+			return nil
+		}
+		if len(s.parts) > 0 && !t.Key.Equal(s.parts[0].Key) {
+			s.ahead = t
+			return nil
+		}
+		if err := s.account.Keep(t); err != nil {
+			return err
+		}
+		s.sorted = s.sorted && s.follows(t)
+		s.parts = append(s.parts, t)
+		if err := s.run.Ended(); err != nil {
+			return err
+		}
+	}
+}
+
+// order begins to order the parts.
+func (s *sorting) order() error {
+	// At first there are the parts, which are reserved, and all rows in one
+	// piece; then that and two lists of items; then that, one list and some
+	// rows in order.
+	var parts int64
+	rows := 0
+	for _, p := range s.parts {
+		parts += p.Memory()
+		rows += p.Rows
+	}
+	whole := table.ConcatMemory(s.parts)
+	if whole == 0 {
+		whole, parts = parts, 0 // the only one stays
+	}
+	list := int64(rows) * itemBytes
+	if s.account.Add(whole+2*list) != nil {
+		var err error
+		s.merging, err = newMergeSort(s.op, s.run, &s.account, s.parts)
+		s.parts = nil
 		return err
 	}
-	if s.sorted {
-		s.sorted = s.follows(t)
+	t, err := table.Concat(s.parts[0].Key, s.parts)
+	if err != nil {
+		return err
 	}
-	s.parts = append(s.parts, t)
-	s.rows += t.Rows
-	return s.run.Ended()
+	s.parts, s.whole = nil, t
+	s.account.Sub(parts)
+	cols := slices.DeleteFunc(columnsOf(t, s.op.Columns), func(c *table.Column) bool { return c == nil || c.Same })
+	if s.items, err = orderItems(s.run, cols, t.Rows, s.op.Desc); err != nil {
+		return err
+	}
+	s.account.Sub(list)
+	return nil
+}
+
+// Close implements table.Reader.
+func (s *sorting) Close() {
+	s.in.Close()
+	s.account.Clear()
+	s.parts, s.whole, s.items, s.merging = nil, nil, nil, nil
 }
 
 // follows reports whether t is in order and belongs behind the parts there are.
-func (s *sortState) follows(t *table.Table) bool {
+func (s *sorting) follows(t *table.Table) bool {
 	if t.Rows == 0 {
 		return true
 	}
@@ -120,58 +225,6 @@ func CompareRows(a []*table.Column, i int, b []*table.Column, j int, desc bool) 
 		}
 	}
 	return 0
-}
-
-// End implements flow.TableState.
-func (s *sortState) End(emit func(*table.Table)) error {
-	if s.sorted {
-		for _, p := range s.parts {
-			emit(p)
-		}
-		return nil
-	}
-	// At first there are the parts, which are reserved, and all rows in one
-	// piece; then that and two lists of items; then that, one list and the
-	// rows in order.
-	var parts, whole int64
-	for _, p := range s.parts {
-		parts += p.Memory()
-	}
-	if whole = table.ConcatMemory(s.parts); whole == 0 {
-		whole, parts = parts, 0 // the only one stays
-	} else if err := s.account.Add(whole); err != nil {
-		return err
-	}
-	t, err := table.Concat(s.parts[0].Key, s.parts)
-	if err != nil {
-		return err
-	}
-	s.parts = nil
-	s.account.Sub(parts)
-	list := int64(t.Rows) * itemBytes
-	if err := s.account.Add(2 * list); err != nil {
-		return err
-	}
-	cols := slices.DeleteFunc(columnsOf(t, s.op.Columns), func(c *table.Column) bool { return c == nil || c.Same })
-	items, err := orderItems(s.run, cols, t.Rows, s.op.Desc)
-	if err != nil {
-		return err
-	}
-	s.account.Sub(list)
-	if err := s.account.Add(whole); err != nil {
-		return err
-	}
-	rows := make([]int, 0, min(len(items), sortedRows))
-	for len(items) > 0 {
-		n := min(len(items), sortedRows)
-		rows = rows[:0]
-		for _, it := range items[:n] {
-			rows = append(rows, int(it.row))
-		}
-		emit(t.Pick(rows))
-		items = items[n:]
-	}
-	return nil
 }
 
 // sortedRows is how many rows a piece of a sorted table has.
