@@ -98,5 +98,5 @@ func with(details, name, format string, arg any) string {
 
 // unsupported says that an aggregate has no values of a kind.
 func unsupported(k value.Kind) error {
-	return fmt.Errorf("unsupported aggregate column type %s", k)
+	return fmt.Errorf("unsupported aggregate column type %s: filter such fields out before, or convert them", k)
 }

@@ -15,6 +15,8 @@ func (p *parser) hint(t token) string {
 		return "; the units of durations are ns, us, ms, s, m, h, d, w, mo and y"
 	case touches && before.kind == instant:
 		return "; a time is written like 2020-01-02T03:04:05Z, a day like 2020-01-02"
+	case t.is(keyword, "import"):
+		return "; imports stand before everything else"
 	case t.is(symbol, "="):
 		return "; what compares is =="
 	case t.is(symbol, "=>"):

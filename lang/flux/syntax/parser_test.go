@@ -191,6 +191,7 @@ func TestErrors(t *testing.T) {
 		"f(a: b = 1)":               `expected ")", got "="; what compares is ==`,
 		"f(a: r => r.b)":            `expected ")", got "=>"; the parameters of a function stand in parentheses`,
 		"f(r => r.b)":               `got "=>"; the parameters of a function stand in parentheses`,
+		"a = 1\nimport \"b\"":       `got "import"; imports stand before everything else`,
 		"f(a: 1min)":                `expected ")", got "in"; the units of durations are ns,`,
 		"f(a: 5hours)":              `got identifier ours; the units of durations are ns,`,
 		"f(a: 2020-01-02T00:00)":    `got identifier T00; a time is written like`,

@@ -14,7 +14,7 @@ type KindError struct {
 }
 
 func (e *KindError) Error() string {
-	return fmt.Sprintf("schema collision detected: column %q is both of type %s and %s", e.Label, e.A, e.B)
+	return fmt.Sprintf("schema collision detected: column %q is both of type %s and %s: filter one of them out, or convert it before, as by toFloat()", e.Label, e.A, e.B)
 }
 
 // Concat returns the rows of tables, one behind the other, as one table with a

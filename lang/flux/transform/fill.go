@@ -56,7 +56,7 @@ func (f *Fill) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 			return g.pass(t.With(table.Constant(f.Column, f.Value)))
 		}
 		if c.Kind != f.Value.Kind() {
-			return fmt.Errorf("fill column type mismatch: %s/%s", c.Kind, f.Value.Kind())
+			return fmt.Errorf("fill column type mismatch: %s/%s: column %q holds %s, and value has to be one", c.Kind, f.Value.Kind(), f.Column, c.Kind)
 		}
 		v, keyed := t.Key.Get(f.Column)
 		switch {

@@ -108,9 +108,26 @@ func (o Operator) Apply(a, b Value) (Value, error) {
 
 func mismatch(o Operator, a, b Value) error {
 	if a.kind == b.kind {
-		return fmt.Errorf("%s is not an operation on %s", o, a.kind)
+		return fmt.Errorf("%s is not an operation on %s%s", o, a.kind, o.mended(a.kind, b.kind))
 	}
-	return fmt.Errorf("type conflict: %s %s %s", a.kind, o, b.kind)
+	return fmt.Errorf("type conflict: %s %s %s%s", a.kind, o, b.kind, o.mended(a.kind, b.kind))
+}
+
+// mended says what to write for a o b instead.
+func (o Operator) mended(a, b Kind) string {
+	switch {
+	case a.Numeric() && b.Numeric():
+		return "; convert one of them, as by float(v: ...)"
+	case o == Add && (a == String || b == String):
+		return "; make a text of it by string(v: ...)"
+	case o == Subtract && a == Time && b == Duration:
+		return "; date.sub(d: ..., from: ...) moves a time back"
+	case o == Add && (a == Time && b == Duration || a == Duration && b == Time):
+		return "; date.add(d: ..., to: ...) moves a time on"
+	case (o == Match || o == NotMatch) && a == String && b == String:
+		return "; a pattern stands between slashes, as in r.host =~ /^web/"
+	}
+	return ""
 }
 
 func (o Operator) byZero() error {

@@ -81,7 +81,7 @@ func secret(c *value.Call) (value.Value, error) {
 	}
 	s, ok := host.Secret(key)
 	if !ok {
-		return value.Value{}, fmt.Errorf("failed to retrieve secret %q", key)
+		return value.Value{}, fmt.Errorf("failed to retrieve secret %q: the organisation has none of that name", key)
 	}
 	return value.OfString(s), nil
 }
