@@ -154,14 +154,14 @@ func (a *API) fluxQuery(w http.ResponseWriter, r *http.Request) error {
 		return a.fluxError(q, err)
 	}
 	defer run.Close()
-	if run.Results() == 0 {
-		// As InfluxDB has it, so that nobody looks for data in an empty answer.
-		return &Error{Code: Invalid, Message: `this Flux script returns no streaming data. Consider adding a "yield" or invoking streaming functions directly, without performing an assignment`}
-	}
 	if req.Explain {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, err := io.WriteString(w, run.Explain()+"\n")
 		return err
+	}
+	if run.Results() == 0 {
+		// As InfluxDB has it, so that nobody looks for data in an empty answer.
+		return &Error{Code: Invalid, Message: `this Flux script returns no streaming data. Consider adding a "yield" or invoking streaming functions directly, without performing an assignment`}
 	}
 	if strings.HasPrefix(r.Header.Get("Prefer"), "return-no-content") {
 		if err := results(run, anncsv.NewEncoder(io.Discard, dialect)); err != nil {

@@ -60,6 +60,7 @@ func TestFluxRequests(t *testing.T) {
 		"no json":        {`from`, nil, 400, "failed to decode request body"},
 		"explain":        {`{"query": "` + quoted + `", "explain": true}`, nil, 200, "_result:\narray.from 1 rows\n"},
 		"nothing to say": {`{"query": "x = 1"}`, nil, 400, "this Flux script returns no streaming data"},
+		"definitions":    {`{"query": "x = 1", "explain": true}`, nil, 200, "\n"}, // a prompt checks them like this
 		"only a number":  {`{"query": "1 + 1"}`, nil, 400, "this Flux script returns no streaming data"},
 	} {
 		w := ask(tt.body, tt.header...)
