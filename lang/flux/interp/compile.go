@@ -79,14 +79,25 @@ func (c *compiler) set(to *cell, name string, e eval) func() error {
 	m := c.module
 	return func() error {
 		v, err := e(nil)
-		if err == nil {
-			m.called(name, v)
-			to.value = v
-			c.in.notice(v)
+		if err != nil {
+			return err
 		}
-		return err
+		// What a file defines is there to the end.
+		if n := v.Size(); n >= namedBytes {
+			if err := c.in.run.Keep(n); err != nil {
+				return err
+			}
+		}
+		m.called(name, v)
+		to.value = v
+		c.in.notice(v)
+		return nil
 	}
 }
+
+// namedBytes is from which size on the value of a variable is reserved: far more
+// than the text of the statement.
+const namedBytes = 1 << 10
 
 // option compiles an option statement: of a package, of the prelude, or one
 // that the file declares.

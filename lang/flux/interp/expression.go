@@ -146,10 +146,12 @@ func (in *Interp) sized(v value.Value) (value.Value, error) {
 			return v, nil
 		}
 	case value.Array:
-		if n = len(v.Array()); n < longArray {
-			return v, nil
+		if n = int(v.Size()); n < longString {
+			if n = len(v.Array()); n < longArray {
+				return v, nil
+			}
+			n *= valueBytes
 		}
-		n *= valueBytes
 	default:
 		return v, nil
 	}
@@ -169,6 +171,7 @@ func (c *compiler) array(e *syntax.ArrayExpression) (eval, error) {
 	if err != nil {
 		return nil, err
 	}
+	in := c.in
 	return func(f *frame) (value.Value, error) {
 		list := make([]value.Value, len(elements))
 		for i, el := range elements {
@@ -180,7 +183,7 @@ func (c *compiler) array(e *syntax.ArrayExpression) (eval, error) {
 				return value.Value{}, c.at(e.Elements[i].Location(), fmt.Errorf("expected %s but found %s: elements of an array have one type", list[0].Kind(), list[i].Kind()))
 			}
 		}
-		return whole(value.OfArray(list))
+		return in.sized(value.OfArray(list))
 	}, nil
 }
 

@@ -61,23 +61,21 @@ func names(n *flow.Node) *flow.Node {
 // oneRow reads one row of each table where what follows looks at nothing but the
 // group key: the keys themselves, or the different values of a tag.
 func oneRow(n *flow.Node) *flow.Node {
-	if len(n.In) != 1 {
-		return nil
-	}
-	g, ok := grouping(n.In[0])
-	if !ok || g.hidden {
-		return nil
-	}
+	ok := len(n.In) == 1
 	switch op := n.Op.(type) {
 	case *transform.Labels:
 	case *aggregate.Distinct:
-		ok = inKey(op.Column)
+		ok = ok && inKey(op.Column)
 	case *aggregate.Unique:
-		ok = inKey(op.Column)
+		ok = ok && inKey(op.Column)
 	default:
 		return nil
 	}
 	if !ok {
+		return nil
+	}
+	g, ok := grouping(n.In[0])
+	if !ok || g.hidden {
 		return nil
 	}
 	first := *g.plan

@@ -41,13 +41,17 @@ func newWindows(run *flow.Run, p *Plan, q *plan.Plan) *windows {
 	}
 	w.several = w.selects && a.Group != nil && !a.Group.covers(p.Shown)
 	if w.empty = a.Empty; w.empty {
-		w.err = w.list()
+		w.err = w.list(run)
 	}
 	return w
 }
 
+// listedAtOnce is for how many windows memory is reserved at a time: far fewer than
+// a table of a small answer is worth.
+const listedAtOnce = 256
+
 // list finds all windows of the range.
-func (w *windows) list() error {
+func (w *windows) list(run *flow.Run) error {
 	grid, err := w.plan.Aggregate.Window.Grid(w.plan.Stop)
 	if err != nil {
 		return err
@@ -65,6 +69,14 @@ func (w *windows) list() error {
 		if len(w.starts) == maxEmpty {
 			return fmt.Errorf("empty windows are wanted, but the range has more than %d windows: narrow it or widen the windows", maxEmpty)
 		}
+		if len(w.starts)%listedAtOnce == 0 {
+			if err := run.Ended(); err != nil {
+				return err
+			}
+			if err := w.account.Add(listedAtOnce * 16); err != nil {
+				return err
+			}
+		}
 		start, stop = plan.ClipTo(start, stop, w.plan.Start, w.plan.Stop)
 		w.starts, w.stops = append(w.starts, start), append(w.stops, stop)
 	}
@@ -72,7 +84,7 @@ func (w *windows) list() error {
 	if w.shape == ByStart {
 		w.full = w.starts
 	}
-	return w.account.Add(int64(len(w.starts)) * 16)
+	return nil
 }
 
 func (w *windows) end(func(item)) error { return nil }

@@ -209,6 +209,8 @@ func TestErrors(t *testing.T) {
 		strings.Repeat("(", 5000):   `nested too deep`,
 		strings.Repeat("-", 5000):   `nested too deep`,
 		strings.Repeat(`"${`, 5000): `nested too deep`,
+		// As much as a body may have: the stack would not hold it.
+		strings.Repeat(`"${`, 2<<20): `nested too deep`,
 	} {
 		_, err := Parse(src)
 		if src == "a = \nb" {

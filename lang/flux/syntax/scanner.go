@@ -272,14 +272,13 @@ func (s *scanner) interpolation() part {
 	s.at += 2
 	outer := s.tokens
 	s.tokens = nil
-	s.depth++
+	if s.depth++; s.depth > maxDepth {
+		// Before the next token, which may be a string with another one in it.
+		s.fail(Span{p.Start, s.pos()}, "strings are nested too deep")
+		s.at = len(s.src)
+	}
 	for open := 0; ; {
 		t := s.next()
-		if s.depth > maxDepth {
-			s.fail(Span{p.Start, s.pos()}, "strings are nested too deep")
-			s.at = len(s.src)
-			t = token{Span: Span{s.pos(), s.pos()}}
-		}
 		switch {
 		case t.is(symbol, "{"):
 			open++

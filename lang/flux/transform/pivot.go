@@ -57,7 +57,10 @@ func (p *Pivot) Open(run *flow.Run, in []table.Reader) (table.Reader, error) {
 			}
 		}
 		for _, to := range order {
-			t := to.table()
+			t, err := to.table(run)
+			if err != nil {
+				return err
+			}
 			// In pieces, so that whoever reads them can be stopped between them.
 			for from := 0; from == 0 || from < t.Rows; from += sliceRows {
 				if err := emit(t.Slice(from, min(from+sliceRows, t.Rows))); err != nil {
@@ -201,13 +204,20 @@ func (p *pivoted) column(label string, kind value.Kind) (*wideColumn, error) {
 	return c, nil
 }
 
-func (p *pivoted) table() *table.Table {
+// table returns the table. Columns of few cells become as long as all others.
+func (p *pivoted) table(run *flow.Run) (*table.Table, error) {
 	t := (&table.Table{Rows: p.n}).WithKey(p.key)
 	t.Cols = append(t.Cols, p.rowCols...)
 	for _, c := range p.cols {
+		if err := run.Ended(); err != nil {
+			return nil, err
+		}
+		if err := p.account.Add(int64(max(p.n-c.room, 0)) * 9); err != nil {
+			return nil, err
+		}
 		t.Cols = append(t.Cols, c.column(p.n))
 	}
-	return t
+	return t, nil
 }
 
 // wideColumn is a column whose cells come in any order. Those that did not come

@@ -42,6 +42,14 @@ func (m *measure) num() uint64 {
 	return min(m.bytes+partBytes, maxSize) | min(m.deep+1, 1<<(64-sizeBits)-1)<<sizeBits
 }
 
+// Size returns about how many bytes v is, with everything in it written out as
+// often as it stands there.
+func (v Value) Size() int64 {
+	var m measure
+	m.add(v)
+	return int64(m.bytes)
+}
+
 // Nested returns an error if v nests too deep to be worked with.
 func (v Value) Nested() error {
 	switch v.kind {

@@ -57,8 +57,14 @@ func elements(p *lib.Package) *lib.Package {
 }
 
 // each calls the function fn of a call with each element x.
+//
+// What it returned is reserved until each returns: whoever keeps it then
+// reserves it as part of an array.
 func each(c *value.Call, use func(x, v value.Value) error) error {
 	fn := c.Arg("fn").Func()
+	account := flow.RunOf(c).Account()
+	defer account.Clear()
+	unreserved := int64(0)
 	for i, x := range c.Arg("arr").Array() {
 		if i%256 == 0 {
 			if err := flow.RunOf(c).Ended(); err != nil {
@@ -68,6 +74,13 @@ func each(c *value.Call, use func(x, v value.Value) error) error {
 		v, err := c.InvokeNamed(fn, map[string]value.Value{"x": x})
 		if err != nil {
 			return err
+		}
+		const reserveAt = 64 << 10
+		if unreserved += v.Size(); unreserved >= reserveAt {
+			if err := account.Add(unreserved); err != nil {
+				return err
+			}
+			unreserved = 0
 		}
 		if err := use(x, v); err != nil {
 			return err

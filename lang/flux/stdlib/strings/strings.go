@@ -65,11 +65,18 @@ func Packages() []*lib.Package {
 	}
 	for name, f := range map[string]func(s, sep string, n int) []string{"splitN": strings.SplitN, "splitAfterN": strings.SplitAfterN} {
 		p.Scalar(name, "v: string, t: string, i: int", value.Array, func(c *value.Call) (value.Value, error) {
-			return list(f(c.Args[0].Str(), c.Args[1].Str(), int(c.Int("i", -1)))), nil
+			n := c.Int("i", -1)
+			if err := fitsParts(c, n); err != nil {
+				return value.Value{}, err
+			}
+			return list(f(c.Args[0].Str(), c.Args[1].Str(), int(n))), nil
 		})
 	}
 	for name, f := range map[string]func(s, sep string) []string{"split": strings.Split, "splitAfter": strings.SplitAfter} {
 		p.Scalar(name, "v: string, t: string", value.Array, func(c *value.Call) (value.Value, error) {
+			if err := fitsParts(c, -1); err != nil {
+				return value.Value{}, err
+			}
 			return list(f(c.Args[0].Str(), c.Args[1].Str())), nil
 		})
 	}
@@ -142,6 +149,17 @@ func fits(c *value.Call, bytes, times int64) error {
 	}
 	run.Release(bytes * times)
 	return nil
+}
+
+// fitsParts is fits for the array of the at most n parts of a string (n below 0:
+// all of them).
+func fitsParts(c *value.Call, n int64) error {
+	parts := int64(strings.Count(c.Args[0].Str(), c.Args[1].Str())) + 1
+	if n >= 0 {
+		parts = min(parts, n)
+	}
+	const partBytes = 80 // a string and a value.Value
+	return fits(c, partBytes, parts)
 }
 
 func replace(c *value.Call, n int) (value.Value, error) {
