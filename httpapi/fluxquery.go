@@ -40,6 +40,7 @@ type Scripts interface {
 // fluxRequest is the body of POST /api/v2/query.
 type fluxRequest struct {
 	Query   string          `json:"query" doc:"the script"`
+	AST     json.RawMessage `json:"ast,omitempty" doc:"the script as a tree, as /api/v2/query/ast returns it; counts where there is no query"`
 	Type    string          `json:"type,omitempty" enum:"flux"`
 	Dialect *fluxDialect    `json:"dialect,omitempty"`
 	Now     *time.Time      `json:"now,omitempty" doc:"what now() returns; absent: the present"`
@@ -132,7 +133,7 @@ func (a *API) fluxQuery(w http.ResponseWriter, r *http.Request) error {
 	if req.Type != "" && req.Type != "flux" {
 		return &Error{Code: Invalid, Message: fmt.Sprintf("unknown query type %q; this port answers flux", req.Type)}
 	}
-	if strings.TrimSpace(req.Query) == "" {
+	if strings.TrimSpace(req.Query) == "" && absent(req.AST) {
 		return &Error{Code: Invalid, Message: "query body requires either query or AST"}
 	}
 	dialect, err := req.Dialect.csv()
@@ -219,15 +220,26 @@ func results(run *flux.Execution, enc *anncsv.Encoder) error {
 
 // script parses the script of a request.
 func (req *fluxRequest) script() (*flux.Script, error) {
-	if len(req.Extern) == 0 || string(req.Extern) == "null" {
-		return flux.Parse(req.Query)
+	var before []*syntax.File
+	if !absent(req.Extern) {
+		extern, err := syntax.ParseJSON(req.Extern)
+		if err != nil {
+			return nil, fmt.Errorf("extern: %w", err)
+		}
+		before = append(before, extern)
 	}
-	extern, err := syntax.ParseJSON(req.Extern)
-	if err != nil {
-		return nil, fmt.Errorf("extern: %w", err)
+	if strings.TrimSpace(req.Query) == "" {
+		tree, err := syntax.ParseJSON(req.AST)
+		if err != nil {
+			return nil, fmt.Errorf("ast: %w", err)
+		}
+		before = append(before, tree)
 	}
-	return flux.Parse(req.Query, extern)
+	return flux.Parse(req.Query, before...)
 }
+
+// absent reports whether a part of a body is not there.
+func absent(part json.RawMessage) bool { return len(part) == 0 || string(part) == "null" }
 
 // fluxOrg returns the organisation in which a script runs. Whether another one is
 // there is told to those only who may see something of it.
