@@ -2,6 +2,8 @@ package manage
 
 import (
 	"container/list"
+	"crypto/sha256"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -22,6 +24,11 @@ const (
 	freeByUser      = 50
 	longestWait     = time.Minute
 	longestByOthers = 5 * time.Second // for those who are not to blame
+
+	// maxAttemptName is the longest name that is kept as it is, so that what
+	// is held stays within some megabytes; of a longer one, which is nearly
+	// always no user's, a hash is.
+	maxAttemptName = 64
 )
 
 // attemptKey is whom failures are counted by; one of the two may be empty.
@@ -52,6 +59,11 @@ func limits(user, address string) [3]struct {
 	free    int
 	longest time.Duration
 } {
+	if len(user) > maxAttemptName {
+		sum := sha256.Sum256([]byte(user))
+		user = string(sum[:])
+	}
+	address = network(address)
 	return [3]struct {
 		attemptKey
 		free    int
@@ -61,6 +73,24 @@ func limits(user, address string) [3]struct {
 		{attemptKey{"", address}, freeByAddress, longestByOthers},
 		{attemptKey{user, ""}, freeByUser, longestByOthers},
 	}
+}
+
+// network returns what one client has: an address of IPv4, or the 64 bits of
+// IPv6 below which it may choose.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	p, err := ip.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return p.String()
 }
 
 // begin counts an attempt, or returns for how long there may be none.

@@ -2,6 +2,7 @@ package manage
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -90,6 +91,46 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 	if len(a.byKey) > maxAttempts || a.order.Len() != len(a.byKey) {
 		t.Errorf("%d keys and %d in order, at most %d", len(a.byKey), a.order.Len(), maxAttempts)
+	}
+}
+
+// What a stranger sends is not kept, however long; and one network of IPv6,
+// which is what one client has, is one address.
+func TestAttemptsKeepLittle(t *testing.T) {
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	a := newAttempts(c.now)
+	long := strings.Repeat("n", 60_000)
+	a.begin(long, "1.1.1.1")
+	for key := range a.byKey {
+		if len(key.user) > maxAttemptName {
+			t.Errorf("a name of %d bytes is kept", len(key.user))
+		}
+	}
+	for range freeByPair {
+		if wait := a.begin(long+"x", "1.1.1.1"); wait != 0 {
+			t.Fatalf("another long name waits %s", wait)
+		}
+	}
+	if wait := a.begin(long, "1.1.1.1"); wait != 0 {
+		t.Errorf("long names are taken for one another: %s", wait)
+	}
+	a.succeeded(long+"x", "1.1.1.1")
+	if wait := a.begin(long+"x", "1.1.1.1"); wait != 0 {
+		t.Errorf("after a success the wait is %s", wait)
+	}
+	for i := range freeByPair {
+		if wait := a.begin("ada", fmt.Sprintf("2001:db8::%x", i)); wait != 0 {
+			t.Fatalf("attempt %d waits %s", i, wait)
+		}
+	}
+	if wait := a.begin("ada", "2001:db8::ffff"); wait != time.Second {
+		t.Errorf("from the same network the wait is %s", wait)
+	}
+	if wait := a.begin("ada", "2001:db8:0:1::1"); wait != 0 {
+		t.Errorf("from another network the wait is %s", wait)
+	}
+	if network("::ffff:1.2.3.4") != "1.2.3.4" || network("fe80::1%eth0") != "fe80::/64" || network("pipe") != "pipe" {
+		t.Errorf("networks are %s, %s, %s", network("::ffff:1.2.3.4"), network("fe80::1%eth0"), network("pipe"))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // make the next attempts wait.
 func (a *API) basic(r *http.Request) (meta.User, error) {
 	name, password, ok := r.BasicAuth()
-	if !ok {
+	if !ok || name == "" {
 		return meta.User{}, httpapi.Unauthorised()
 	}
 	from := address(r)
