@@ -298,18 +298,11 @@ func (b *bigTest) ask(q bigQuestion) {
 		moments = []time.Duration{200 * time.Millisecond, took / 2, took * 3 / 4, took * 9 / 10}
 	}
 	for _, after := range moments {
-		if !b.leave(q, after) {
+		used, left := b.workAfter(q, after)
+		if !left {
 			continue
 		}
-		time.Sleep(100 * time.Millisecond)
-		const during = 200 * time.Millisecond
-		used := b.works(during)
 		cancelled = append(cancelled, fmt.Sprintf("%v after %v", used, after.Round(time.Millisecond)))
-		// A processor that is still at work would use all of it; the rest is
-		// for the collector.
-		if used > during/2 {
-			b.t.Errorf("%s: the client left after %v, and 100 ms later the server works on: %v in %v", q.name, after, used, during)
-		}
 		b.empty(q.name + ", left")
 	}
 	b.t.Logf("%-36s %s in %v, peak %d MiB; beside it %s; work after leaving: %s", q.name+":", outcome, took.Round(time.Millisecond), peak>>20, small, strings.Join(cancelled, ", "))
@@ -387,6 +380,28 @@ func (b *bigTest) full(q bigQuestion) (outcome string, err error) {
 		return "", fmt.Errorf("gave %q, want %q:\n%.500s", got, q.want, text)
 	}
 	return "answered", nil
+}
+
+// workAfter returns how long the server works, of leftDuring, from 100 ms on after
+// a client has left, and whether one left before its answer was complete. A
+// processor that is still at it would take all of the time; half is for the
+// collector. On a machine that is busy with other things the server may hear of
+// it late, so that more than that has to be seen three times.
+func (b *bigTest) workAfter(q bigQuestion, after time.Duration) (used time.Duration, left bool) {
+	const leftDuring = 200 * time.Millisecond
+	for range 3 {
+		if !b.leave(q, after) {
+			return used, left
+		}
+		left = true
+		time.Sleep(100 * time.Millisecond)
+		if used = b.works(leftDuring); used <= leftDuring/2 {
+			return used, true
+		}
+		b.settle()
+	}
+	b.t.Errorf("%s: the client left after %v, and 100 ms later the server works on: %v in %v", q.name, after, used, leftDuring)
+	return used, true
 }
 
 // leave asks a question and goes away some time later. It reports whether the

@@ -43,6 +43,7 @@ type group struct {
 	parts  []*table.Table
 	open   bool // the last part belongs to the group, which appends to it
 	bytes  int64
+	rows   int // of the parts, once they are returned
 }
 
 // layout is columns, each a constant null, and their places. It is immutable, as
@@ -229,6 +230,11 @@ func (g *regroup) Next() (*table.Table, error) {
 		return nil, nil
 	}
 	to := g.order[0]
+	if to.rows == 0 {
+		for _, p := range to.parts {
+			to.rows += p.Rows
+		}
+	}
 	n, rows := 1, to.parts[0].Rows
 	for n < len(to.parts) && rows+to.parts[n].Rows <= chunkRows {
 		rows += to.parts[n].Rows
@@ -238,10 +244,17 @@ func (g *regroup) Next() (*table.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	clear(to.parts[:n])
 	if to.parts = to.parts[n:]; len(to.parts) == 0 {
 		g.last = to.bytes
 		g.order[0] = nil
 		g.order = g.order[1:]
+	} else {
+		// Whoever keeps the rows counts them too, so that those that were
+		// returned are given up one by one.
+		g.last = to.bytes / int64(max(to.rows, 1)) * int64(rows)
+		to.bytes -= g.last
+		to.rows -= rows
 	}
 	return to.conform(t), nil
 }
