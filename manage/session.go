@@ -48,7 +48,7 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, secret, err := a.meta.SignIn(a.as(r, meta.Author{User: u.ID, Name: u.Name}), u.ID)
+	_, secret, err := a.meta.SignIn(a.as(r, meta.Author{User: u.ID, Name: u.Name}), u)
 	if err != nil {
 		return told(err)
 	}

@@ -62,3 +62,35 @@ func BenchmarkCheckPassword(b *testing.B) {
 		}
 	}
 }
+
+// A session ends with the password that it began with, in the same commit, and
+// a sign-in that was under way with the old one begins none.
+func TestSessionsEndWithThePassword(t *testing.T) {
+	ctx, _, s := newStore(t)
+	u, err := s.Users.Create(ctx, meta.User{Name: "ada", Password: "old"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, before, err := s.SignIn(ctx, u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.BySession(before); !ok {
+		t.Fatal("the session is not in force")
+	}
+	if _, err := s.Users.Update(ctx, u.ID, func(u *meta.User) error {
+		u.Password = "new"
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, late, err := s.SignIn(ctx, u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{before, late} {
+		if _, ok := s.BySession(secret); ok {
+			t.Error("a session with the old password is in force")
+		}
+	}
+}

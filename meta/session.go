@@ -17,11 +17,15 @@ const (
 
 // Session is of a user who signed in.
 type Session struct {
-	ID      ID        `json:"id"`
-	UserID  ID        `json:"user"`
-	Hash    Hash      `json:"hash"` // of its secret, which the cookie holds
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires"`
+	ID     ID   `json:"id"`
+	UserID ID   `json:"user"`
+	Hash   Hash `json:"hash"` // of its secret, which the cookie holds
+	// Password is the hash of what was kept of the password that it began
+	// with: another one makes it void in the same commit, and one that a
+	// sign-in with the old one begins at that moment too.
+	Password Hash      `json:"password"`
+	Created  time.Time `json:"created"`
+	Expires  time.Time `json:"expires"`
 }
 
 func (s *Session) head() head      { return head{id: &s.ID, created: &s.Created} }
@@ -30,8 +34,9 @@ func (s *Session) title() string   { return "" }
 func (s *Session) refs() []ID      { return []ID{s.UserID} }
 func (s *Session) validate() error { return nil }
 
-// SignIn begins a session of a user, and returns it with its secret.
-func (s *Store) SignIn(ctx context.Context, user ID) (Session, string, error) {
+// SignIn begins a session of a user as CheckPassword returned them, and returns
+// it with its secret.
+func (s *Store) SignIn(ctx context.Context, user User) (Session, string, error) {
 	var oldest Session
 	n := 0
 	for _, other := range s.Sessions.All() {
@@ -40,7 +45,7 @@ func (s *Store) SignIn(ctx context.Context, user ID) (Session, string, error) {
 			if err := s.endSession(ctx, other.ID); err != nil {
 				return Session{}, "", err
 			}
-		case other.UserID == user:
+		case other.UserID == user.ID:
 			if n++; oldest.ID == 0 || other.Created.Before(oldest.Created) {
 				oldest = other
 			}
@@ -55,7 +60,7 @@ func (s *Store) SignIn(ctx context.Context, user ID) (Session, string, error) {
 	if err != nil {
 		return Session{}, "", err
 	}
-	made, err := s.Sessions.Create(ctx, Session{UserID: user, Hash: hashSecret(secret), Expires: s.now().UTC().Add(sessionLength)})
+	made, err := s.Sessions.Create(ctx, Session{UserID: user.ID, Hash: hashSecret(secret), Password: hashSecret(string(user.Password)), Expires: s.now().UTC().Add(sessionLength)})
 	return made, secret, err
 }
 
@@ -70,7 +75,7 @@ func (s *Store) Session(secret string) (Session, User, bool) {
 		return Session{}, User{}, false
 	}
 	u, ok := s.Users.Get(found.UserID)
-	return found, u, ok && u.Status != Inactive
+	return found, u, ok && u.Status != Inactive && found.Password == hashSecret(string(u.Password))
 }
 
 // Renew lengthens a session that is in use. renewed is false if it is still
