@@ -46,12 +46,18 @@ func TestHostileScripts(t *testing.T) {
 		{"many parts", `x = strings.split(v: strings.repeat(v: "a", i: 10000000), t: "")`, "limit"},
 		{"an array of strings", rows + `s = strings.repeat(v: "a", i: 60000)
 			x = array.map(arr: g |> findColumn(fn: (key) => true, column: "_value"), fn: (x) => s + string(v: x))`, "limit"},
+		{"matches replaced", `import "regexp"
+x = regexp.replaceAllString(r: /a/, v: strings.repeat(v: "a", i: 100000), t: strings.repeat(v: "b", i: 100000))`, "limit"},
+		{"matches multiplied", `import "regexp"
+x = regexp.replaceAllString(r: /a+/, v: strings.repeat(v: "a", i: 1000000), t: strings.repeat(v: "$0", i: 10000))`, "limit"},
+		{"parts by an expression", `import "regexp"
+x = regexp.splitRegexp(r: /a/, v: strings.repeat(v: "a", i: 5000000), i: -1)`, "limit"},
 		{"many variables", twice("s", `strings.repeat(v: "a", i: 60000)`, `PREV + "a"`, 5000), "limit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			if _, err := run(ctx, heads+c.script); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := run(ctx, imported(heads+strings.ReplaceAll(c.script, "\n\t\t\t", "\n"))); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("ended with %v, want an error with %q", err, c.want)
 			}
 		})

@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"fmt"
 	"math/big"
 	"regexp"
 	"slices"
@@ -29,7 +30,7 @@ func (p *parser) expression() Expression {
 // logical reads operands of the operator, from the left.
 func (p *parser) logical(operator string, operand func() Expression) Expression {
 	left := operand()
-	for p.got(operator) {
+	for n := 0; p.got(operator) && p.link(&n); {
 		right := operand()
 		left = &LogicalExpression{Span{left.Location().Start, p.last}, operator, left, right}
 	}
@@ -50,6 +51,10 @@ func (p *parser) unaryLogical() Expression {
 	return p.binary(0)
 }
 
+// MaxPattern is how many bytes a regular expression may have: an alternative for
+// each of some thousand hosts, and not what takes seconds to compile.
+const MaxPattern = 256 << 10
+
 // precedence of binary operators, the weakest first.
 var precedence = [][]string{
 	{"==", "!=", "<", "<=", ">", ">=", "=~", "!~"},
@@ -63,12 +68,15 @@ func (p *parser) binary(level int) Expression {
 		return p.pipe()
 	}
 	left := p.binary(level + 1)
-	for {
+	for n := 0; ; {
 		t := p.peek()
 		if t.kind != symbol || !slices.Contains(precedence[level], t.text) {
 			return left
 		}
 		p.next()
+		if !p.link(&n) {
+			return left
+		}
 		right := p.binary(level + 1)
 		left = &BinaryExpression{Span{left.Location().Start, p.last}, t.text, left, right}
 	}
@@ -76,7 +84,7 @@ func (p *parser) binary(level int) Expression {
 
 func (p *parser) pipe() Expression {
 	left := p.unary()
-	for p.got("|>") {
+	for n := 0; p.got("|>") && p.link(&n); {
 		right := p.unary()
 		call, ok := right.(*CallExpression)
 		if !ok {
@@ -104,7 +112,7 @@ func (p *parser) unary() Expression {
 
 func (p *parser) postfix() Expression {
 	e := p.primary()
-	for {
+	for n := -1; p.link(&n); {
 		start := e.Location().Start
 		switch {
 		case p.got("."):
@@ -137,6 +145,7 @@ func (p *parser) postfix() Expression {
 			return e
 		}
 	}
+	return e
 }
 
 func (p *parser) call(callee Expression) Expression {
@@ -216,7 +225,9 @@ func (p *parser) primary() Expression {
 	case regex:
 		p.next()
 		pattern := strings.ReplaceAll(t.text[1:len(t.text)-1], `\/`, "/")
-		if _, err := regexp.Compile(pattern); err != nil {
+		if len(pattern) > MaxPattern {
+			p.fail(t.Span, fmt.Sprintf("invalid regular expression: it is longer than %d KiB", MaxPattern>>10))
+		} else if _, err := regexp.Compile(pattern); err != nil {
 			p.fail(t.Span, "invalid regular expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		}
 		return &RegexpLiteral{t.Span, pattern}

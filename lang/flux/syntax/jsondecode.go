@@ -192,6 +192,10 @@ func (d *treeDecoder) expression(v any) Expression {
 		b, _ := o["value"].(bool)
 		return &BooleanLiteral{at, b}
 	case "RegexpLiteral":
+		if len(str(o["value"])) > MaxPattern {
+			d.fail(o, "a shorter regular expression")
+			return &BadExpression{Span: at}
+		}
 		_, err := regexp.Compile(str(o["value"]))
 		d.note(err)
 		return &RegexpLiteral{at, str(o["value"])}

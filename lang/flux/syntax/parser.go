@@ -83,6 +83,21 @@ func (p *parser) enter() bool {
 
 func (p *parser) leave() { p.depth-- }
 
+// maxChain is how many operators, calls and members may follow each other in one
+// expression: its tree leans to the left and is as deep as that.
+const maxChain = 1000
+
+// link counts the links of a chain and reports whether there may be one more. If
+// not, nothing more is read.
+func (p *parser) link(n *int) bool {
+	if *n++; *n <= maxChain {
+		return true
+	}
+	p.fail(p.peek().Span, fmt.Sprintf("an expression has more than %d operators in a row: name a part of it with a variable", maxChain))
+	p.at = len(p.tokens) - 1
+	return false
+}
+
 func (p *parser) file() *File {
 	f := &File{Span: Span{Start: p.peek().Start}}
 	p.attributes()

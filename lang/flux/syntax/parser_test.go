@@ -210,7 +210,16 @@ func TestErrors(t *testing.T) {
 		strings.Repeat("-", 5000):   `nested too deep`,
 		strings.Repeat(`"${`, 5000): `nested too deep`,
 		// As much as a body may have: the stack would not hold it.
-		strings.Repeat(`"${`, 2<<20): `nested too deep`,
+		strings.Repeat(`"${`, 2<<20):                 `nested too deep`,
+		"f = () => 1" + strings.Repeat("+1", 20_000): "operators in a row",
+		"true" + strings.Repeat(" and a", 20_000):    "operators in a row",
+		"a" + strings.Repeat("|>b()", 20_000):        "operators in a row",
+		"a" + strings.Repeat(".b", 20_000):           "operators in a row",
+		"a" + strings.Repeat("()", 20_000):           "operators in a row",
+		"a" + strings.Repeat("[0]", 20_000):          "operators in a row",
+		strings.Repeat("a\n", 600_000):               "has more than 500000",
+		"x = " + strings.Repeat(`/\/`, 100_000):      `unexpected character "\\"`,
+		"x = /" + strings.Repeat("a", 300_000) + "/": "longer than 256 KiB",
 	} {
 		_, err := Parse(src)
 		if src == "a = \nb" {

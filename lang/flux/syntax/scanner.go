@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,7 +23,14 @@ type scanner struct {
 	tokens []token
 	errs   Errors
 	depth  int
+	count  int // of tokens
+	// Before this byte no regular expression ends: one that began here did not.
+	noRegex int
 }
+
+// maxTokens bounds the tree of a script, which takes some hundred bytes for each
+// token while it is made. Data in a string is one token.
+const maxTokens = 500_000
 
 // scan returns the tokens of a script; the last one is eof.
 func scan(src string) ([]token, Errors) {
@@ -89,6 +97,10 @@ var symbols = []string{
 func (s *scanner) next() token {
 	s.skip()
 	t := token{Span: Span{Start: s.pos()}}
+	if s.count++; s.count > maxTokens {
+		s.fail(Span{t.Start, t.Start}, fmt.Sprintf("the script has more than %d names, numbers and signs", maxTokens))
+		s.at = len(s.src)
+	}
 	if s.at >= len(s.src) {
 		t.End = t.Start
 		return t
@@ -214,13 +226,19 @@ func parseInstant(text string) (time.Time, error) {
 // the expression does.
 func (s *scanner) regex() (token, bool) {
 	t := token{Span: Span{Start: s.pos()}, kind: regex}
+	if s.at < s.noRegex {
+		return t, false
+	}
+	s.noRegex = len(s.src)
 	for i := s.at + 1; i < len(s.src); i++ {
 		switch s.src[i] {
 		case '\n':
+			s.noRegex = i
 			return t, false
 		case '\\':
 			i++
 		case '/':
+			s.noRegex = 0
 			return s.take(t, i+1-s.at), true
 		}
 	}
