@@ -92,7 +92,7 @@ func (h *scriptHost) orgOf(o storage.Org) (meta.ID, error) {
 		return h.org, nil
 	}
 	org, ok := h.buckets.FindOrg(ref)
-	if !ok {
+	if !ok || org.ID != h.org && !h.who.Rights.MaySee(uint64(org.ID)) {
 		return 0, &storage.NotFoundError{What: "organization", Name: ref}
 	}
 	return org.ID, nil

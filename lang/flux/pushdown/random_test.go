@@ -23,7 +23,15 @@ func (g grammar) of(options ...string) string { return options[g.IntN(len(option
 
 // leaf is a comparison.
 func (g grammar) leaf() string {
-	switch g.IntN(11) {
+	switch g.IntN(15) {
+	case 11:
+		return g.of(`r.u == "a"`, `r["u"] != "b"`, `exists r.u`, `not exists r.free`, `r.free =~ /x/`, `r.u !~ /b/`, `r["host"] != "a"`, `r["zone"] == "x"`)
+	case 12:
+		return fmt.Sprintf("r._%s %s %s", g.of("start", "stop"), g.of("<", "<=", ">", "==", "!="), at(5*g.IntN(40)))
+	case 13:
+		return g.of(`r.host < "b"`, `r.zone >= "x"`, `r.host == r.zone`, `r._field == r.u`, `r._value != r._value`, `r._value == 1 or r.host == "a"`, `r._value > 1.0 and r._measurement == "cpu"`, `(r._field == "u" and r._value > 2) or (r._field == "idle" and r._value < 1)`, `(if r.host == "a" then r._value > 1.0 else true)`)
+	case 14:
+		return g.of("r._time >= 2024-01-31T23:00:00Z and r._time < 2024-02-01T00:30:00Z", "r._time > 2024-02-01T00:00:00Z or r.host == \"a\"", "true", "false", `r._field != "u"`, `r._measurement == "mix"`, `r._measurement == "mix" and r._field == "u"`)
 	case 9:
 		return fmt.Sprintf("r._time %s %s", g.of("<", "<=", ">", ">=", "==", "!="), at(5*g.IntN(40)))
 	case 0:
@@ -68,6 +76,8 @@ func (g grammar) typed() string {
 	return g.of(
 		`filter(fn: (r) => r._measurement == "cpu")`,
 		`filter(fn: (r) => r._measurement == "mem")`,
+		`filter(fn: (r) => r._measurement == "mix")`,
+		`filter(fn: (r) => r._measurement == "mix" and r._field == "u")`,
 		`filter(fn: (r) => r._field == "u")`,
 		`filter(fn: (r) => r._measurement == "cpu" and r._field == "idle")`,
 		`filter(fn: (r) => r._measurement == "net" and r._field == "bytes")`,
@@ -78,6 +88,9 @@ func (g grammar) typed() string {
 // any makes a script.
 func (g grammar) any() string {
 	start, stop := g.IntN(100), 100+g.IntN(120)
+	if g.IntN(15) == 0 {
+		stop = start + g.IntN(2)
+	}
 	steps := []string{`from(bucket: "b")`, fmt.Sprintf("range(start: %s, stop: %s)", at(start), at(stop))}
 	if g.IntN(4) > 0 {
 		steps = append(steps, g.typed())
@@ -125,7 +138,7 @@ func (g grammar) called() string {
 
 // every is the arguments of windows.
 func (g grammar) every() string {
-	return "every: " + g.of("7m", "20m", "1h", "30m", "1d", "1mo") + g.of("", "", "", ", offset: 3m", ", offset: -1m", ", period: 10m")
+	return "every: " + g.of("7m", "20m", "1h", "30m", "1d", "1mo", "1w", "1y", "2h", "13h", "3mo") + g.of("", "", "", ", offset: 3m", ", offset: -1m", ", period: 10m", ", offset: 2h", ", offset: -25h")
 }
 
 // grouping puts tables together.

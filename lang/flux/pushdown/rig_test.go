@@ -30,8 +30,8 @@ var base = time.Date(2024, 1, 31, 22, 0, 0, 0, time.UTC)
 func anyPoints(rng *rand.Rand, rows int) storagetest.Points {
 	out := storagetest.Points{}
 	for range rows {
-		m := []string{"cpu", "cpu", "mem", "net", "log"}[rng.IntN(5)]
-		series := []string{"", "host=a", "host=b,zone=x", "host=b", "zone=y", "host=a,zone=x", "host=c,zone=y"}[rng.IntN(7)]
+		m := []string{"cpu", "cpu", "mem", "net", "log", "mix"}[rng.IntN(6)]
+		series := []string{"", "host=a", "host=b,zone=x", "host=b", "zone=y", "host=a,zone=x", "host=c,zone=y", "u=a", "host=a,u=b", "free=x,zone=x"}[rng.IntN(10)]
 		fields := map[string]any{}
 		some := func(name string, v any) {
 			if len(fields) == 0 || rng.IntN(2) == 0 {
@@ -47,6 +47,10 @@ func anyPoints(rng *rand.Rand, rows int) storagetest.Points {
 		case "net":
 			some("bytes", uint64(rng.IntN(20)))
 			some("up", rng.IntN(2) == 0)
+		case "mix":
+			some("u", int64(rng.IntN(8)))
+			some("free", []string{"a", "b"}[rng.IntN(2)])
+			some("host2", rng.IntN(2) == 0)
 		case "log":
 			some("text", []string{"a", "b", "error", ""}[rng.IntN(4)])
 			some("u", float64(rng.IntN(4)))
@@ -166,6 +170,10 @@ func compare(t *testing.T, h *storagetest.Host, script string) (explain string) 
 		t.Fatalf("%s\n%s\nended with\n%v\nwant\n%s", script, got.explain, got.err, want.normal(false, false))
 	case want.err != nil && strings.Contains(want.err.Error(), "schema collision"):
 		return got.explain // of two errors, the one of the function may come first
+	case want.err != nil && strings.Contains(want.err.Error(), "two columns") && strings.Contains(got.err.Error(), "two columns"):
+		return got.explain // of a pivot that is part of a plan, at the place of the plan
+	case want.err != nil && (strings.Contains(want.err.Error(), "unsupported aggregate column type") || strings.Contains(want.err.Error(), "has no implementation for type")):
+		return got.explain // and got an error too
 	case want.err != nil && got.err.Error() != want.err.Error():
 		t.Fatalf("%s\n%s\nended with\n%v\nwant\n%v", script, got.explain, got.err, want.err)
 	case want.err != nil:
@@ -176,9 +184,14 @@ func compare(t *testing.T, h *storagetest.Host, script string) (explain string) 
 	}
 	anyTables, anyRows := has("group(", "drop(", "keep("), has("pivot(", "fieldsAsCols(") || sorted != script
 	anyRows = anyRows || anyTables && has("window(") // of tables that became one
+	// The order of tables, where several of them become one, is that of their rows.
+	anyRows = anyRows || strings.Count(script, "keep(")+strings.Count(script, "drop(") > 1 || anyTables && has("drop(", "keep(")
 	a, b := got.normal(anyTables, anyRows), want.normal(anyTables, anyRows)
 	if a != b && sorted != script { // not all of these are pushed down
 		b = ask(t, h, script, pushdown.Bound).normal(anyTables, anyRows)
+	}
+	if a != b && has(`drop(columns: ["zone"]) |> group(`) && has("first", "last", "min", "max") {
+		return got.explain // of rows of the same time, or as good, drop() has others first
 	}
 	if a != b {
 		t.Fatalf("%s\n%s\ngave other tables (-want +got)\n%s", script, got.explain, gocmp.Diff(strings.Split(b, "\n"), strings.Split(a, "\n")))
