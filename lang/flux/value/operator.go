@@ -80,6 +80,9 @@ func (o Operator) Apply(a, b Value) (Value, error) {
 		if a.kind != String || b.kind != Regexp {
 			return Value{}, mismatch(o, a, b)
 		}
+		if err := Matchable(b.Regexp(), len(a.str)); err != nil {
+			return Value{}, err
+		}
 		return OfBool(b.Regexp().MatchString(a.str) == (o == Match)), nil
 	case a.kind != b.kind:
 		return Value{}, mismatch(o, a, b)

@@ -251,6 +251,9 @@ func matches(o value.Operator, a, b operand, rows int) (operand, bool) {
 			continue
 		}
 		last = s
+		if value.Matchable(re, len(s)) != nil {
+			return a, false // row by row it is an error
+		}
 		out[i] = bit(re.Match(s) == (o == value.Match))
 	}
 	return finish(value.Bool, out, common(a.bitmap(), b.bitmap(), rows)), true

@@ -34,9 +34,15 @@ func Packages() []*lib.Package {
 		return value.OfString(c.Args[0].Regexp().String()), nil
 	})
 	p.Scalar("findString", "r: regexp, v: string", value.String, func(c *value.Call) (value.Value, error) {
+		if err := value.Matchable(c.Args[0].Regexp(), len(c.Args[1].Str())); err != nil {
+			return value.Value{}, err
+		}
 		return value.OfString(c.Args[0].Regexp().FindString(c.Args[1].Str())), nil
 	})
 	p.Scalar("findStringIndex", "r: regexp, v: string", value.Array, func(c *value.Call) (value.Value, error) {
+		if err := value.Matchable(c.Args[0].Regexp(), len(c.Args[1].Str())); err != nil {
+			return value.Value{}, err
+		}
 		at := c.Args[0].Regexp().FindStringIndex(c.Args[1].Str())
 		all := make([]value.Value, len(at))
 		for i, n := range at {
@@ -45,9 +51,15 @@ func Packages() []*lib.Package {
 		return value.OfArray(all), nil
 	})
 	p.Scalar("matchRegexpString", "r: regexp, v: string", value.Bool, func(c *value.Call) (value.Value, error) {
+		if err := value.Matchable(c.Args[0].Regexp(), len(c.Args[1].Str())); err != nil {
+			return value.Value{}, err
+		}
 		return value.OfBool(c.Args[0].Regexp().MatchString(c.Args[1].Str())), nil
 	})
 	p.Scalar("replaceAllString", "r: regexp, v: string, t: string", value.String, func(c *value.Call) (value.Value, error) {
+		if err := value.Matchable(c.Args[0].Regexp(), len(c.Args[1].Str())); err != nil {
+			return value.Value{}, err
+		}
 		// What stands for a match is no longer than the text and, for each $ in
 		// it, the match.
 		t := c.Args[2].Str()
@@ -58,6 +70,9 @@ func Packages() []*lib.Package {
 		return value.OfString(c.Args[0].Regexp().ReplaceAllString(c.Args[1].Str(), t)), nil
 	})
 	p.Scalar("splitRegexp", "r: regexp, v: string, i: int", value.Array, func(c *value.Call) (value.Value, error) {
+		if err := value.Matchable(c.Args[0].Regexp(), len(c.Args[1].Str())); err != nil {
+			return value.Value{}, err
+		}
 		const partBytes = 160 // places, a string, a value.Value
 		if err := fits(c, func(int64) int64 { return partBytes }); err != nil {
 			return value.Value{}, err
