@@ -47,14 +47,6 @@ func OpenOffline(ctx context.Context, c Config, out, logs io.Writer) (*Offline, 
 // Close gives the folder back. What was written is durable.
 func (o *Offline) Close() error { return o.s.close() }
 
-// Settle flushes and compacts until nothing is left to do.
-func (o *Offline) Settle(ctx context.Context) error {
-	if err := o.s.store.Settle(ctx); err != nil {
-		return err
-	}
-	return o.s.forget.pass(ctx)
-}
-
 // Bucket returns what writes to a bucket of the first organisation, by name
 // or id; the empty name is the bucket that the first start made.
 func (o *Offline) Bucket(ref string) (*OfflineBucket, error) {

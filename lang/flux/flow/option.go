@@ -91,3 +91,16 @@ func ArgTime(c *value.Call, name string) (time.Time, error) {
 	}
 	return time.Unix(0, v.Duration().AddTo(now, zone)).In(zone), nil
 }
+
+// ArgTimePlus returns an argument as ArgTime does, and a duration after it; the
+// null of a null.
+func ArgTimePlus(c *value.Call, name string, d value.Span) (value.Value, error) {
+	if c.Arg(name).IsNull() {
+		return value.NullOf(value.Time), nil
+	}
+	t, err := ArgTime(c, name)
+	if err != nil {
+		return value.Value{}, err
+	}
+	return value.OfTime(d.AddTo(t.UnixNano(), t.Location())), nil
+}

@@ -296,12 +296,18 @@ func (p *predicate) times(e syntax.Expression) (since, until int64, ok bool) {
 	return since, until, true
 }
 
+// longText is as long as texts in fields may be for an expression that the store
+// matches: longer ones than clients send.
+const longText = 1 << 20
+
 // compared returns the comparison of a column with a constant, if the store can
 // make it.
 func compared(name string, o value.Operator, v value.Value) (*storage.Condition, bool) {
 	switch {
 	case name == storage.Time || name == storage.Start || name == storage.Stop:
 		return nil, false
+	case name == storage.Value && v.Kind() == value.Regexp && value.Matchable(v.Regexp(), longText) != nil:
+		return nil, false // a scan does not look how long the texts are; row by row it is an error
 	case o == value.Match && v.Kind() == value.Regexp:
 		return storage.Like(name, v.Regexp().String()), true
 	case o == value.NotMatch && v.Kind() == value.Regexp:

@@ -104,9 +104,6 @@ func (b *Builder) AppendRows(t *Table, from, to int) error {
 	return nil
 }
 
-// AppendRow appends row i of t.
-func (b *Builder) AppendRow(t *Table, i int) error { return b.AppendRows(t, i, i+1) }
-
 // Memory estimates the bytes that the rows so far take.
 func (b *Builder) Memory() int64 { return b.table.Memory() }
 

@@ -72,7 +72,7 @@ func Constant(label string, v value.Value) Column {
 	return c
 }
 
-// Times, Ints, Uints and Floats return columns of the values given, whose memory
+// Times, Ints and Floats return columns of the values given, whose memory
 // they share.
 
 // Times returns a column of times.
@@ -86,13 +86,6 @@ func Times(label string, t []int64) Column {
 func Ints(label string, v []int64) Column {
 	c := Times(label, v)
 	c.Kind = value.Int
-	return c
-}
-
-// Uints returns a column of unsigned integers.
-func Uints(label string, v []uint64) Column {
-	c := NewColumn(label, value.Uint)
-	c.Vec.Words = v
 	return c
 }
 

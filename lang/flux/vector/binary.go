@@ -65,16 +65,10 @@ func (n *binary) eval(x *exec) (operand, bool) {
 		vb, sb := b.ints()
 		out := make([]int64, rows)
 		valid := common(a.bitmap(), b.bitmap(), rows)
-		if !divides(n.op, b, valid, rows) || !arithmetic(n.op, out, va, vb, sa, sb) {
+		if !divides(n.op, b, valid, rows) {
 			return a, false
 		}
-		if n.op == value.Modulo {
-			for i := range out {
-				if y := vb[i*sb]; y != 0 {
-					out[i] = va[i*sa] % y
-				}
-			}
-		}
+		integers(n.op, out, va, vb, sa, sb)
 		c := table.Ints("", out)
 		return finish(ka, c.Vec.Words, valid), true
 	case value.Uint:
@@ -82,16 +76,10 @@ func (n *binary) eval(x *exec) (operand, bool) {
 		vb, sb := b.words()
 		out := make([]uint64, rows)
 		valid := common(a.bitmap(), b.bitmap(), rows)
-		if !divides(n.op, b, valid, rows) || !arithmetic(n.op, out, va, vb, sa, sb) {
+		if !divides(n.op, b, valid, rows) {
 			return a, false
 		}
-		if n.op == value.Modulo {
-			for i := range out {
-				if y := vb[i*sb]; y != 0 {
-					out[i] = va[i*sa] % y
-				}
-			}
-		}
+		integers(n.op, out, va, vb, sa, sb)
 		return finish(ka, out, valid), true
 	case value.Float:
 		va, sa := a.floats()
@@ -122,10 +110,24 @@ func divides(o value.Operator, b operand, valid []uint64, rows int) bool {
 	return true
 }
 
+// integers computes arithmetic of integers: what all numbers have, and the rest of
+// a division. Rests by zero are left out, which only rows without a value have.
+func integers[T int64 | uint64](o value.Operator, out, a, b []T, sa, sb int) {
+	if o != value.Modulo {
+		arithmetic(o, out, a, b, sa, sb)
+		return
+	}
+	for i := range out {
+		if y := b[i*sb]; y != 0 {
+			out[i] = a[i*sa] % y
+		}
+	}
+}
+
 // arithmetic computes what all types of numbers have: sums, differences,
 // products and quotients. A step of zero stands for one value in all rows.
 // Quotients by zero are left out, which only rows without a value have.
-func arithmetic[T int64 | uint64 | float64](o value.Operator, out, a, b []T, sa, sb int) bool {
+func arithmetic[T int64 | uint64 | float64](o value.Operator, out, a, b []T, sa, sb int) {
 	switch o {
 	case value.Add:
 		for i := range out {
@@ -148,7 +150,6 @@ func arithmetic[T int64 | uint64 | float64](o value.Operator, out, a, b []T, sa,
 			}
 		}
 	}
-	return true
 }
 
 // compare computes == != < <= > >=.

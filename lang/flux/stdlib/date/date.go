@@ -64,26 +64,15 @@ func date() *lib.Package {
 		return value.OfTime(at.UnixNano()), nil
 	})
 	p.Func("add", "d: duration, to: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
-		return shift(c, "to", c.Span("d", value.Span{}))
+		return flow.ArgTimePlus(c, "to", c.Span("d", value.Span{}))
 	})
 	p.Func("sub", "d: duration, from: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
-		return shift(c, "from", c.Span("d", value.Span{}).Negate())
+		return flow.ArgTimePlus(c, "from", c.Span("d", value.Span{}).Negate())
 	})
 	p.Scalar("scale", "d: duration, n: int", value.Duration, func(c *value.Call) (value.Value, error) {
 		return value.OfDuration(c.Args[0].Duration().Times(c.Args[1].Int())), nil
 	})
 	return p
-}
-
-func shift(c *value.Call, name string, d value.Span) (value.Value, error) {
-	if c.Arg(name).IsNull() {
-		return value.NullOf(value.Time), nil
-	}
-	t, err := flow.ArgTime(c, name)
-	if err != nil {
-		return value.Value{}, err
-	}
-	return value.OfTime(d.AddTo(t.UnixNano(), t.Location())), nil
 }
 
 // Truncate returns the start of the unit of time that t lies in, on the clocks

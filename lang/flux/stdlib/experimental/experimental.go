@@ -22,21 +22,11 @@ func Packages() []*lib.Package {
 
 // durations adds functions that add durations to times.
 func durations(p *lib.Package) {
-	add := func(c *value.Call, name string, d value.Span) (value.Value, error) {
-		if c.Arg(name).IsNull() {
-			return value.NullOf(value.Time), nil
-		}
-		t, err := flow.ArgTime(c, name)
-		if err != nil {
-			return value.Value{}, err
-		}
-		return value.OfTime(d.AddTo(t.UnixNano(), t.Location())), nil
-	}
 	p.Func("addDuration", "d: duration, to: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
-		return add(c, "to", c.Span("d", value.Span{}))
+		return flow.ArgTimePlus(c, "to", c.Span("d", value.Span{}))
 	})
 	p.Func("subDuration", "d: duration, from: time|duration, ?location: record", func(c *value.Call) (value.Value, error) {
-		return add(c, "from", c.Span("d", value.Span{}).Negate())
+		return flow.ArgTimePlus(c, "from", c.Span("d", value.Span{}).Negate())
 	})
 	p.Func("alignTime", "<-tables: stream, ?alignTo: time", func(c *value.Call) (value.Value, error) {
 		op := &transform.AlignTime{}
