@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/varvedb/varve/column"
 )
 
 // DropKind is why rows were left out, as metrics call it.
@@ -79,6 +81,16 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 type drops struct {
 	list []Dropped // one per kind
 	rows int
+	each *refusals // nil: nobody asks which rows they were
+}
+
+// without returns a copy of t, table i of its batch, that lacks the rows to
+// drop, nil if none is left.
+func (d *drops) without(i int, t *column.Table, drop []bool) *column.Table {
+	if d.each != nil {
+		d.each.take(i, drop)
+	}
+	return without(t, drop)
 }
 
 // add counts rows; reason is called if it is the first of its kind.

@@ -92,25 +92,36 @@ func (w *Writer) Write(ctx context.Context, bucket meta.Bucket, b *column.Batch,
 	for _, d := range parsed {
 		drops.add(d.Kind, d.Rows, func() string { return d.Reason })
 	}
-	clipped := w.clip(&bucket, b, &drops)
-
-	w.schema.Hold()
-	defer w.schema.Release()
-	fit, err := w.fit(ctx, uint64(bucket.ID), clipped, &drops)
+	points, err := w.write(ctx, &bucket, b, &drops)
 	if err != nil {
 		return err
 	}
-	if len(fit.Tables) > 0 {
-		if err := w.route(ctx, uint64(bucket.ID), fit); err != nil {
-			return err
-		}
-	}
-	w.counts.add(fit, &drops)
-	span.Int("points", int64(fit.Rows()))
+	span.Int("points", int64(points))
 	return drops.err()
 }
 
-// clip leaves out rows by their time.
+// write stores the rows of b that may be stored, and adds the others to drops.
+// It returns the number of rows stored.
+func (w *Writer) write(ctx context.Context, bucket *meta.Bucket, b *column.Batch, drops *drops) (points int, err error) {
+	clipped := w.clip(bucket, b, drops)
+
+	w.schema.Hold()
+	defer w.schema.Release()
+	fit, err := w.fit(ctx, uint64(bucket.ID), b, clipped, drops)
+	if err != nil {
+		return 0, err
+	}
+	if len(fit.Tables) > 0 {
+		if err := w.route(ctx, uint64(bucket.ID), fit); err != nil {
+			return 0, err
+		}
+	}
+	w.counts.add(fit, drops)
+	return fit.Rows(), nil
+}
+
+// clip leaves out rows by their time. A table of which nothing is left is nil,
+// so that the others keep their places.
 func (w *Writer) clip(bucket *meta.Bucket, b *column.Batch, drops *drops) *column.Batch {
 	hi := int64(math.MaxInt64)
 	now := w.now()
@@ -133,19 +144,30 @@ func (w *Writer) clip(bucket *meta.Bucket, b *column.Batch, drops *drops) *colum
 			case at < lo:
 				drop[r] = true
 				old++
+				if drops.each != nil {
+					drops.each.add(i, r, DropRetention, fmt.Sprintf("point beyond retention policy: its time is %s, and bucket %q keeps nothing older than %s",
+						instant(at), bucket.Name, instant(lo)))
+				}
 			case at > hi:
 				drop[r] = true
 				ahead++
+				if drops.each != nil {
+					drops.each.add(i, r, DropFuture, fmt.Sprintf("point more than %v ahead of the server's clock: its time is %s, and the server's %s",
+						w.cfg.MaxFuture, instant(at), instant(now.UnixNano())))
+				}
 			}
 		}
 		drops.add(DropRetention, old, func() string { return "points beyond retention policy" })
 		drops.add(DropFuture, ahead, func() string {
 			return fmt.Sprintf("points more than %v ahead of the server's clock", w.cfg.MaxFuture)
 		})
-		out = replace(out, b, i, without(t, drop))
+		out = replace(out, b, i, drops.without(i, t, drop))
 	}
-	return compact(out, b)
+	return out
 }
+
+// instant writes a time for people.
+func instant(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 
 // within reports whether every time is from lo to hi. It takes no branch per
 // row, since nearly every batch has to be walked to its end.
@@ -159,16 +181,17 @@ func within(times []int64, lo, hi int64) bool {
 }
 
 // fit leaves out rows that contradict the schema and registers new columns.
-func (w *Writer) fit(ctx context.Context, bucket uint64, b *column.Batch, drops *drops) (*column.Batch, error) {
+// b is what clip left of original.
+func (w *Writer) fit(ctx context.Context, bucket uint64, original, b *column.Batch, drops *drops) (*column.Batch, error) {
 	out := b
 	var fresh []meta.Column
 	var again []int // tables with new columns
 	for i, t := range b.Tables {
-		if w.known(bucket, t) {
+		if t == nil || w.known(bucket, t) {
 			continue
 		}
-		t = w.settle(bucket, t, false, drops)
-		out = replace(out, b, i, t)
+		t = w.settle(bucket, i, t, false, drops)
+		out = replace(out, original, i, t)
 		if t == nil {
 			continue
 		}
@@ -186,11 +209,11 @@ func (w *Writer) fit(ctx context.Context, bucket uint64, b *column.Batch, drops 
 		}
 		for _, i := range again {
 			if t := out.Tables[i]; !w.known(bucket, t) {
-				out = replace(out, b, i, w.settle(bucket, t, true, drops))
+				out = replace(out, original, i, w.settle(bucket, i, t, true, drops))
 			}
 		}
 	}
-	return compact(out, b), nil
+	return compact(out, original), nil
 }
 
 // known reports whether every column of t is registered as it is.
@@ -233,19 +256,26 @@ func (w *Writer) missing(bucket uint64, t *column.Table, all []meta.Column) []me
 // no query language could tell it from the timestamp.
 const timeName = "time"
 
-// settle returns t without the rows that contradict the schema, or nil if none
-// is left. If final, columns that are not registered contradict it too: they
-// were refused.
-func (w *Writer) settle(bucket uint64, t *column.Table, final bool, drops *drops) *column.Table {
+// settle returns t, table i of its batch, without the rows that contradict the
+// schema, or nil if none is left. If final, columns that are not registered
+// contradict it too: they were refused.
+func (w *Writer) settle(bucket uint64, i int, t *column.Table, final bool, drops *drops) *column.Table {
 	m := w.schema.Measurement(bucket, t.Measurement)
 	drop := make([]bool, len(t.Time))
 	n := 0
 	refuse := func(kind DropKind, has func(row int) bool, reason func() string) {
-		rows := 0
+		rows, why := 0, ""
 		for r := range drop {
-			if !drop[r] && has(r) {
-				drop[r] = true
-				rows++
+			if drop[r] || !has(r) {
+				continue
+			}
+			drop[r] = true
+			rows++
+			if drops.each != nil {
+				if rows == 1 {
+					why = reason()
+				}
+				drops.each.add(i, r, kind, why)
 			}
 		}
 		n += rows
@@ -271,8 +301,8 @@ func (w *Writer) settle(bucket uint64, t *column.Table, final bool, drops *drops
 			refuse(DropName, hasTag(t, key), both(key))
 		}
 	}
-	for i := range t.Fields {
-		f := &t.Fields[i]
+	for c := range t.Fields {
+		f := &t.Fields[c]
 		has := f.Valid.Get
 		switch have := m.Kind(f.Name); {
 		case f.Name == timeName:
@@ -293,7 +323,7 @@ func (w *Writer) settle(bucket uint64, t *column.Table, final bool, drops *drops
 	if n == 0 && len(t.Time) > 0 && !empties(t) {
 		return t
 	}
-	return without(t, drop)
+	return drops.without(i, t, drop)
 }
 
 // empties reports whether t has a field without any value, which must not
