@@ -13,6 +13,7 @@
 //     the first row of them is appended. Who loses a race for a name is
 //     treated as in step 2.
 //  4. The rest goes to its shards, and the schema is let go.
+//  5. Who listens to the bucket is shown what was stored.
 //
 // Nothing after step 3 depends on clock, configuration or schema, so that the
 // log can be replayed.
@@ -49,11 +50,25 @@ type Sink interface {
 	Write(ctx context.Context, shard int, bucket uint64, b *column.Batch) error
 }
 
+// Observer is shown what was stored: package live.
+type Observer interface {
+	// Wants reports whether anybody listens to a bucket. It is asked for each
+	// batch.
+	Wants(bucket uint64) bool
+	// Observe is shown a batch that is durable and visible, before it is
+	// acknowledged. It neither waits nor changes b, and keeps nothing of it.
+	// Batches of several writers come side by side. A batch of which one shard
+	// failed is not shown; its writer sends it again.
+	Observe(bucket uint64, b *column.Batch)
+}
+
 // Config sets the limits of a Writer.
 type Config struct {
 	// MaxFuture is how far ahead of the clock a timestamp may be; 0 means any
 	// distance.
 	MaxFuture time.Duration
+	// Observer is shown what was stored; nil: nobody is.
+	Observer Observer
 }
 
 // Validate reports a limit that makes no sense.
@@ -103,21 +118,27 @@ func (w *Writer) Write(ctx context.Context, bucket meta.Bucket, b *column.Batch,
 // write stores the rows of b that may be stored, and adds the others to drops.
 // It returns the number of rows stored.
 func (w *Writer) write(ctx context.Context, bucket *meta.Bucket, b *column.Batch, drops *drops) (points int, err error) {
-	clipped := w.clip(bucket, b, drops)
-
-	w.schema.Hold()
-	defer w.schema.Release()
-	fit, err := w.fit(ctx, uint64(bucket.ID), b, clipped, drops)
+	stored, err := w.store(ctx, uint64(bucket.ID), b, w.clip(bucket, b, drops), drops)
 	if err != nil {
 		return 0, err
 	}
-	if len(fit.Tables) > 0 {
-		if err := w.route(ctx, uint64(bucket.ID), fit); err != nil {
-			return 0, err
-		}
+	if o := w.cfg.Observer; o != nil && len(stored.Tables) > 0 && o.Wants(uint64(bucket.ID)) {
+		o.Observe(uint64(bucket.ID), stored)
 	}
-	w.counts.add(fit, drops)
-	return fit.Rows(), nil
+	w.counts.add(stored, drops)
+	return stored.Rows(), nil
+}
+
+// store is steps 2 to 4 for what step 1 left of original. It returns what was
+// stored.
+func (w *Writer) store(ctx context.Context, bucket uint64, original, clipped *column.Batch, drops *drops) (*column.Batch, error) {
+	w.schema.Hold()
+	defer w.schema.Release()
+	fit, err := w.fit(ctx, bucket, original, clipped, drops)
+	if err != nil || len(fit.Tables) == 0 {
+		return fit, err
+	}
+	return fit, w.route(ctx, bucket, fit)
 }
 
 // clip leaves out rows by their time. A table of which nothing is left is nil,

@@ -457,6 +457,64 @@ func TestConcurrentWritersAgreeOnTypes(t *testing.T) {
 	}
 }
 
+// observer keeps what it is shown of bucket 7.
+type observer struct {
+	wants bool
+	seen  []*column.Batch
+}
+
+func (o *observer) Wants(bucket uint64) bool { return o.wants && bucket == 7 }
+
+func (o *observer) Observe(bucket uint64, b *column.Batch) {
+	if bucket == 7 {
+		o.seen = append(o.seen, b)
+	}
+}
+
+func TestObserver(t *testing.T) {
+	o, sink := &observer{wants: true}, newShards(2)
+	w := newWriter(t, ingest.Config{Observer: o}, openSchema(t, openCatalog(t), 1000), sink)
+	write := func(bucket meta.Bucket, b *column.Batch) error {
+		_, err := writeRows(w, bucket, b)
+		return err
+	}
+	b := parse(t, `m,a=1 x=1 1`, `m,a=2 x=2 1`)
+	if err := write(bucket, b); err != nil || len(o.seen) != 1 || o.seen[0] != b {
+		t.Fatalf("%v, shown are %d batches", err, len(o.seen))
+	}
+	// What is left out is not shown, and neither is a batch of nothing.
+	if err := write(bucket, join(parse(t, `m x=1i 2`), parse(t, `m x=3 3`))); err != nil || len(o.seen) != 2 {
+		t.Fatalf("%v, shown are %d batches", err, len(o.seen))
+	}
+	if d := cmp.Diff([]string{"m, x=3 3"}, render(o.seen[1])); d != "" {
+		t.Errorf("shown:\n%s", d)
+	}
+	if err := write(bucket, parse(t, `m x=1i 4`)); err != nil || len(o.seen) != 2 {
+		t.Errorf("%v, shown are %d batches", err, len(o.seen))
+	}
+	// Nobody listens: to this bucket, or at all.
+	other := bucket
+	other.ID = 8
+	if err := write(other, b); err != nil || len(o.seen) != 2 {
+		t.Errorf("%v, shown are %d batches", err, len(o.seen))
+	}
+	o.wants = false
+	if err := write(bucket, b); err != nil || len(o.seen) != 2 {
+		t.Errorf("%v, shown are %d batches", err, len(o.seen))
+	}
+	// A write of which a part failed comes again.
+	o.wants = true
+	sink.err = func(shard int) error {
+		if shard == 0 {
+			return errors.New("broken")
+		}
+		return nil
+	}
+	if err := write(bucket, parse(t, `m,a=1 x=1 1`, `m,a=2 x=2 1`, `m,a=3 x=2 1`, `m,a=4 x=2 1`)); err == nil || len(o.seen) != 2 {
+		t.Errorf("%v, shown are %d batches", err, len(o.seen))
+	}
+}
+
 func benchmarkBatch(b *testing.B, tables, rows int) *column.Batch {
 	var lines []string
 	for i := range rows {
