@@ -1,14 +1,11 @@
 package httpapi
 
 import (
-	"encoding/json"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
-	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/trace"
 )
 
@@ -69,7 +66,7 @@ func (a *answer) append(p *Piece) error {
 			a.buf = append(a.buf, `{"time":"`...)
 			a.buf = a.appendTime(a.buf, at)
 			a.buf = append(a.buf, a.middles[c]...)
-			a.buf = appendValue(a.buf, v, i)
+			a.buf = jsonpoints.AppendValue(a.buf, v, i)
 			if p.overflows(c, i) {
 				a.buf = append(a.buf, `,"overflow":true`...)
 			}
@@ -103,23 +100,13 @@ func (a *answer) render(p *Piece) {
 	}
 	for c, field := range p.Fields {
 		m := append(a.middles[c][:0], `","measurement":`...)
-		m = appendText(m, []byte(p.Measurement))
+		m = jsonpoints.AppendText(m, []byte(p.Measurement))
 		m = append(m, `,"field":`...)
-		m = appendText(m, []byte(field))
+		m = jsonpoints.AppendText(m, []byte(field))
 		a.middles[c] = append(m, `,"value":`...)
 	}
-	a.tail = append(a.tail[:0], `,"tags":{`...)
-	first := true
-	for k, t := range column.Tags(p.Tags) {
-		if !first {
-			a.tail = append(a.tail, ',')
-		}
-		first = false
-		a.tail = appendText(a.tail, k)
-		a.tail = append(a.tail, ':')
-		a.tail = appendText(a.tail, t)
-	}
-	a.tail = append(a.tail, '}', '}')
+	a.tail = append(a.tail[:0], `,"tags":`...)
+	a.tail = append(jsonpoints.AppendTags(a.tail, p.Tags), '}')
 }
 
 // end writes what comes behind the rows; explain may be empty.
@@ -128,7 +115,7 @@ func (a *answer) end(explain string) error {
 	a.buf = strconv.AppendInt(a.buf, a.count, 10)
 	if explain != "" {
 		a.buf = append(a.buf, `,"explain":`...)
-		a.buf = appendText(a.buf, []byte(explain))
+		a.buf = jsonpoints.AppendText(a.buf, []byte(explain))
 	}
 	a.buf = append(a.buf, '}', '\n')
 	err := a.send()
@@ -146,43 +133,4 @@ func (a *answer) send() error {
 	a.bytes += int64(len(a.buf))
 	a.buf = a.buf[:0]
 	return err
-}
-
-func appendValue(dst []byte, v *column.Vector, i int) []byte {
-	switch v.Type {
-	case column.Int64:
-		return strconv.AppendInt(dst, int64(v.Words[i]), 10)
-	case column.Uint64:
-		return strconv.AppendUint(dst, v.Words[i], 10)
-	case column.Bool:
-		return strconv.AppendBool(dst, v.Words[i] != 0)
-	case column.String:
-		return appendText(dst, v.Str(i))
-	}
-	f := math.Float64frombits(v.Words[i])
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return append(dst, "null"...) // JSON has no word for them
-	}
-	// As encoding/json: an exponent only where plain digits would be many.
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		return strconv.AppendFloat(dst, f, 'e', -1, 64)
-	}
-	return strconv.AppendFloat(dst, f, 'f', -1, 64)
-}
-
-// appendText appends a JSON string; bytes that are no UTF-8 become the
-// replacement character.
-func appendText(dst, s []byte) []byte {
-	for _, c := range s {
-		if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf || c == '<' || c == '>' || c == '&' {
-			b, err := json.Marshal(string(s))
-			if err != nil {
-				panic("BUG: a string has no JSON: " + err.Error())
-			}
-			return append(dst, b...)
-		}
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
 )
 
@@ -76,7 +77,7 @@ func TestWriteStatuses(t *testing.T) {
 					t.Errorf("body %q, want none", w.Body)
 				}
 			} else {
-				want := `{"code":"` + c.code + `","message":` + string(appendText(nil, []byte(c.message))) + "}\n"
+				want := `{"code":"` + c.code + `","message":` + string(jsonpoints.AppendText(nil, []byte(c.message))) + "}\n"
 				if diff := cmp.Diff(want, w.Body.String()); diff != "" {
 					t.Error(diff)
 				}

@@ -46,7 +46,7 @@ func split(bucket uint64, b *column.Batch, n int) []*column.Batch {
 			rows[shards[s]] = append(rows[shards[s]], uint32(r))
 		}
 		for i := range rows {
-			if picked := pick(t, rows[i]); picked != nil {
+			if picked := t.Pick(rows[i]); picked != nil {
 				parts[i].Tables = append(parts[i].Tables, picked)
 			}
 		}
