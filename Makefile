@@ -4,7 +4,7 @@
 GO ?= go
 
 # Packages in which goroutines meet: these run under the race detector.
-RACE = ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
+RACE = ./pipeline/detect/... ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
        ./shard/... ./scan/... ./exec/... ./query/... ./ingest/... ./tracing/... ./httpapi/... ./server/... \
        ./importer/... ./export/... ./transport/... ./manage/... ./prompt/... ./lang/flux
 

@@ -62,6 +62,7 @@ var order = [][]string{
 	{"wlog", "catalog"},
 	{"protocol/*"},
 	{"source"},
+	{"pipeline/detect"},
 	{"pipeline/record", "pipeline/declare"},
 	{"predicate"},
 	{"column"},

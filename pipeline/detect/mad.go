@@ -1,0 +1,140 @@
+package detect
+
+import (
+	"math"
+
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/record"
+)
+
+// MADConfig is how a rolling median judges.
+type MADConfig struct {
+	Field string
+	Track
+	Window
+	Threshold float64 // the score from which on a reading is an outlier
+	// LeastDeviation stands for the scaled deviation where that is smaller: what
+	// the sensor's noise is at least, in the field's unit.
+	LeastDeviation float64
+	Mark
+}
+
+// DeclareMAD reads
+//
+//	mad: {field: value, window: 100, threshold: 3.5, flag: anomaly}
+func DeclareMAD(s *declare.Map) MADConfig {
+	c := MADConfig{
+		Field: s.Required("field"), Track: declareTrack(s),
+		Window:    declareWindow(s, Window{Readings: 100, Least: 20}),
+		Threshold: declareAbove(s, "threshold", 3.5),
+		Mark:      declareMark(s),
+	}
+	c.LeastDeviation = declareAbove(s, "least_deviation", 0)
+	return c
+}
+
+const (
+	// toDeviation makes the median of distances the standard deviation that it
+	// would be of normal readings: 1 / Φ⁻¹(3/4).
+	toDeviation = 1.4826022185056018
+	// meanToDeviation does so for their mean: √(π/2).
+	meanToDeviation = 1.2533141373155003
+)
+
+// MAD says how far a reading is off the median of the readings before it,
+// measured by the median of their distances from that median (MAD): the modified
+// z-score, 0.6745 (x - median) / MAD. Up to half of the window may be outliers
+// before they begin to hide the next one. Where more than half of the readings
+// are equal, so that MAD is zero, the mean distance takes its place.
+//
+// Source: B. Iglewicz and D. C. Hoaglin 1993, "How to Detect and Handle
+// Outliers", which also has the threshold of 3.5. The window is exact: its values
+// are kept in order beside their order of arrival.
+type MAD struct {
+	c     MADConfig
+	id    identity
+	table *table[madState]
+}
+
+type madState struct {
+	ring
+	sorted ordered
+	newest
+}
+
+// NewMAD returns a detector that has seen nothing.
+func NewMAD(c MADConfig) *MAD {
+	return &MAD{c: c, id: newIdentity(c.By), table: newTable[madState](max(c.Series, 1))}
+}
+
+// Observe judges the reading v at t (nanoseconds) against the window of its
+// series and lets it enter. A reading that is not newer than the newest is
+// judged and does not enter. v is finite. Score is the modified z-score; nothing
+// is judged where all readings of the window are equal and no least deviation is
+// declared.
+func (m *MAD) Observe(series uint64, t int64, v float64) Finding {
+	c := &m.c
+	series = c.slot(series, t)
+	sh := m.table.lock(series)
+	s, fresh := sh.state(series)
+	if fresh {
+		s.ring.reset()
+		s.sorted = s.sorted[:0]
+		s.newest = newest{time: t}
+	}
+	enters := fresh || s.admits(t)
+	if c.Span > 0 {
+		for s.expired(t, c.Span) {
+			s.sorted = s.sorted.remove(s.pop())
+		}
+	}
+	f := m.judge(s, v)
+	if enters {
+		s.grow(c.Readings, c.Span > 0)
+		if int(s.n) == len(s.values) {
+			s.sorted.replace(s.pop(), v)
+		} else {
+			s.sorted = s.sorted.insert(v)
+		}
+		s.push(t, v)
+	}
+	sh.mu.Unlock()
+	return f
+}
+
+func (m *MAD) judge(s *madState, v float64) Finding {
+	if int(s.n) < m.c.Least {
+		return Finding{}
+	}
+	middle := s.sorted.median()
+	deviation := toDeviation * s.sorted.spread(middle)
+	if deviation == 0 {
+		deviation = meanToDeviation * s.sorted.meanDistance(middle)
+	}
+	score := (v - middle) / max(deviation, m.c.LeastDeviation)
+	if math.IsNaN(score) || math.IsInf(score, 0) {
+		return Finding{}
+	}
+	return Finding{Score: score, Judged: true, Found: math.Abs(score) >= m.c.Threshold}
+}
+
+// Begin starts a pass.
+func (m *MAD) Begin() Pass { return m }
+
+// End does nothing: what was observed stays.
+func (m *MAD) End(bool) {}
+
+// Stats tells how full the state is.
+func (m *MAD) Stats() Stats { return m.table.stats() }
+
+// Apply judges the field of r, if it has it as a number.
+func (m *MAD) Apply(r *record.Record, now int64) Outcome {
+	v, ok := reading(r, m.c.Field)
+	if !ok {
+		return Outcome{}
+	}
+	f := m.Observe(m.id.of(r), timeOf(r, now), v)
+	return m.c.apply(r, f, "outlier", func() string {
+		return describe(r, m.c.Field, "%.1f scaled median deviations off the median of the readings before it, %g are allowed", math.Abs(f.Score), m.c.Threshold)
+	})
+}

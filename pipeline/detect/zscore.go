@@ -1,0 +1,153 @@
+package detect
+
+import (
+	"math"
+
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/record"
+)
+
+// ZScoreConfig is how a rolling z-score judges.
+type ZScoreConfig struct {
+	Field string
+	Track
+	Window
+	Threshold float64 // the score from which on a reading is an outlier
+	// LeastDeviation stands for the standard deviation where that is smaller: what
+	// the sensor's noise is at least, in the field's unit.
+	LeastDeviation float64
+	// LeaveOut keeps outliers out of the window, so that they do not hide the next
+	// one. After Least of them in a row the window starts anew: that is a new level.
+	LeaveOut bool
+	Mark
+}
+
+// DeclareZScore reads
+//
+//	zscore: {field: value, window: 100, threshold: 3, into: anomaly_zscore}
+func DeclareZScore(s *declare.Map) ZScoreConfig {
+	c := ZScoreConfig{
+		Field: s.Required("field"), Track: declareTrack(s),
+		Window:    declareWindow(s, Window{Readings: 100, Least: 20}),
+		Threshold: declareAbove(s, "threshold", 3),
+		Mark:      declareMark(s),
+	}
+	c.LeastDeviation = declareAbove(s, "least_deviation", 0)
+	c.LeaveOut = s.Choice("outliers", "enter", "enter", "leave_out") == "leave_out"
+	return c
+}
+
+// declareAbove reads a finite number above zero.
+func declareAbove(s *declare.Map, key string, otherwise float64) float64 {
+	f, given := s.Float(key)
+	if !given {
+		return otherwise
+	}
+	if f <= 0 || math.IsInf(f, 0) {
+		s.Fail(key, "%g: want a number above zero", f)
+		return otherwise
+	}
+	return f
+}
+
+// ZScore says by how many standard deviations a reading is off the mean of the
+// readings before it: z = (x - mean) / s, s that of a sample.
+//
+// Source: the three-sigma rule of W. A. Shewhart 1931, "Economic Control of
+// Quality of Manufactured Product", over a window that moves.
+type ZScore struct {
+	c     ZScoreConfig
+	id    identity
+	table *table[zstate]
+}
+
+type zstate struct {
+	ring
+	moments
+	newest
+	outliers int32 // left out in a row
+}
+
+// NewZScore returns a detector that has seen nothing.
+func NewZScore(c ZScoreConfig) *ZScore {
+	return &ZScore{c: c, id: newIdentity(c.By), table: newTable[zstate](max(c.Series, 1))}
+}
+
+// Observe judges the reading v at t (nanoseconds) against the window of its
+// series and lets it enter. A reading that is not newer than the newest is
+// judged and does not enter. v is finite. Score is z, with the sign of the
+// deviation; nothing is judged where all readings of the window are equal and no
+// least deviation is declared.
+func (z *ZScore) Observe(series uint64, t int64, v float64) Finding {
+	c := &z.c
+	series = c.slot(series, t)
+	sh := z.table.lock(series)
+	s, fresh := sh.state(series)
+	if fresh {
+		s.ring.reset()
+		s.moments, s.outliers = moments{}, 0
+		s.newest = newest{time: t}
+	}
+	enters := fresh || s.admits(t)
+	if c.Span > 0 {
+		for s.expired(t, c.Span) {
+			s.remove(s.pop(), &s.ring)
+		}
+	}
+	f := z.judge(s, v)
+	if enters {
+		z.enter(s, t, v, f.Found)
+	}
+	sh.mu.Unlock()
+	return f
+}
+
+func (z *ZScore) judge(s *zstate, v float64) Finding {
+	if int(s.n) < z.c.Least {
+		return Finding{}
+	}
+	score := (v - s.mean) / max(s.deviation(s.n), z.c.LeastDeviation)
+	if math.IsNaN(score) || math.IsInf(score, 0) {
+		return Finding{}
+	}
+	return Finding{Score: score, Judged: true, Found: math.Abs(score) >= z.c.Threshold}
+}
+
+func (z *ZScore) enter(s *zstate, t int64, v float64, outlier bool) {
+	if outlier && z.c.LeaveOut {
+		s.outliers++
+		if int(s.outliers) < z.c.Least {
+			return
+		}
+		s.ring.reset()
+		s.moments = moments{}
+	}
+	s.outliers = 0
+	s.grow(z.c.Readings, z.c.Span > 0)
+	if int(s.n) == len(s.values) {
+		s.remove(s.pop(), &s.ring)
+	}
+	s.push(t, v)
+	s.add(v, s.n)
+}
+
+// Begin starts a pass.
+func (z *ZScore) Begin() Pass { return z }
+
+// End does nothing: what was observed stays.
+func (z *ZScore) End(bool) {}
+
+// Stats tells how full the state is.
+func (z *ZScore) Stats() Stats { return z.table.stats() }
+
+// Apply judges the field of r, if it has it as a number.
+func (z *ZScore) Apply(r *record.Record, now int64) Outcome {
+	v, ok := reading(r, z.c.Field)
+	if !ok {
+		return Outcome{}
+	}
+	f := z.Observe(z.id.of(r), timeOf(r, now), v)
+	return z.c.apply(r, f, "outlier", func() string {
+		return describe(r, z.c.Field, "%.1f standard deviations off the mean of the readings before it, %g are allowed", math.Abs(f.Score), z.c.Threshold)
+	})
+}
