@@ -61,6 +61,7 @@ var order = [][]string{
 	{"wlog/*", "catalog/*", "tracing"},
 	{"wlog", "catalog"},
 	{"protocol/*"},
+	{"protocol/rowmap"},
 	{"source"},
 	{"pipeline/detect"},
 	{"pipeline/record", "pipeline/declare"},

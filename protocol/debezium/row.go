@@ -1,0 +1,132 @@
+package debezium
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/varvedb/varve/protocol/rowmap"
+)
+
+// placeholders stand for values that the database did not log, because they
+// are kept out of the row and were not changed. The second is the first as
+// bytes.
+const (
+	placeholder      = "__debezium_unavailable_value"
+	placeholderBytes = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
+)
+
+// row adds the columns of object i to r.
+func (d *Decoder) row(t *tape, i int32, s *schema, r *rowmap.Row) {
+	for v := range t.members(i) {
+		name := t.string(v - 1)
+		var c columnSchema
+		if s != nil {
+			c = s.columns[name]
+		}
+		if value := columnValue(t, v, c); value.Kind != rowmap.Absent {
+			r.Add(name, value)
+		}
+	}
+}
+
+// columnValue returns what stands at node i.
+func columnValue(t *tape, i int32, c columnSchema) rowmap.Value {
+	switch t.kind(i) {
+	case 'n':
+		return rowmap.Value{Kind: rowmap.Null}
+	case 't':
+		return rowmap.Value{Kind: rowmap.Bool, Int: 1}
+	case 'f':
+		return rowmap.Value{Kind: rowmap.Bool}
+	case '0':
+		return number(t.view(i), c.meaning)
+	case '"':
+		s := t.string(i)
+		switch {
+		case s == placeholder || s == placeholderBytes:
+			return rowmap.Value{}
+		case c.meaning == decimalBytes:
+			return decimal(s, c.scale)
+		}
+		return rowmap.Value{Kind: rowmap.Text, Text: s}
+	case '{':
+		// io.debezium.data.VariableScaleDecimal
+		if scale, value := t.get(i, "scale"), t.get(i, "value"); t.kind(scale) == '0' && t.kind(value) == '"' {
+			return decimal(t.string(value), decimalScale(t.view(scale)))
+		}
+	case '[':
+		if e := i + 1; e < t.nodes[i].next && t.nodes[e].next == t.nodes[i].next && t.string(e) == placeholder {
+			return rowmap.Value{}
+		}
+	}
+	return rowmap.Value{Kind: rowmap.Text, Text: t.view(i)}
+}
+
+// number returns a number of a column that means m.
+func number(text string, m meaning) rowmap.Value {
+	unit := int64(1)
+	switch m {
+	case dateDays:
+		unit = int64(24 * time.Hour)
+	case wallMillis:
+		unit = int64(time.Millisecond)
+	case wallMicros:
+		unit = int64(time.Microsecond)
+	case wallNanos:
+	default:
+		return rowmap.Value{Kind: rowmap.Number, Text: text}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n > math.MaxInt64/unit || n < math.MinInt64/unit {
+		// Beyond the years that can be stored, which the mapping says.
+		return rowmap.Value{Kind: rowmap.Text, Text: text}
+	}
+	return rowmap.Value{Kind: rowmap.Wall, Int: n * unit}
+}
+
+// decimalScale reads how many digits stand behind the point. What is no number
+// becomes a scale that rowmap.Decimal refuses.
+func decimalScale(text string) int {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return math.MaxInt32
+	}
+	return int(n)
+}
+
+// decimal returns the number of bytes in base 64; the text if it is none.
+func decimal(text string, scale int) rowmap.Value {
+	s, problem := rowmap.Decimal(text, scale)
+	if problem != "" {
+		return rowmap.Value{Kind: rowmap.Text, Text: text}
+	}
+	return rowmap.Value{Kind: rowmap.Number, Text: s}
+}
+
+// keyOnly drops from r what the database does not log of a row before its
+// change: all but the columns of names, or of key if there are none.
+func keyOnly(r *rowmap.Row, names []string, key *rowmap.Row) {
+	kept := r.Columns[:0]
+	for _, c := range r.Columns {
+		is := false
+		for _, n := range names {
+			is = is || n == c.Name
+		}
+		if len(names) == 0 {
+			for i := range key.Columns {
+				is = is || key.Columns[i].Name == c.Name
+			}
+		}
+		if is {
+			kept = append(kept, c)
+		}
+	}
+	r.Columns, r.Complete = kept, false
+}
+
+// below reports whether path stands in what the path top names.
+func below(path, top string) bool {
+	return strings.HasPrefix(path, top) && (len(path) == len(top) || path[len(top)] == '.')
+}
