@@ -3,8 +3,8 @@ package detect
 import "sync"
 
 // DefaultSeries is the declared maximum of series unless another is given.
-// With a window of 100 readings it bounds a detector to some 90 MB (zscore) or
-// 180 MB (mad), which it takes only if so many series come.
+// With a window of 200 readings it bounds a detector to some 200 MB (zscore) or
+// 400 MB (mad), which it takes only if so many series come.
 const DefaultSeries = 100_000
 
 const (
