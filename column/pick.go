@@ -16,17 +16,13 @@ func (t *Table) Pick(rows []uint32) *Table {
 		Fields:      make([]Field, 0, len(t.Fields)),
 	}
 
-	const absent = math.MaxUint32 // no table has so many series: each has four bytes at least
-	renumbered := make([]uint32, t.Series.Len())
-	for i := range renumbered {
-		renumbered[i] = absent
+	if n := min(len(rows), t.Series.Len()); n > 0 {
+		out.Series = SeriesSet{Keys: make([]byte, 0, len(t.Series.Keys)/t.Series.Len()*n+n), Ends: make([]uint32, 0, n), Hash: make([]uint64, 0, n)}
 	}
-	for i, r := range rows {
-		s := t.Row[r]
-		if renumbered[s] == absent {
-			renumbered[s] = out.Series.Add(t.Series.Key(int(s)), t.Series.Hash[s])
-		}
-		out.Row[i], out.Time[i] = renumbered[s], t.Time[r]
+	if len(rows) < t.Series.Len()/sparse {
+		t.pickFew(out, rows)
+	} else {
+		t.pickMany(out, rows)
 	}
 	out.TagKeys = usedKeys(t.TagKeys, &out.Series)
 
@@ -46,6 +42,40 @@ func (t *Table) Pick(rows []uint32) *Table {
 		}
 	}
 	return out
+}
+
+// sparse is how many series a table has for each row picked from which on a map
+// costs less than an entry for each of them.
+const sparse = 16
+
+// pickMany copies the series and times of rows.
+func (t *Table) pickMany(out *Table, rows []uint32) {
+	const absent = math.MaxUint32 // no table has so many series: each has four bytes at least
+	renumbered := make([]uint32, t.Series.Len())
+	for i := range renumbered {
+		renumbered[i] = absent
+	}
+	for i, r := range rows {
+		s := t.Row[r]
+		if renumbered[s] == absent {
+			renumbered[s] = out.Series.Add(t.Series.Key(int(s)), t.Series.Hash[s])
+		}
+		out.Row[i], out.Time[i] = renumbered[s], t.Time[r]
+	}
+}
+
+// pickFew does what pickMany does, in time that does not grow with t.
+func (t *Table) pickFew(out *Table, rows []uint32) {
+	renumbered := make(map[uint32]uint32, len(rows))
+	for i, r := range rows {
+		s := t.Row[r]
+		n, ok := renumbered[s]
+		if !ok {
+			n = out.Series.Add(t.Series.Key(int(s)), t.Series.Hash[s])
+			renumbered[s] = n
+		}
+		out.Row[i], out.Time[i] = n, t.Time[r]
+	}
 }
 
 // usedKeys returns those of keys that a series has. Series of one measurement
