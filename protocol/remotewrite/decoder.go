@@ -1,0 +1,474 @@
+// Package remotewrite turns the messages of the Prometheus remote write
+// protocol, prometheus.WriteRequest (1.0) and io.prometheus.write.v2.Request
+// (2.0), into a column.Batch. It is pure: bytes in, after Snappy was taken off,
+// rows out.
+//
+//	https://prometheus.io/docs/specs/prw/remote_write_spec
+//	https://prometheus.io/docs/specs/prw/remote_write_spec_2_0
+//
+// What becomes of a series:
+//
+//   - The name of the metric is the measurement, the value is its field
+//     "value", labels are tags. That is what the endpoint of InfluxDB 1 at
+//     /api/v1/prom/write and metric_version 1 of Telegraf do. The other way,
+//     metrics as fields of one measurement (ByField), has a column for each
+//     metric in one table, of which a row has just one, and meets the limit of
+//     columns of a measurement: a node exporter alone has 300 metrics.
+//   - Values keep every bit, those of the staleness marker among them, which is
+//     a NaN of its own.
+//   - A native histogram becomes the classic one that says the same: the
+//     metrics NAME_count, NAME_sum and NAME_bucket with tag "le". So whatever
+//     reads classic histograms reads these. Buckets are cumulative; le is there
+//     for both ends of every bucket that the histogram has.
+//   - Exemplars and metadata are counted and left out: nothing here could show
+//     them.
+//
+// A series without a name, with a label twice, or with text that is not UTF-8
+// is left out, and so is a sample whose time no point can have; the others are
+// kept. A message that cannot be read is refused as a whole.
+//
+// In 2.0 a series names its labels by numbers in a table of symbols. A message
+// with few bytes can stand for very many; rows.Limits bound what is made of it.
+package remotewrite
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/protocol/rows"
+	"github.com/varvedb/varve/protocol/wire"
+)
+
+// Version is that of the protocol.
+type Version uint8
+
+const (
+	Version1 Version = 1 // prometheus.WriteRequest
+	Version2 Version = 2 // io.prometheus.write.v2.Request
+)
+
+// Request is what a message held.
+type Request struct {
+	// Batch has the samples and histograms that are to be stored. It is valid
+	// until the next Decode, and shares no memory with the message.
+	Batch *column.Batch
+	// Samples and Histograms are those in Batch.
+	Samples, Histograms int
+	// Exemplars and Metadata are not stored.
+	Exemplars, Metadata int
+	// Refused is how many samples and histograms are not in Batch because
+	// something is wrong with them; Reason is what, of the first.
+	Refused int
+	Reason  string
+}
+
+// Decoder decodes messages one after the other. It allocates nothing for a
+// series whose metric and names of labels it has seen.
+type Decoder struct {
+	cfg    Config
+	rows   *rows.Collector
+	fields map[string]*rows.Fields // of ByField, by name of the metric
+
+	mapping Mapping
+	request Request
+
+	// The table that the last series went to, of this message.
+	table     *rows.Table
+	tableName []byte
+
+	// Of version 2.
+	symbols []symbol
+
+	// Of the present series.
+	tags       []column.Tag
+	name       []byte
+	nameRef    int // symbol of the name, -1: none
+	samples    []sample
+	histograms [][]byte
+
+	// Of the present histogram.
+	native  nativeHistogram
+	text    []byte
+	le      []byte
+	leTags  []column.Tag
+	derived []byte
+}
+
+type symbol struct {
+	text  []byte
+	table *rows.Table // of the metric of this name, if it is known by now
+}
+
+type sample struct {
+	value uint64
+	at    int64 // milliseconds
+}
+
+// NewDecoder returns a decoder with limits that are valid.
+func NewDecoder(cfg Config) *Decoder {
+	return &Decoder{cfg: cfg, rows: rows.New(cfg.Rows), fields: map[string]*rows.Fields{}, le: []byte("le")}
+}
+
+// MemoryBytes returns roughly what the decoder holds between two messages.
+func (d *Decoder) MemoryBytes() int {
+	return d.rows.MemoryBytes() + cap(d.symbols)*32 + cap(d.samples)*16 + cap(d.tags)*48 + len(d.fields)*fieldBytes
+}
+
+// fieldBytes is about what a name of d.fields costs.
+const fieldBytes = 256
+
+// Decode decodes a message without its Snappy.
+func (d *Decoder) Decode(message []byte, version Version, m Mapping) (Request, error) {
+	d.rows.Begin()
+	d.request, d.mapping = Request{}, m
+	d.table, d.tableName = nil, d.tableName[:0]
+	if len(d.fields)*fieldBytes > d.cfg.Rows.KeepBytes {
+		d.fields = map[string]*rows.Fields{}
+	}
+	var err error
+	if version == Version2 {
+		err = d.decode2(message)
+	} else {
+		err = d.decode1(message)
+	}
+	d.release()
+	if err != nil {
+		return Request{}, fmt.Errorf("remote write %d.0: %w", version, err)
+	}
+	d.request.Batch = d.rows.Batch()
+	return d.request, nil
+}
+
+// release lets go of the message.
+func (d *Decoder) release() {
+	clear(d.tags[:cap(d.tags)])
+	clear(d.histograms[:cap(d.histograms)])
+	clear(d.symbols)
+	d.name = nil
+	if limit := d.cfg.Rows.KeepBytes; cap(d.symbols)*32+cap(d.samples)*16+cap(d.tags)*48 > limit {
+		d.symbols, d.samples, d.tags = nil, nil, nil
+	}
+}
+
+// Fields of the messages of version 1.
+const (
+	requestSeries   = 1<<3 | wire.Blobs
+	requestMetadata = 3<<3 | wire.Blobs
+
+	seriesLabel     = 1<<3 | wire.Blobs
+	seriesSample    = 2<<3 | wire.Blobs
+	seriesExemplar  = 3<<3 | wire.Blobs
+	seriesHistogram = 4<<3 | wire.Blobs
+
+	labelName  = 1<<3 | wire.Blobs
+	labelValue = 2<<3 | wire.Blobs
+
+	sampleValue = 1<<3 | wire.Fixed64s
+	sampleTime  = 2<<3 | wire.Varints
+)
+
+func (d *Decoder) decode1(message []byte) error {
+	r := wire.Read(message)
+	for r.Next() {
+		switch r.Field() {
+		case requestSeries:
+			if err := d.series1(r.Bytes()); err != nil {
+				return err
+			}
+		case requestMetadata:
+			d.request.Metadata++
+		}
+	}
+	return r.Err()
+}
+
+func (d *Decoder) series1(message []byte) error {
+	d.beginSeries()
+	r := wire.Read(message)
+	for r.Next() {
+		switch r.Field() {
+		case seriesLabel:
+			name, value, ok := label(r.Bytes())
+			if !ok {
+				return wire.ErrMalformed
+			}
+			d.addLabel(name, value)
+		case seriesSample:
+			if err := d.sample(r.Bytes()); err != nil {
+				return err
+			}
+		case seriesExemplar:
+			d.request.Exemplars++
+		case seriesHistogram:
+			d.histograms = append(d.histograms, r.Bytes())
+		}
+	}
+	if err := r.Err(); err != nil {
+		return err
+	}
+	return d.endSeries()
+}
+
+// label reads a label. Nearly every one has a name and a value of less than 128
+// bytes each, in this order.
+func label(b []byte) (name, value []byte, ok bool) {
+	if len(b) >= 2 && b[0] == byte(labelName) && b[1] < 0x80 {
+		if n := 2 + int(b[1]); len(b) >= n+2 && b[n] == byte(labelValue) && b[n+1] < 0x80 && len(b) == n+2+int(b[n+1]) {
+			return b[2:n], b[n+2:], true
+		}
+	}
+	r := wire.Read(b)
+	for r.Next() {
+		switch r.Field() {
+		case labelName:
+			name = r.Bytes()
+		case labelValue:
+			value = r.Bytes()
+		}
+	}
+	return name, value, r.Err() == nil
+}
+
+const nameLabel = "__name__"
+
+func (d *Decoder) beginSeries() {
+	d.tags, d.samples, d.histograms = d.tags[:0], d.samples[:0], d.histograms[:0]
+	d.name, d.nameRef = nil, -1
+}
+
+func (d *Decoder) addLabel(name, value []byte) {
+	if d.name == nil && string(name) == nameLabel {
+		d.name = value
+		return
+	}
+	d.tags = append(d.tags, column.Tag{Key: name, Value: value})
+}
+
+func (d *Decoder) sample(message []byte) error {
+	var s sample
+	r := wire.Read(message)
+	for r.Next() {
+		switch r.Field() {
+		case sampleValue:
+			s.value = r.Word()
+		case sampleTime:
+			s.at = r.Int()
+		}
+	}
+	d.samples = append(d.samples, s)
+	return r.Err()
+}
+
+// Times of points in milliseconds.
+const (
+	minMillis = column.MinTime / 1e6
+	maxMillis = column.MaxTime / 1e6
+)
+
+// endSeries stores what the present series has.
+func (d *Decoder) endSeries() error {
+	if len(d.samples) > 0 {
+		if err := d.endSamples(); err != nil {
+			return err
+		}
+	}
+	for _, h := range d.histograms {
+		if err := d.endHistogram(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Decoder) endSamples() error {
+	t, err := d.tableOf()
+	if err != nil {
+		return d.refuse(len(d.samples), err)
+	}
+	series, err := d.rows.Series(t, d.tags)
+	if err != nil {
+		return d.refuse(len(d.samples), err)
+	}
+	if err := d.rows.Reserve(len(d.samples)); err != nil {
+		return err
+	}
+	for _, s := range d.samples {
+		if s.at < minMillis || s.at > maxMillis {
+			if err := d.refuse(1, timeError(s.at)); err != nil {
+				return err
+			}
+			continue
+		}
+		t.Append(series, s.at*1e6, s.value)
+		d.request.Samples++
+	}
+	return nil
+}
+
+func timeError(millis int64) error {
+	return fmt.Errorf("a sample has the time %d, in milliseconds: points can have %d to %d", millis, minMillis, maxMillis)
+}
+
+// refuse notes that n values are left out. It returns err if nothing of the
+// message can be taken because of it.
+func (d *Decoder) refuse(n int, err error) error {
+	if limit := (*rows.LimitError)(nil); errors.As(err, &limit) {
+		return err
+	}
+	d.request.Refused += n
+	if d.request.Reason == "" {
+		d.request.Reason = err.Error()
+	}
+	return nil
+}
+
+var (
+	valueFields = &rows.Fields{Name: "value", Fields: []column.FieldInfo{{Name: "value", Type: column.Float64}}}
+	errNoName   = errors.New("a series has no label " + nameLabel)
+)
+
+// tableOf returns the table of the metric of the present series.
+func (d *Decoder) tableOf() (*rows.Table, error) {
+	if d.nameRef >= 0 {
+		s := &d.symbols[d.nameRef]
+		if s.table == nil {
+			t, err := d.tableNamed(s.text)
+			if err != nil {
+				return nil, err
+			}
+			s.table = t
+		}
+		return s.table, nil
+	}
+	if d.name == nil {
+		return nil, errNoName
+	}
+	if d.table == nil || string(d.tableName) != string(d.name) {
+		t, err := d.tableNamed(d.name)
+		if err != nil {
+			return nil, err
+		}
+		d.table, d.tableName = t, append(d.tableName[:0], d.name...)
+	}
+	return d.table, nil
+}
+
+func (d *Decoder) tableNamed(name []byte) (*rows.Table, error) {
+	if d.mapping.Layout == ByMetric {
+		return d.rows.Table(name, valueFields)
+	}
+	f, ok := d.fields[string(name)]
+	if !ok {
+		field, err := d.rows.FieldName(name)
+		if err != nil {
+			return nil, err
+		}
+		f = &rows.Fields{Name: "field " + field, Fields: []column.FieldInfo{{Name: field, Type: column.Float64}}}
+		d.fields[string(name)] = f
+	}
+	return d.rows.Table([]byte(d.mapping.Measurement), f)
+}
+
+// Fields of the messages of version 2. Those of samples and labels of a
+// histogram are as in version 1.
+const (
+	requestSymbols = 4<<3 | wire.Blobs
+	requestSeries2 = 5<<3 | wire.Blobs
+
+	series2Labels    = 1<<3 | wire.Blobs
+	series2Label     = 1<<3 | wire.Varints
+	series2Sample    = 2<<3 | wire.Blobs
+	series2Histogram = 3<<3 | wire.Blobs
+	series2Exemplar  = 4<<3 | wire.Blobs
+	series2Metadata  = 5<<3 | wire.Blobs
+)
+
+func (d *Decoder) decode2(message []byte) error {
+	d.symbols = d.symbols[:0]
+	// Symbols stand before series unless somebody sends them otherwise.
+	r := wire.Read(message)
+	for r.Next() {
+		if r.Field() == requestSymbols {
+			d.symbols = append(d.symbols, symbol{text: r.Bytes()})
+		}
+	}
+	if err := r.Err(); err != nil {
+		return err
+	}
+	if len(d.symbols) > 0 && len(d.symbols[0].text) > 0 {
+		return errors.New("the first symbol is not empty")
+	}
+	for r = wire.Read(message); r.Next(); {
+		if r.Field() == requestSeries2 {
+			if err := d.series2(r.Bytes()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *Decoder) series2(message []byte) error {
+	d.beginSeries()
+	odd := false // a name stands without its value yet
+	r := wire.Read(message)
+	for r.Next() {
+		switch r.Field() {
+		case series2Labels:
+			for b, i := r.Bytes(), 0; i < len(b); {
+				var ref uint64
+				if ref, i = wire.Uvarint(b, i); i < 0 {
+					return wire.ErrMalformed
+				}
+				if err := d.addRef(ref, odd); err != nil {
+					return err
+				}
+				odd = !odd
+			}
+		case series2Label:
+			if err := d.addRef(r.Word(), odd); err != nil {
+				return err
+			}
+			odd = !odd
+		case series2Sample:
+			if err := d.sample(r.Bytes()); err != nil {
+				return err
+			}
+		case series2Histogram:
+			d.histograms = append(d.histograms, r.Bytes())
+		case series2Exemplar:
+			d.request.Exemplars++
+		case series2Metadata:
+			d.request.Metadata++
+		}
+	}
+	if err := r.Err(); err != nil {
+		return err
+	}
+	if odd {
+		return errors.New("a series has a label without a value: an odd number of references")
+	}
+	return d.endSeries()
+}
+
+// addRef adds a half of a label.
+func (d *Decoder) addRef(ref uint64, value bool) error {
+	if ref >= uint64(len(d.symbols)) || ref > math.MaxInt32 {
+		return fmt.Errorf("a label refers to symbol %d of %d", ref, len(d.symbols))
+	}
+	text := d.symbols[ref].text
+	if !value {
+		d.tags = append(d.tags, column.Tag{Key: text})
+		return nil
+	}
+	tag := &d.tags[len(d.tags)-1]
+	if d.nameRef < 0 && string(tag.Key) == nameLabel {
+		d.nameRef, d.name = int(ref), text
+		d.tags = d.tags[:len(d.tags)-1]
+		return nil
+	}
+	tag.Value = text
+	return nil
+}
