@@ -33,6 +33,8 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/protocol/remotewrite"
+	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/tombstone"
 )
 
@@ -53,7 +55,8 @@ type Config struct {
 	SmallDecoders int
 	// KeepDecoderBytes is how much memory decoders that wait for the next body
 	// may hold together, of known series and buffers: three quarters those of
-	// line protocol, a quarter those of JSON.
+	// line protocol, a quarter those of JSON. Those of remote write and OTLP
+	// may hold a quarter more each.
 	KeepDecoderBytes int
 	// OpenService lets the service port be used without a token, as the
 	// principal Anonymous.
@@ -157,6 +160,10 @@ type Parts struct {
 	// NewPointDecoder and Schema are for POST /data.
 	NewPointDecoder func(keep int) PointDecoder
 	Schema          Schema
+	// NewRemoteWriteDecoder is for Prometheus, as is RemoteWrite: it is open
+	// while a pipeline wants what Prometheus writes.
+	NewRemoteWriteDecoder func(keep int) RemoteWriteDecoder
+	RemoteWrite           *source.Gate[remotewrite.Mapping]
 
 	Writer   Writer
 	Deleter  Deleter
@@ -207,6 +214,9 @@ type API struct {
 
 	pointDecoders *sizedDecoders[PointDecoder]
 	schema        Schema
+
+	remoteWriteDecoders *sizedDecoders[RemoteWriteDecoder]
+	remoteWriteGate     *source.Gate[remotewrite.Mapping]
 }
 
 // New returns an API. It registers its metrics with the registry.
@@ -243,6 +253,9 @@ func New(c Config, p Parts) (*API, error) {
 
 		pointDecoders: newDecoders(p.NewPointDecoder, c.KeepDecoderBytes/4, c.BodyWait, places, small),
 		schema:        p.Schema,
+
+		remoteWriteDecoders: newDecoders(p.NewRemoteWriteDecoder, c.KeepDecoderBytes/4, c.BodyWait, places, small),
+		remoteWriteGate:     p.RemoteWrite,
 	}
 	return a, nil
 }

@@ -25,6 +25,7 @@ const (
 	Internal         Code = "internal error"
 	Unavailable      Code = "unavailable"
 	TooMany          Code = "too many requests"
+	UnsupportedMedia Code = "unsupported media type"
 )
 
 // Status returns the HTTP status that goes with c.
@@ -46,6 +47,8 @@ func (c Code) Status() int {
 		return http.StatusUnprocessableEntity
 	case TooMany:
 		return http.StatusTooManyRequests
+	case UnsupportedMedia:
+		return http.StatusUnsupportedMediaType
 	case Unavailable:
 		return http.StatusServiceUnavailable
 	}

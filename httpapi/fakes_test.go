@@ -19,6 +19,8 @@ import (
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/protocol/remotewrite"
+	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/tombstone"
 )
 
@@ -220,6 +222,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	api, err := New(c, Parts{
 		Access: fakeAccess{}, NewDecoder: func(int) Decoder { return fakeDecoder{} },
 		NewPointDecoder: func(int) PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) }, Schema: fakeSchema{},
+		NewRemoteWriteDecoder: func(int) RemoteWriteDecoder { return remotewrite.NewDecoder(remotewrite.Default()) }, RemoteWrite: new(source.Gate[remotewrite.Mapping]),
 		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier, Scripts: freeScripts{},
 		Budget: b.budget, Health: func() health.Report { return b.report },
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&b.log, nil)),

@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/varvedb/varve/protocol/remotewrite"
 )
 
 // metrics counts what goes through the API.
@@ -18,6 +20,7 @@ type metrics struct {
 	refused   prometheus.Counter
 	bodyBytes prometheus.Counter
 	rows      prometheus.Counter
+	leftOut   *prometheus.CounterVec
 	writes    *influxMetrics
 	questions *influxMetrics
 }
@@ -60,10 +63,23 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Values that the service port returned to queries.",
 		}),
 	}
-	r.MustRegister(m.requests, m.durations, m.panics, m.points, m.refused, m.bodyBytes, m.rows)
+	m.leftOut = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "varve_remote_write_left_out_total",
+		Help: "What Prometheus wrote and is not stored: values that are refused for what they are, exemplars, and descriptions of metrics.",
+	}, []string{"reason"})
+	for _, reason := range []string{"refused", "exemplars", "metadata"} {
+		m.leftOut.WithLabelValues(reason)
+	}
+	r.MustRegister(m.requests, m.durations, m.panics, m.points, m.refused, m.bodyBytes, m.rows, m.leftOut)
 	m.writes = newInfluxMetrics(r, "write", "Requests that write points")
 	m.questions = newInfluxMetrics(r, "query", "Requests that ask for points")
 	return m
+}
+
+func (m *metrics) countRemoteWrite(q *remotewrite.Request) {
+	m.leftOut.WithLabelValues("refused").Add(float64(q.Refused))
+	m.leftOut.WithLabelValues("exemplars").Add(float64(q.Exemplars))
+	m.leftOut.WithLabelValues("metadata").Add(float64(q.Metadata))
 }
 
 // routeMetrics is metrics for one method and path.

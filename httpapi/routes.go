@@ -39,6 +39,19 @@ func listParameters() []parameter {
 	}
 }
 
+func remoteWriteOperation(name string) *operation {
+	return &operation{
+		name: name, group: "Points", summary: "Store what Prometheus writes, remote write 1.0 or 2.0",
+		about: "The body is a message of protocol buffers, compressed by Snappy; Content-Type says of which version. Answers when the samples are on disk. Series or samples that cannot be stored are left out, and the answer is 400 then, which Prometheus does not send again.\n\n" +
+			"A metric becomes a measurement with the field `value`, its labels become tags; a native histogram becomes the classic one that says the same; exemplars and metadata are not stored. The token may stand in the parameter p or as the password of Basic too.",
+		params: append(bucketParameters(),
+			parameter{"db", "instead of a bucket: database of InfluxDB 1", text(), false},
+			parameter{"rp", "its retention policy", text(), false},
+			parameter{"p", "token", text(), false}, parameter{"u", "user", text(), false}),
+		takesAs: "application/x-protobuf", status: http.StatusNoContent,
+	}
+}
+
 // pointRoutes are those of the port that InfluxDB clients use.
 func (a *API) pointRoutes() []route {
 	return append([]route{
@@ -56,6 +69,8 @@ func (a *API) pointRoutes() []route {
 				{"p", "token", text(), false}, {"u", "user, of no importance", text(), false},
 				{"precision", "unit of timestamps; default: ns", oneOf("ns", "n", "us", "u", "ms", "s", "m", "h"), false}},
 			takesAs: "text/plain", example: "weather,city=Kyiv temperature=21.5", status: http.StatusNoContent}},
+		{http.MethodPost, "/api/v1/write", a.remoteWrite, remoteWriteOperation("remoteWrite")},
+		{http.MethodPost, "/api/v1/prom/write", a.remoteWrite, remoteWriteOperation("remoteWriteInflux1")},
 		{http.MethodPost, "/api/v2/delete", a.delete, &operation{
 			name: "delete", group: "Points", summary: "Delete points by time, tags, measurement and field",
 			params: bucketParameters(), takes: deleteRequest{},

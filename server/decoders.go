@@ -4,6 +4,7 @@ import (
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/protocol/remotewrite"
 )
 
 // lineDecoder makes a decoder of line protocol that keeps so many bytes from one
@@ -23,4 +24,13 @@ func pointDecoder(keep int) httpapi.PointDecoder {
 		c.KeepBytes = keep
 	}
 	return jsonpoints.NewDecoder(c)
+}
+
+// remoteWriteDecoder is the same for Prometheus remote write.
+func remoteWriteDecoder(keep int) httpapi.RemoteWriteDecoder {
+	c := remotewrite.Default()
+	if keep > 0 {
+		c.Rows.KeepBytes = keep
+	}
+	return remotewrite.NewDecoder(c)
 }

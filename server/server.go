@@ -86,6 +86,7 @@ type server struct {
 	ingest *ingest.Writer
 	query  *query.Driver
 	forget *forgetter
+	gates  gates
 	api    *httpapi.API
 
 	collector *collector
@@ -265,6 +266,9 @@ func (s *server) openAPI() error {
 
 		NewPointDecoder: pointDecoder,
 		Schema:          schema{s.schema},
+
+		NewRemoteWriteDecoder: remoteWriteDecoder,
+		RemoteWrite:           &s.gates.remoteWrite,
 	}
 	if s.tracer != nil {
 		parts.Tracer = s.tracer

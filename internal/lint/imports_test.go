@@ -62,6 +62,7 @@ var order = [][]string{
 	{"wlog", "catalog"},
 	{"protocol/*"},
 	{"protocol/rowmap"},
+	{"protocol/rows", "protocol/wire", "protocol/buckets"},
 	{"source"},
 	{"pipeline/detect"},
 	{"pipeline/record", "pipeline/declare"},

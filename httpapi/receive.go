@@ -1,0 +1,159 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/klauspost/compress/s2"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/source"
+	"github.com/varvedb/varve/trace"
+)
+
+// writerTo returns where a request of a protocol with senders of its own goes:
+// org and bucket of the query, db and rp for those who know the endpoints of
+// InfluxDB 1, or what is usual for its token. The token stands where any client
+// puts it.
+func (a *API) writerTo(r *http.Request) (target, error) {
+	from := compatible1x
+	if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		from = headerOnly
+	}
+	p, err := a.principal(r, from)
+	if err != nil {
+		return target{}, err
+	}
+	var t target
+	if q := r.URL.Query(); q.Get("db") != "" {
+		t, err = a.mapped(p, q.Get("db"), q.Get("rp"))
+	} else {
+		t, err = a.target(r, p)
+	}
+	if err != nil {
+		return target{}, err
+	}
+	return t, mayWrite(p, t, "for write")
+}
+
+// readWhole reads a body, and takes Snappy off if it has that.
+func (a *API) readWhole(r *http.Request, snappy bool) (*body, error) {
+	_, reading := trace.Start(r.Context(), "read body")
+	text, err := a.bodies.read(r, a.config.BodyWait)
+	if err == nil && snappy {
+		if err = text.unsnap(r.Context()); err != nil {
+			text.close()
+		}
+	}
+	if err != nil {
+		reading.End(err)
+		return nil, err
+	}
+	reading.Int("bytes", int64(len(text.Bytes)))
+	reading.End(nil)
+	a.metrics.bodyBytes.Add(float64(len(text.Bytes)))
+	return text, nil
+}
+
+// maxSnappyRatio is beyond what a body can be by the rules of Snappy: three
+// bytes stand for 64.
+const maxSnappyRatio = 22
+
+// unsnap takes Snappy, in its block format, off a body.
+func (b *body) unsnap(ctx context.Context) error {
+	n, err := s2.DecodedLen(b.Bytes)
+	switch {
+	case err != nil || n > maxSnappyRatio*len(b.Bytes):
+		return notSnappy()
+	case int64(n) > b.from.max:
+		return tooLarge()
+	}
+	plain := b.from.get(int64(n))
+	if err := b.take(ctx, int64(cap(*b.buffer))+int64(max(n, cap(*plain)))); err != nil {
+		b.from.put(plain)
+		return err
+	}
+	if cap(*plain) < n {
+		*plain = make([]byte, 0, n)
+	}
+	text, err := s2.Decode((*plain)[:n], b.Bytes)
+	b.from.keep(b.buffer)
+	b.buffer, b.Bytes = plain, text
+	if err != nil {
+		return notSnappy()
+	}
+	return nil
+}
+
+func notSnappy() *Error {
+	return &Error{Code: Invalid, Message: "unable to read data: the body is not in the block format of Snappy"}
+}
+
+// decodeWith calls f with a decoder for a body of n bytes.
+func decodeWith[D pooled](ctx context.Context, all *sizedDecoders[D], n int, f func(d D) error) error {
+	from := all.of(n)
+	d, err := from.take(ctx)
+	if err != nil {
+		return err
+	}
+	sound := false
+	defer func() { from.give(d, sound) }()
+	err = f(d)
+	sound = true
+	return err
+}
+
+// handOver gives a batch to the pipeline behind opening, or to the store if
+// that is nil, and returns how many of its points are stored. Those that the
+// rules of a pipeline refuse are kept elsewhere, and so are no fault of the
+// sender's.
+func handOver[S any](ctx context.Context, a *API, opening *source.Opening[S], bucket uint64, b *column.Batch, sender string) (stored int, refused Refused, err error) {
+	points := b.Rows()
+	if points == 0 {
+		return 0, Refused{}, nil
+	}
+	if opening == nil {
+		refused, err = a.writer.Write(ctx, bucket, b, nil)
+		stored = points - refused.Points
+	} else {
+		var result source.Result
+		result, err = opening.Intake.TakeBatch(ctx, bucket, b, &source.Message{Offset: -1, Client: sender})
+		err, stored = busy(err), result.Stored
+	}
+	if err != nil {
+		return 0, Refused{}, err
+	}
+	a.metrics.points.Add(float64(stored))
+	a.metrics.refused.Add(float64(refused.Points))
+	return stored, refused, nil
+}
+
+// enter goes through a gate.
+func enter[S any](g *source.Gate[S]) (*source.Opening[S], error) {
+	o, err := g.Enter()
+	return o, busy(err)
+}
+
+// busy makes an answer of an intake that cannot take anything now.
+func busy(err error) error {
+	if !errors.Is(err, source.ErrBusy) {
+		return err
+	}
+	e := &Error{Code: Unavailable, Message: err.Error(), Err: err}
+	if b := (*source.BusyError)(nil); errors.As(err, &b) {
+		e.RetryAfter = b.RetryAfter
+	}
+	return e
+}
+
+// senderOf is the address of a client without its port.
+func senderOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
