@@ -48,7 +48,7 @@ func remoteWriteOperation(name string) *operation {
 			parameter{"db", "instead of a bucket: database of InfluxDB 1", text(), false},
 			parameter{"rp", "its retention policy", text(), false},
 			parameter{"p", "token", text(), false}, parameter{"u", "user", text(), false}),
-		takesAs: "application/x-protobuf", status: http.StatusNoContent,
+		takesAs: "application/x-protobuf", example: "\x00", status: http.StatusNoContent, // a message of nothing
 	}
 }
 
