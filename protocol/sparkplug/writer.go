@@ -1,0 +1,320 @@
+package sparkplug
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/varvedb/varve/pipeline/record"
+)
+
+// writer makes the records of one message. The host is locked.
+type writer struct {
+	h       *Host
+	node    *node
+	a       address
+	p       *payload
+	message int
+	out     *record.List
+	ask     bool // for a birth certificate
+
+	r    *record.Record // the one that fields are added to
+	time uint64         // of r, in milliseconds
+}
+
+func (w *writer) run() error {
+	switch w.a.kind {
+	case nodeBirth:
+		w.h.forget(w.node)
+		w.h.learn(w.node, "", w.p.metrics)
+		w.node.born, w.node.last = true, uint8(w.p.seq)
+		w.node.bdSeq, w.node.hasBd = w.p.bdSeq()
+		w.status("", true, w.p.timestamp)
+		return w.metrics()
+	case nodeDeath:
+		bd, has := w.p.bdSeq()
+		if w.node.born && w.node.hasBd && has && bd != w.node.bdSeq {
+			return nil // the will of a session that another one has followed
+		}
+		// The will was written when the session began: its timestamp says nothing.
+		w.status("", false, 0)
+		for name, d := range w.node.devices {
+			if name != "" && d.online {
+				w.status(name, false, 0)
+			}
+		}
+		w.h.forget(w.node)
+		return nil
+	}
+	w.sequence()
+	switch w.a.kind {
+	case deviceBirth:
+		w.h.learn(w.node, w.a.device, w.p.metrics)
+		w.status(w.a.device, true, w.p.timestamp)
+		return w.metrics()
+	case deviceDeath:
+		w.h.forgetDevice(w.node, w.a.device)
+		w.status(w.a.device, false, w.p.timestamp)
+		return nil
+	}
+	if w.node.devices[w.a.device] == nil {
+		w.ask = true
+	}
+	return w.metrics()
+}
+
+// sequence compares the sequence number with the one that is due. One that is
+// behind is of a message that came before.
+func (w *writer) sequence() {
+	n := w.node
+	if !n.born {
+		w.ask = true
+		return
+	}
+	if !w.p.sequential {
+		return
+	}
+	ahead := uint8(w.p.seq) - n.last
+	if ahead == 0 || ahead >= 128 {
+		return
+	}
+	n.last = uint8(w.p.seq)
+	if ahead > 1 {
+		n.lost = true
+	}
+	if n.lost {
+		w.ask = true
+	}
+}
+
+func (p *payload) bdSeq() (n uint64, ok bool) {
+	for i := range p.metrics {
+		if m := &p.metrics[i]; m.name == bdSeqMetric && (m.which == metricInt || m.which == metricLong) {
+			return m.word, true
+		}
+	}
+	return 0, false
+}
+
+// status adds a record of a birth or death; at is in milliseconds, 0 for the time
+// of arrival.
+func (w *writer) status(device string, online bool, at uint64) {
+	w.begin(StatusMeasurement, device, at)
+	w.r.Fields = append(w.r.Fields, record.Field{Name: "online", Value: record.Bool(online)})
+	cause := "death"
+	if online {
+		cause = "birth"
+	}
+	w.r.Fields = append(w.r.Fields, record.Field{Name: "cause", Value: record.String(cause)})
+	w.r = nil
+}
+
+func (w *writer) begin(measurement, device string, at uint64) {
+	w.r = w.out.Add(w.message)
+	w.r.Measurement = measurement
+	w.r.Tags = append(w.r.Tags, record.Tag{Key: "group", Value: w.node.id.group}, record.Tag{Key: "node", Value: w.node.id.node})
+	if device != "" {
+		w.r.Tags = append(w.r.Tags, record.Tag{Key: "device", Value: device})
+	}
+	w.time = at
+	if at > 0 {
+		w.r.Time, w.r.Timed = int64(at)*1e6, true
+	}
+}
+
+func (w *writer) metrics() error {
+	for i := range w.p.metrics {
+		m := &w.p.metrics[i]
+		name, datatype := m.name, m.datatype
+		if name == "" {
+			known, err := w.known(m)
+			if err != nil {
+				return err
+			}
+			name = known.name
+			if datatype == 0 {
+				datatype = known.datatype
+			}
+		} else if d := w.node.devices[w.a.device]; datatype == 0 && d != nil && d.metrics[name] != nil {
+			datatype = d.metrics[name].datatype
+		}
+		if name == bdSeqMetric || strings.HasPrefix(name, controlPrefix) || strings.HasPrefix(name, devicePrefix) {
+			continue
+		}
+		at := m.timestamp
+		if at == 0 {
+			at = w.p.timestamp
+		}
+		if err := w.metric(m, name, datatype, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known returns what an alias stands for.
+func (w *writer) known(m *metric) (*announced, error) {
+	if !m.aliased {
+		return nil, record.Refuse(BadPayload, "a metric has neither name nor alias")
+	}
+	if w.node.lost {
+		w.ask = true
+		return nil, record.Refuse(LostSequence, "messages of node %s of group %s before sequence number %d are missing, so that alias %d may stand for something else now; its birth certificate is asked for",
+			w.a.node, w.a.group, w.p.seq, m.alias)
+	}
+	known := w.node.aliases[m.alias]
+	if known == nil || known.device != w.a.device {
+		w.ask = true
+		return nil, record.Refuse(UnknownAlias, "no birth certificate of %s says what alias %d stands for; it is asked for", w.a.name(), m.alias)
+	}
+	return known, nil
+}
+
+func (a *address) name() string {
+	name := "node " + a.node + " of group " + a.group
+	if a.device != "" {
+		name = "device " + a.device + " of " + name
+	}
+	return name
+}
+
+// mostFields is how many fields a record gets before another begins: looking
+// whether a name is there already takes longer with each. The store puts fields
+// of one series and time together again.
+const mostFields = 64
+
+// latest is the last millisecond that has nanoseconds, in 2262.
+const latest = math.MaxInt64 / 1_000_000
+
+func (w *writer) metric(m *metric, name string, datatype Datatype, at uint64) error {
+	switch {
+	case m.definition || m.transient || m.null:
+		return nil
+	case at > latest:
+		return record.Refuse(BadPayload, "metric %.100q has the timestamp %d: want milliseconds since 1970", name, at)
+	case m.which == metricTemplate:
+		for i := range m.members {
+			member := &m.members[i]
+			if member.name == "" {
+				return record.Refuse(BadPayload, "a metric of template %.100q has no name", name)
+			}
+			t := member.timestamp
+			if t == 0 {
+				t = at
+			}
+			if err := w.metric(member, name+"/"+member.name, member.datatype, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	v, err := m.value(datatype)
+	if err != nil {
+		if w.h.c.Skip && m.cannot(datatype) {
+			return nil
+		}
+		return record.Refuse(reasonOf(m, datatype), "metric %.100q: %s", name, err)
+	}
+	if w.r == nil || w.time != at || len(w.r.Fields) >= mostFields {
+		w.begin(w.h.c.Measurement, w.a.device, at)
+	}
+	w.r.Set(name, v)
+	return nil
+}
+
+func reasonOf(m *metric, datatype Datatype) string {
+	if m.cannot(datatype) {
+		return Unsupported
+	}
+	return BadPayload
+}
+
+// cannot says whether no field can hold the value.
+func (m *metric) cannot(datatype Datatype) bool {
+	return m.which == metricBytes || m.which == metricDataSet || m.which == metricExtension ||
+		datatype == DataSet || datatype == Bytes || datatype == File || datatype > Template
+}
+
+// value returns the value of m as its datatype says, or, if that is 0, as it was
+// sent. Integers of up to 32 bits and signed ones become integers, UInt64 an
+// unsigned one, both kinds of floats a float, DateTime an integer of milliseconds
+// since 1970.
+func (m *metric) value(datatype Datatype) (record.Value, error) {
+	if m.cannot(datatype) {
+		return record.Value{}, fmt.Errorf("values of datatype %d have no field that could hold them; unsupported: skip leaves them out", datatype)
+	}
+	mismatch := func() (record.Value, error) {
+		return record.Value{}, fmt.Errorf("the value in field %d does not fit datatype %d", m.which, datatype)
+	}
+	switch datatype {
+	case 0:
+		switch m.which {
+		case metricInt:
+			return record.Int(int64(int32(m.word))), nil
+		case metricLong:
+			return record.Int(int64(m.word)), nil
+		case metricFloat:
+			datatype = Float
+		case metricDouble:
+			datatype = Double
+		case metricBoolean:
+			datatype = Boolean
+		case metricString:
+			datatype = String
+		}
+	case Boolean:
+		// An encoder that has no other integers sends 0 and 1.
+		if m.which == metricInt || m.which == metricLong {
+			return record.Bool(m.word != 0), nil
+		}
+	}
+	switch datatype {
+	case Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, DateTime:
+		if m.which != metricInt && m.which != metricLong {
+			return mismatch()
+		}
+	}
+	switch datatype {
+	case Int8:
+		return record.Int(int64(int8(m.word))), nil
+	case Int16:
+		return record.Int(int64(int16(m.word))), nil
+	case Int32:
+		return record.Int(int64(int32(m.word))), nil
+	case Int64, DateTime:
+		return record.Int(int64(m.word)), nil
+	case UInt8:
+		return record.Int(int64(uint8(m.word))), nil
+	case UInt16:
+		return record.Int(int64(uint16(m.word))), nil
+	case UInt32:
+		return record.Int(int64(uint32(m.word))), nil
+	case UInt64:
+		return record.Uint(m.word), nil
+	case Float, Double:
+		var f float64
+		switch m.which {
+		case metricFloat:
+			f = float64(math.Float32frombits(uint32(m.word)))
+		case metricDouble:
+			f = math.Float64frombits(m.word)
+		default:
+			return mismatch()
+		}
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			return record.Value{}, fmt.Errorf("%g is not a number that can be stored", f)
+		}
+		return record.Float(f), nil
+	case Boolean:
+		if m.which != metricBoolean {
+			return mismatch()
+		}
+		return record.Bool(m.word != 0), nil
+	case String, Text, UUID:
+		if m.which != metricString {
+			return mismatch()
+		}
+		return record.String(m.text), nil
+	}
+	return mismatch()
+}
