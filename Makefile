@@ -6,7 +6,7 @@ GO ?= go
 # Packages in which goroutines meet: these run under the race detector.
 RACE = ./source ./source/prometheus ./pipeline/detect/... ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
        ./shard/... ./scan/... ./exec/... ./query/... ./ingest/... ./live/... ./tracing/... ./httpapi/... ./server/... \
-       ./importer/... ./export/... ./transport/... ./manage/... ./prompt/... ./lang/flux
+       ./simulate ./simulate/target ./importer/... ./export/... ./transport/... ./manage/... ./prompt/... ./lang/flux
 
 .PHONY: build test check soak demo bench-smoke bench-peers test-export test-clients clean
 

@@ -26,8 +26,22 @@ func (t *trust) flags(f *pflag.FlagSet) {
 
 // client returns what makes requests.
 func (t *trust) client() (*http.Client, error) {
-	if *t == (trust{}) {
+	c, err := t.config()
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
 		return http.DefaultClient, nil
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = c
+	return &http.Client{Transport: transport}, nil
+}
+
+// config returns what connections are made with, nil for the system's defaults.
+func (t *trust) config() (*tls.Config, error) {
+	if *t == (trust{}) {
+		return nil, nil
 	}
 	c := &tls.Config{InsecureSkipVerify: t.anybody}
 	if t.authority != "" {
@@ -50,9 +64,7 @@ func (t *trust) client() (*http.Client, error) {
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = c
-	return &http.Client{Transport: transport}, nil
+	return c, nil
 }
 
 // distrust adds to an error what to do if it is about certificates.

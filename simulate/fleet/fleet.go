@@ -21,18 +21,17 @@ import (
 
 // Fleet makes the messages of its devices.
 type Fleet struct {
-	cfg     Config
-	start   int64 // of round 0, nanoseconds since 1970
-	every   int64 // nanoseconds
-	unit    int64 // precision of time stamps, nanoseconds
-	kinds   []kind
-	places  []place
-	sine    [sines + 1]float64 // of a whole turn
-	delays  int64              // of late messages: 1 to delays, times stride rounds
-	stride  int64
-	windows [kindsOfWindow]uint64 // see startsWindow
-	shares  shares
-	end     cursor // of the first message that is not sent
+	cfg    Config
+	start  int64 // of round 0, nanoseconds since 1970
+	every  int64 // nanoseconds
+	unit   int64 // precision of time stamps, nanoseconds
+	kinds  []kind
+	places []place
+	sine   [sines + 1]float64 // of a whole turn
+	delays int64              // of late messages: 1 to delays, times stride rounds
+	stride int64
+	shares shares
+	end    cursor // of the first message that is not sent
 }
 
 // shares are probabilities of 2^64.
