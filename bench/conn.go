@@ -41,7 +41,17 @@ type answer struct {
 // failures apart.
 const maxMessage = 80
 
+// newConn returns a connection for line protocol.
 func newConn(t Target, gzip bool, timeout time.Duration) (*conn, error) {
+	headers := []string{"Content-Type: text/plain; charset=utf-8"}
+	if gzip {
+		headers = append(headers, "Content-Encoding: gzip")
+	}
+	return newConnTo(t, t.path(), headers, timeout)
+}
+
+// newConnTo returns a connection for requests with a path and headers.
+func newConnTo(t Target, path string, headers []string, timeout time.Duration) (*conn, error) {
 	u, err := url.Parse(t.URL)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
@@ -58,13 +68,12 @@ func newConn(t Target, gzip bool, timeout time.Duration) (*conn, error) {
 		secure := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{ServerName: u.Hostname()}}
 		c.dial = func(ctx context.Context) (net.Conn, error) { return secure.DialContext(ctx, "tcp", address) }
 	}
-	c.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: varve-bench\r\n"+
-		"Content-Type: text/plain; charset=utf-8\r\n", t.path(), u.Host)
+	c.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: varve-bench\r\n", path, u.Host)
+	for _, h := range headers {
+		c.head = append(append(c.head, h...), "\r\n"...)
+	}
 	if t.Token != "" {
 		c.head = fmt.Appendf(c.head, "Authorization: Token %s\r\n", t.Token)
-	}
-	if gzip {
-		c.head = append(c.head, "Content-Encoding: gzip\r\n"...)
 	}
 	c.head = append(c.head, "Content-Length: "...)
 	c.fixed = len(c.head)

@@ -5,9 +5,14 @@ import (
 	"slices"
 )
 
-// arenaBlock is the size of the pieces in which memory for keys is taken, so
-// that growing never copies. Longer keys get a piece of their own.
-const arenaBlock = 1 << 18
+// Memory for keys is taken in pieces, so that growing never copies: each as
+// large as all before it, from firstBlock up to arenaBlock. A store may have
+// thousands of measurements with some hundred series each. Longer keys get a
+// piece of their own.
+const (
+	firstBlock = 1 << 12
+	arenaBlock = 1 << 18
+)
 
 // seriesTable numbers series keys in order of appearance: a hash table with
 // linear probing over flat arrays.
@@ -94,10 +99,7 @@ func (s *seriesTable) key(ord uint32) []byte {
 
 func (s *seriesTable) keep(key []byte) keyRef {
 	if n := len(s.arena); n == 0 || s.used+len(key) > len(s.arena[n-1]) {
-		size := max(len(key), arenaBlock)
-		if n == 0 {
-			size = max(len(key), 4096) // most measurements of a large store are small
-		}
+		size := max(len(key), min(int(s.taken), arenaBlock), firstBlock)
 		s.arena = append(s.arena, make([]byte, size))
 		s.taken += int64(size)
 		s.used = 0

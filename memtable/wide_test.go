@@ -90,3 +90,25 @@ func TestOtherType(t *testing.T) {
 		}
 	}
 }
+
+// TestManyMeasurements has the shape of metrics of Prometheus: many measurements
+// of some hundred series each, which must not fill the memtable with room for
+// keys that do not come.
+func TestManyMeasurements(t *testing.T) {
+	const measurements, series, keyBytes = 200, 200, 100
+	mt := New()
+	for m := range measurements {
+		name := fmt.Sprint("m", m)
+		table := &column.Table{Measurement: name, Fields: []column.Field{{Name: "value", Vector: column.Vector{Type: column.Float64}}}}
+		for s := range series {
+			key := fmt.Appendf(nil, "id=%0*d", keyBytes-len("id="), s)
+			table.Row = append(table.Row, table.Series.Add(key, column.HashSeries(name, key)))
+			table.Time = append(table.Time, 1)
+			table.Fields[0].AppendFloat(1)
+		}
+		mt.Apply(1, &column.Batch{Tables: []*column.Table{table}}, uint64(m+1), uint64(m+1))
+	}
+	if perSeries := mt.Bytes() / (measurements * series); perSeries > 3*keyBytes {
+		t.Errorf("%d bytes a series, whose key has %d", perSeries, keyBytes)
+	}
+}
