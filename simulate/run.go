@@ -162,9 +162,9 @@ func (r *Run) send(soft, hard context.Context, t Target, n int) error {
 	more := walker.Next(&m)
 	for more && soft.Err() == nil {
 		now := time.Now()
-		if wait := clock.due(m.Due) - now.UnixNano(); wait > 0 && !clock.free {
+		if wait := clock.due(m.Due) + int64(r.cfg.Linger) - now.UnixNano(); wait > 0 && !clock.free {
 			// Those that will be due meanwhile go along.
-			if !pause(soft, time.Duration(wait)+r.cfg.Linger) {
+			if !pause(soft, time.Duration(wait)) {
 				return nil
 			}
 			now = time.Now()

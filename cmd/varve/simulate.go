@@ -62,12 +62,13 @@ or for --count messages. A message that is not acknowledged is sent again.
 --to says where messages go:
   -                                    standard output (the default)
   FILE                                 a file
-  http://HOST:8000/data                a server, JSON
+  http://HOST:8000/data                a server, points as JSON
   http://HOST:8086/api/v2/write        a server, line protocol; ?bucket=NAME
   mqtt://HOST:1883, mqtts://HOST:8883  a broker of MQTT, or Varve
   kafka://HOST:9092,HOST:9092          brokers of Kafka; kafkas:// with TLS
 
-A message is {"timestamp","sensor_type","location","value","quality"}. Two devices
+A message is {"timestamp","sensor_type","location","value","quality"}; to a server it
+is a point of measurement sensor_data. Two devices
 never send readings of one kind, place and time, which would overwrite each other
 where no tag tells them apart, unless --collisions asks for it.
 
@@ -96,7 +97,7 @@ no anomaly.`,
 	f.StringSliceVar(&s.cfg.Fleet.Places, "places", s.cfg.Fleet.Places, "where")
 	f.StringVar(&s.unit, "precision", "us", "precision of times: ns, us, ms or s")
 
-	f.StringVar(&s.format, "format", "", "json, points (as /data takes them for a bucket), line or csv (default: what suits --to)")
+	f.StringVar(&s.format, "format", "", "json, points (as /data takes them), line or csv (default: what suits --to)")
 	f.StringVar(&s.cfg.Layout.Measurement, "measurement", s.cfg.Layout.Measurement, "measurement of points and lines")
 	f.BoolVar(&s.cfg.Layout.Device, "device-tag", false, "add the device's name, as tag device")
 	f.BoolVar(&s.cfg.Layout.Numbered, "numbered", false, "add a number that no other reading has, as field seq")
@@ -122,7 +123,7 @@ no anomaly.`,
 	s.trust.flags(f)
 	f.IntVar(&s.cfg.Senders, "senders", s.cfg.Senders, "goroutines that make messages")
 	f.IntVar(&s.cfg.Batch, "batch", s.cfg.Batch, "messages handed over at once at most; those of a request")
-	f.DurationVar(&s.cfg.Linger, "linger", s.cfg.Linger, "how long a message may wait for others (default over HTTP: 50ms)")
+	f.DurationVar(&s.cfg.Linger, "linger", s.cfg.Linger, "how long a message may wait for others (default over HTTP: 20ms)")
 	f.DurationVar(&s.timeout, "timeout", 30*time.Second, "how long an acknowledgement may take before a message is sent again")
 	f.DurationVar(&s.cfg.Grace, "grace", s.cfg.Grace, "how long the last acknowledgements may take")
 	f.BoolVar(&s.asJSON, "json", false, "report in JSON")
@@ -210,7 +211,7 @@ func (s *simulation) settle(cmd *cobra.Command, now time.Time) error {
 	switch scheme {
 	case "http", "https":
 		if !given("linger") {
-			s.cfg.Linger = 50 * time.Millisecond
+			s.cfg.Linger = 20 * time.Millisecond
 		}
 		if s.connections == 0 {
 			s.connections = 2
@@ -251,8 +252,11 @@ func (s *simulation) settle(cmd *cobra.Command, now time.Time) error {
 	s.cfg.Layout.Format = fleet.Format(s.format)
 	if s.format == "" {
 		s.cfg.Layout.Format = fleet.JSON
-		if strings.HasPrefix(scheme, "http") && strings.Contains(s.to, "/api/v2/write") {
-			s.cfg.Layout.Format = fleet.Lines
+		if scheme == "http" || scheme == "https" {
+			s.cfg.Layout.Format = fleet.Points
+			if strings.Contains(s.to, "/write") {
+				s.cfg.Layout.Format = fleet.Lines
+			}
 		}
 	}
 	return nil

@@ -13,8 +13,8 @@ type Format string
 const (
 	// JSON is the platform's message, an object a line.
 	JSON Format = "json"
-	// Points is JSON as POST /data takes it for a bucket: measurement, tags,
-	// fields, timestamp.
+	// Points is JSON as POST /data takes it: measurement, tags, fields,
+	// timestamp.
 	Points Format = "points"
 	// Lines is line protocol; times are in nanoseconds.
 	Lines Format = "line"
@@ -78,6 +78,13 @@ func (e *Encoder) AppendHeader(dst []byte) []byte {
 
 // Append appends a message, without the end of a line.
 func (e *Encoder) Append(dst []byte, m *Message) []byte {
+	if m.Defect == DefectNoTime && (e.layout.Format == Points || e.layout.Format == Lines) {
+		// There a point without a time takes that of its arrival, which no rule
+		// refuses, and which another may have.
+		other := *m
+		other.Defect = DefectNoValue
+		m = &other
+	}
 	switch e.layout.Format {
 	case Points:
 		return e.point(dst, m)
@@ -116,12 +123,8 @@ func (e *Encoder) point(dst []byte, m *Message) []byte {
 		dst = append(dst, '{')
 	}
 	dst[start] = '{'
-	dst = append(dst, '}')
-	if m.Defect != DefectNoTime {
-		dst = append(dst, `,"timestamp":"`...)
-		dst = append(e.time(dst, m.Time), '"')
-	}
-	return append(dst, '}')
+	dst = append(dst, `},"timestamp":"`...)
+	return append(e.time(dst, m.Time), `"}`...)
 }
 
 // jsonTags appends tags, each behind a comma.
@@ -185,9 +188,6 @@ func (e *Encoder) line(dst []byte, m *Message) []byte {
 		dst = append(strconv.AppendInt(append(dst, ",seq="...), m.Seq, 10), 'i')
 	}
 	dst[start] = ' ' // of the first comma
-	if m.Defect == DefectNoTime {
-		return dst
-	}
 	return strconv.AppendInt(append(dst, ' '), m.Time, 10)
 }
 
