@@ -12,8 +12,9 @@
 // Each request has an id, which is in its answer, in its context and so in each
 // line that is logged about it, and a span, if traces are made.
 //
-// Everything here is safe for concurrent use. Server owns the listeners; this
-// package starts no goroutine.
+// Everything here is safe for concurrent use. Server owns the listeners. The
+// only goroutines of this package are those that read a WebSocket while its
+// request writes to it, and the request waits for them.
 package httpapi
 
 import (
@@ -170,6 +171,7 @@ type Parts struct {
 	Querier  Querier
 	Scripts  Scripts
 	Exporter Exporter
+	Live     Live
 	Upkeep   Upkeep
 	// Managed is what is answered elsewhere.
 	Managed Managed
@@ -200,6 +202,7 @@ type API struct {
 	scripts  Scripts
 	zips     sync.Pool // *gzip.Writer, of answers to scripts
 	exporter Exporter
+	live     Live
 	upkeep   Upkeep
 	managed  Managed
 	health   func() health.Report
@@ -239,6 +242,7 @@ func New(c Config, p Parts) (*API, error) {
 		querier:  p.Querier,
 		scripts:  p.Scripts,
 		exporter: p.Exporter,
+		live:     p.Live,
 		upkeep:   p.Upkeep,
 		managed:  p.Managed,
 		health:   p.Health,

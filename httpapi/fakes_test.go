@@ -16,6 +16,8 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/health"
+	"github.com/varvedb/varve/live"
+	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
@@ -205,6 +207,8 @@ type rig struct {
 	store   *fakeStore
 	budget  *fakeBudget
 	querier *fakeQuerier
+	live    *live.Hub
+	pool    *memory.Pool // of live
 	report  health.Report
 	log     strings.Builder
 }
@@ -219,13 +223,20 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	if change != nil {
 		change(&c)
 	}
+	b.pool = memory.NewPool("test", 64<<20)
+	registry := prometheus.NewRegistry()
+	hub, err := live.New(live.Config{MaxSubscribers: 8, BufferBytes: 1 << 20}, b.pool, registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.live = hub
 	api, err := New(c, Parts{
 		Access: fakeAccess{}, NewDecoder: func(int) Decoder { return fakeDecoder{} },
 		NewPointDecoder: func(int) PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) }, Schema: fakeSchema{},
 		NewRemoteWriteDecoder: func(int) RemoteWriteDecoder { return remotewrite.NewDecoder(remotewrite.Default()) }, RemoteWrite: new(source.Gate[remotewrite.Mapping]),
-		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier, Scripts: freeScripts{},
+		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier, Scripts: freeScripts{}, Live: hub,
 		Budget: b.budget, Health: func() health.Report { return b.report },
-		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&b.log, nil)),
+		Registry: registry, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 		Now: func() time.Time { return time.Unix(1700000000, 0) }, Random: strings.NewReader("ABCDEFGH"),
 	})
 	if err != nil {
@@ -235,6 +246,9 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	t.Cleanup(func() {
 		if b.budget.free != testBudget {
 			t.Errorf("%d bytes of the budget were not given back", testBudget-b.budget.free)
+		}
+		if used := b.pool.Stats().Used; used != 0 {
+			t.Errorf("%d bytes for live data were not given back", used)
 		}
 		if n := len(api.decoders.small.places) + len(api.decoders.large.places); n != 0 {
 			t.Errorf("%d decoders were not given back", n)

@@ -97,6 +97,7 @@ func (a *API) pointRoutes() []route {
 			name: "queryAST", group: "Scripts", summary: "A Flux script as a tree",
 			takes: script{}, example: `{"query": "from(bucket: \"default\") |> range(start: -1h)"}`,
 			status: http.StatusOK, gives: scriptTree{}}},
+		a.streamRoute(func(r *http.Request) (Principal, error) { return a.principal(r, headerOnly) }),
 		{http.MethodGet, "/ping", a.ping, &operation{
 			name: "ping", group: "Server", summary: "Is it there?", open: true, status: http.StatusNoContent}},
 		{http.MethodGet, "/health", a.influxHealth, &operation{
@@ -126,6 +127,7 @@ func (a *API) serviceRoutes() []route {
 			params: []parameter{{"org", "organisation by name or id; default: that of the token", text(), false}},
 			takes:  queryRequest{}, example: `{"measurement":"weather","start":"-7d","fields":["temperature"],"aggregation":"mean","every":"1h","group_by":["city"]}`,
 			status: http.StatusOK, gives: queryAnswer{}}},
+		a.streamRoute(a.servicePrincipal),
 		{http.MethodGet, "/measurements", a.list(plan.List{What: plan.Measurements}), &operation{
 			name: "measurements", group: "Names", summary: "Measurements of a bucket", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
 		{http.MethodGet, "/measurements/{measurement}/tags", a.list(plan.List{What: plan.TagKeys}), &operation{
@@ -152,13 +154,26 @@ func (a *API) serviceRoutes() []route {
 	}
 }
 
+const liveGroup = "Points as they come"
+
+// streamRoute is on both ports.
+func (a *API) streamRoute(identify func(*http.Request) (Principal, error)) route {
+	return route{http.MethodGet, "/api/v1/stream", a.stream(identify), &operation{
+		name: "stream", group: "Live", summary: "Points as they are stored",
+		about: "Each point comes when it is on disk, as a JSON object `{\"time\":…,\"measurement\":…,\"tags\":{…},\"fields\":{…}}`: an event each, or a line each for clients that accept `application/x-ndjson`. " +
+			"A request for a WebSocket gets text messages of one or more lines.\n\n" +
+			"Who reads too slowly loses the oldest of the points that wait, and gets `{\"missed\":n}` in their place. `{\"end\":…}` says why the server ends a stream: the limit or the duration is reached, the token may not read any more, the server stops. " +
+			"Between the points that a stream begins with (`last`, `since`) and the live ones none is left out, but some may come twice.",
+		params: streamParameters(), status: http.StatusOK, givesAs: contentEvents + " " + contentLines}}
+}
+
 // Points returns the handler of the port that InfluxDB clients use.
 func (a *API) Points() http.Handler {
 	return a.router(answerInflux, a.inDocument(port{
 		title: "Varve: points and buckets",
 		about: "The port for InfluxDB 2 clients: line protocol, deletes, buckets and who may do what. Points as JSON and questions are on the service port, which has a document of its own.",
 		groups: append([][2]string{{"Points", "Write and delete points"}, {"Scripts", "Flux"},
-			{"Server", "What operators ask"}, {"About", "This document"}}, a.managed.Groups...),
+			{"Live", liveGroup}, {"Server", "What operators ask"}, {"About", "This document"}}, a.managed.Groups...),
 		fault: influxFault{},
 	}, a.pointRoutes()))
 }
@@ -169,7 +184,7 @@ func (a *API) Service() http.Handler {
 		title: "Varve: time series",
 		about: "Points as JSON, questions and names. Line protocol and buckets are on the port for InfluxDB clients, which has a document of its own.",
 		groups: [][2]string{{"Points", "Write points"}, {"Questions", "Ask for points"}, {"Names", "What there is to ask for"},
-			{"Server", "What operators ask"}, {"About", "This document"}},
+			{"Live", liveGroup}, {"Server", "What operators ask"}, {"About", "This document"}},
 		fault: detailFault{},
 	}, a.serviceRoutes()))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/varvedb/varve/live"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/tracing"
@@ -53,6 +54,8 @@ type Config struct {
 	Query query.Config
 	// QueryCache keeps answers for those who ask the same again.
 	QueryCache bool
+	// Live has the limits of live data.
+	Live live.Config
 	// StopTimeout is how long requests under way may take to end when the
 	// server is told to stop.
 	StopTimeout time.Duration
@@ -97,6 +100,7 @@ func Default() Config {
 		MaxColumns:  meta.DefaultSchema().MaxColumns,
 		Query:       query.Default(),
 		QueryCache:  true,
+		Live:        live.Default(),
 		StopTimeout: 10 * time.Second,                 // what service managers grant before they kill
 		TLS:         transport.TLS{MinVersion: "1.2"}, // clients in the field that have no later one
 		Limits:      transport.DefaultLimits(),
@@ -148,6 +152,9 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
+	if err := c.Live.Validate(); err != nil {
 		return err
 	}
 	if err := c.Query.Validate(); err != nil {

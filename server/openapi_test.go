@@ -265,6 +265,9 @@ func (g *generator) target(o describedOperation) string {
 			query.Set(name, value)
 		}
 	}
+	if d := query.Get("duration"); strings.HasSuffix(path, "/stream") && (d == "" || d == "1d") {
+		query.Set("duration", "5ms") // it would not end
+	}
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}

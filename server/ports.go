@@ -136,6 +136,7 @@ func (s *server) serve(ctx context.Context) error {
 		Delay: s.config.StopDelay, Timeout: s.config.StopTimeout,
 		Begin: func() {
 			s.stopping.Store(true)
+			s.live.Stop() // a stream would not end by itself
 			n.stopping()
 		},
 	}, s.log, p.all()...)

@@ -37,6 +37,7 @@ import (
 	"github.com/varvedb/varve/catalog/bolt"
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/ingest"
+	"github.com/varvedb/varve/live"
 	"github.com/varvedb/varve/manage"
 	"github.com/varvedb/varve/memory"
 	"github.com/varvedb/varve/meta"
@@ -83,6 +84,7 @@ type server struct {
 	init   meta.InitResult
 	schema *meta.Schema
 	store  *store
+	live   *live.Hub
 	ingest *ingest.Writer
 	query  *query.Driver
 	forget *forgetter
@@ -148,7 +150,10 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	s.log.Info("store is open", "shards", l.Shards, "took", time.Since(began).Round(time.Millisecond))
 
-	if s.ingest, err = ingest.New(ingest.Config{MaxFuture: c.MaxFuture}, s.schema, s.store, s.now); err != nil {
+	if s.live, err = live.New(c.Live, s.budget.Queries, s.registry); err != nil {
+		return err
+	}
+	if s.ingest, err = ingest.New(ingest.Config{MaxFuture: c.MaxFuture, Observer: s.live}, s.schema, s.store, s.now); err != nil {
 		return err
 	}
 	var results *query.ResultCache
@@ -256,6 +261,7 @@ func (s *server) openAPI() error {
 		Querier:    &querier{s.query, s.store},
 		Scripts:    &scripts{s.query, s.meta, s.store, &writer{s.meta, s.ingest}},
 		Exporter:   s.exporter(),
+		Live:       s.live,
 		Budget:     s.budget.Ingest,
 		Health:     s.health,
 		Stopping:   s.stopping.Load,
