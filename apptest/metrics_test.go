@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ var platformNames = []string{
 
 // labels are those that metrics may have: of each, what the values can be is
 // known when the program is written or started.
-var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status", "port", "limit", "result"}
+var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status", "port", "limit", "result", "pipeline", "step", "outcome"}
 
 // foreign reports whether a metric is one of the runtime's, which are not
 // described here.
@@ -53,8 +54,13 @@ func (s *server) scrape() (map[string]*dto.MetricFamily, string) {
 // Every metric is understood by Prometheus' own parser, keeps its conventions,
 // has help, and stands in docs/METRICS.md.
 func TestMetrics(t *testing.T) {
-	s := start(t, t.TempDir(), "--trace-endpoint", startCollector(t).url)
+	file := filepath.Join(t.TempDir(), "pipelines.yaml")
+	if err := os.WriteFile(file, []byte("pipelines: {points: {source: data, validate: [{range: {field: v, max: 5}}], sinks: [{store: {}}]}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, t.TempDir(), "--trace-endpoint", startCollector(t).url, "--pipelines-file", file)
 	s.write("m v=1")
+	s.must(422, http.MethodPost, s.service+"/data", `[{"measurement": "m", "fields": {"v": 1}}, {"measurement": "m", "fields": {"v": 9}}]`)
 	s.query(`{"measurement": "m", "start": 0}`)
 	families, text := s.scrape()
 

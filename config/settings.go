@@ -76,6 +76,8 @@ func Table() []Setting {
 			"largest body of a write after decompression"),
 		span("ingest.max_future", func(c *server.Config) *time.Duration { return &c.MaxFuture },
 			"how far ahead of the clock a point may be, such as 10m or 1d; 0: any distance"),
+		text("pipelines.file", func(c *server.Config) *string { return &c.PipelinesFile },
+			"YAML file of pipelines, read again when it changes and on SIGHUP; builtin: those that come with the program; empty: none"),
 		number("schema.max_columns", func(c *server.Config) *int { return &c.MaxColumns },
 			"most tags and fields of a measurement"),
 		number("query.concurrency", func(c *server.Config) *int { return &c.Query.Concurrency },

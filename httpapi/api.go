@@ -166,13 +166,17 @@ type Parts struct {
 	NewRemoteWriteDecoder func(keep int) RemoteWriteDecoder
 	RemoteWrite           *source.Gate[remotewrite.Mapping]
 
-	Writer   Writer
-	Deleter  Deleter
-	Querier  Querier
-	Scripts  Scripts
-	Exporter Exporter
-	Live     Live
-	Upkeep   Upkeep
+	Writer Writer
+	// PointWriter stores what POST /data takes; nil: Writer does.
+	PointWriter Writer
+	Deleter     Deleter
+	Querier     Querier
+	Scripts     Scripts
+	Exporter    Exporter
+	Live        Live
+	Upkeep      Upkeep
+	// Pipelines are those that the server runs.
+	Pipelines Pipelines
 	// Managed is what is answered elsewhere.
 	Managed Managed
 	Budget  Budget
@@ -192,28 +196,30 @@ type Parts struct {
 
 // API answers requests.
 type API struct {
-	config   Config
-	access   Access
-	decoders *sizedDecoders[Decoder]
-	bodies   *bodies
-	writer   Writer
-	deleter  Deleter
-	querier  Querier
-	scripts  Scripts
-	zips     sync.Pool // *gzip.Writer, of answers to scripts
-	exporter Exporter
-	live     Live
-	upkeep   Upkeep
-	managed  Managed
-	health   func() health.Report
-	stopping func() bool
-	tracer   Tracer
-	ids      *requestIDs
-	scrape   http.Handler
-	metrics  *metrics
-	log      *slog.Logger
-	now      func() time.Time
-	started  time.Time
+	config    Config
+	access    Access
+	decoders  *sizedDecoders[Decoder]
+	bodies    *bodies
+	writer    Writer
+	points    Writer // of POST /data
+	pipelines Pipelines
+	deleter   Deleter
+	querier   Querier
+	scripts   Scripts
+	zips      sync.Pool // *gzip.Writer, of answers to scripts
+	exporter  Exporter
+	live      Live
+	upkeep    Upkeep
+	managed   Managed
+	health    func() health.Report
+	stopping  func() bool
+	tracer    Tracer
+	ids       *requestIDs
+	scrape    http.Handler
+	metrics   *metrics
+	log       *slog.Logger
+	now       func() time.Time
+	started   time.Time
 
 	pointDecoders *sizedDecoders[PointDecoder]
 	schema        Schema
@@ -233,33 +239,38 @@ func New(c Config, p Parts) (*API, error) {
 	}
 	places, small := make(chan struct{}, c.Decoders), make(chan struct{}, c.SmallDecoders)
 	a := &API{
-		config:   c,
-		access:   p.Access,
-		decoders: newDecoders(p.NewDecoder, c.KeepDecoderBytes/4*3, c.BodyWait, places, small),
-		bodies:   &bodies{max: c.MaxBodyBytes, budget: p.Budget},
-		writer:   p.Writer,
-		deleter:  p.Deleter,
-		querier:  p.Querier,
-		scripts:  p.Scripts,
-		exporter: p.Exporter,
-		live:     p.Live,
-		upkeep:   p.Upkeep,
-		managed:  p.Managed,
-		health:   p.Health,
-		stopping: p.Stopping,
-		tracer:   p.Tracer,
-		ids:      ids,
-		scrape:   scrapeHandler(p.Registry),
-		metrics:  newMetrics(p.Registry),
-		log:      p.Log,
-		now:      p.Now,
-		started:  p.Now(),
+		config:    c,
+		access:    p.Access,
+		decoders:  newDecoders(p.NewDecoder, c.KeepDecoderBytes/4*3, c.BodyWait, places, small),
+		bodies:    &bodies{max: c.MaxBodyBytes, budget: p.Budget},
+		writer:    p.Writer,
+		deleter:   p.Deleter,
+		querier:   p.Querier,
+		scripts:   p.Scripts,
+		exporter:  p.Exporter,
+		live:      p.Live,
+		upkeep:    p.Upkeep,
+		points:    p.PointWriter,
+		pipelines: p.Pipelines,
+		managed:   p.Managed,
+		health:    p.Health,
+		stopping:  p.Stopping,
+		tracer:    p.Tracer,
+		ids:       ids,
+		scrape:    scrapeHandler(p.Registry),
+		metrics:   newMetrics(p.Registry),
+		log:       p.Log,
+		now:       p.Now,
+		started:   p.Now(),
 
 		pointDecoders: newDecoders(p.NewPointDecoder, c.KeepDecoderBytes/4, c.BodyWait, places, small),
 		schema:        p.Schema,
 
 		remoteWriteDecoders: newDecoders(p.NewRemoteWriteDecoder, c.KeepDecoderBytes/4, c.BodyWait, places, small),
 		remoteWriteGate:     p.RemoteWrite,
+	}
+	if a.points == nil {
+		a.points = a.writer
 	}
 	return a, nil
 }

@@ -39,7 +39,7 @@ func (a *API) data(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	types := a.schema.FieldTypes(t.bucket)
-	stored, refused, err := writeBody(a, r, t.bucket, a.pointDecoders, func(d PointDecoder, text []byte) (*column.Batch, []lineproto.Conflict, error) {
+	stored, refused, err := writeBody(a, r, a.points, t.bucket, a.pointDecoders, func(d PointDecoder, text []byte) (*column.Batch, []lineproto.Conflict, error) {
 		b, err := d.Parse(text, types, a.now().UnixNano())
 		return b, nil, err
 	})

@@ -145,6 +145,14 @@ func (a *API) serviceRoutes() []route {
 			params: []parameter{{"org", "organisation by name or id; default: that of the token", text(), false}},
 			takes:  exportRequest{}, example: `{"measurements":["weather"],"start":"-7d"}`,
 			status: http.StatusOK, givesAs: "text/plain"}},
+		{http.MethodGet, "/api/v1/pipelines", a.pipelinesStatus, &operation{
+			name: "pipelines", group: "Server", summary: "How pipelines fare",
+			about:  "Takes an operator's token. What was refused is kept with its reason in the measurement `refused` of the bucket `dead-letter`, unless the file says otherwise.",
+			status: http.StatusOK, gives: PipelinesAnswer{}}},
+		{http.MethodPost, "/api/v1/pipelines/reload", a.pipelinesReload, &operation{
+			name: "reloadPipelines", group: "Server", summary: "Read the file of pipelines again",
+			about:  "Takes an operator's token. A file with a mistake is refused (400), and the pipelines stay as they were.",
+			status: http.StatusNoContent}},
 		{http.MethodPost, "/api/v1/settle", a.settle, &operation{
 			name: "settle", group: "Server", summary: "Flush and merge until nothing is left to do", about: "Takes an all-access token.", status: http.StatusNoContent}},
 		{http.MethodPost, "/api/v1/check", a.check, &operation{

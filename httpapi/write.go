@@ -102,7 +102,7 @@ func precision1(s string) (lineproto.Precision, error) {
 
 // store reads, decodes and stores the body of a write.
 func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision lineproto.Precision) error {
-	_, refused, err := writeBody(a, r, t.bucket, a.decoders, func(d Decoder, text []byte) (*column.Batch, []lineproto.Conflict, error) {
+	_, refused, err := writeBody(a, r, a.writer, t.bucket, a.decoders, func(d Decoder, text []byte) (*column.Batch, []lineproto.Conflict, error) {
 		b, err := d.Parse(text, precision, a.now().UnixNano())
 		return b, d.Conflicts(), err
 	})
@@ -120,7 +120,7 @@ func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision 
 // writeBody reads the body of r, decodes it and stores it. parse returns what
 // the body holds and what it leaves out because it contradicts other rows; its
 // errors are the client's.
-func writeBody[D pooled](a *API, r *http.Request, bucket uint64, all *sizedDecoders[D],
+func writeBody[D pooled](a *API, r *http.Request, to Writer, bucket uint64, all *sizedDecoders[D],
 	parse func(d D, text []byte) (*column.Batch, []lineproto.Conflict, error)) (stored int, refused Refused, err error) {
 	_, reading := trace.Start(r.Context(), "read body")
 	text, err := a.bodies.read(r, a.config.BodyWait)
@@ -154,7 +154,7 @@ func writeBody[D pooled](a *API, r *http.Request, bucket uint64, all *sizedDecod
 	if points == 0 && len(conflicts) == 0 {
 		return 0, Refused{}, nil // comments and empty lines only
 	}
-	if refused, err = a.writer.Write(r.Context(), bucket, b, conflicts); err != nil {
+	if refused, err = to.Write(r.Context(), bucket, b, conflicts); err != nil {
 		return 0, Refused{}, err
 	}
 	for i := range conflicts {

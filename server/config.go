@@ -50,6 +50,10 @@ type Config struct {
 	MaxFuture time.Duration
 	// MaxColumns is how many tags and fields a measurement may have.
 	MaxColumns int
+	// PipelinesFile declares pipelines; empty for none, BuiltinPipelines for those
+	// of the program. A value from Reload has it read again.
+	PipelinesFile string
+	Reload        <-chan struct{}
 	// Query has the limits of questions.
 	Query query.Config
 	// QueryCache keeps answers for those who ask the same again.

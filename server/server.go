@@ -8,12 +8,13 @@
 //  2. Open the catalog, and with it organisations, buckets, tokens, schema.
 //     The first start makes them.
 //  3. Open the shards: manifest, then the log behind it is replayed.
-//  4. Make the API on top.
+//  4. Make the API on top, and start the pipelines.
 //  5. Open the ports, and only then write addresses.json and tell the service
 //     manager: who reads it finds a server that answers.
 //
 // A stop goes backwards: /ready says no, the ports take no more requests and
-// those under way end, then the shards close, then the catalog, then the folder
+// those under way end, then the sources of pipelines acknowledge what they have
+// handed over and end, then the shards close, then the catalog, then the folder
 // is let go.
 // What is in memtables stays in the log; a flush would only make the stop
 // longer.
@@ -63,6 +64,9 @@ func Run(ctx context.Context, c Config, out, logs io.Writer) (err error) {
 		return err
 	}
 	s.forget.start()
+	if err := s.pipelines.start(); err != nil {
+		return err
+	}
 	return s.serve(ctx)
 }
 
@@ -90,6 +94,8 @@ type server struct {
 	forget *forgetter
 	gates  gates
 	api    *httpapi.API
+
+	pipelines *pipelines
 
 	collector *collector
 	stopping  atomic.Bool // from the order to stop on, until which requests are taken
@@ -227,6 +233,7 @@ func (s *server) initialise(ctx context.Context, disk vfs.FS) (err error) {
 // openAPI is step 4.
 func (s *server) openAPI() error {
 	c := &s.config
+	s.preparePipelines()
 	if err := s.openTracer(); err != nil {
 		return err
 	}
@@ -252,23 +259,25 @@ func (s *server) openAPI() error {
 		ac.OpenService, ac.Anonymous = true, a.principal(admin)
 	}
 	parts := httpapi.Parts{
-		Access:     a,
-		NewDecoder: lineDecoder,
-		Writer:     &writer{s.meta, s.ingest},
-		Deleter:    s.store,
-		Upkeep:     &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
-		Managed:    managed.Managed(),
-		Querier:    &querier{s.query, s.store},
-		Scripts:    &scripts{s.query, s.meta, s.store, &writer{s.meta, s.ingest}},
-		Exporter:   s.exporter(),
-		Live:       s.live,
-		Budget:     s.budget.Ingest,
-		Health:     s.health,
-		Stopping:   s.stopping.Load,
-		Registry:   s.registry,
-		Log:        s.log,
-		Now:        s.now,
-		Random:     rand.Reader,
+		Access:      a,
+		NewDecoder:  lineDecoder,
+		Writer:      &pipelineWriter{&writer{s.meta, s.ingest}, &s.gates.write, "/api/v2/write"},
+		PointWriter: &pipelineWriter{&writer{s.meta, s.ingest}, &s.gates.data, "/data"},
+		Pipelines:   s.pipelines,
+		Deleter:     s.store,
+		Upkeep:      &upkeep{s.store, s.forget, vfs.OS{}, s.schema},
+		Managed:     managed.Managed(),
+		Querier:     &querier{s.query, s.store},
+		Scripts:     &scripts{s.query, s.meta, s.store, &writer{s.meta, s.ingest}},
+		Exporter:    s.exporter(),
+		Live:        s.live,
+		Budget:      s.budget.Ingest,
+		Health:      s.health,
+		Stopping:    s.stopping.Load,
+		Registry:    s.registry,
+		Log:         s.log,
+		Now:         s.now,
+		Random:      rand.Reader,
 
 		NewPointDecoder: pointDecoder,
 		Schema:          schema{s.schema},
@@ -286,6 +295,9 @@ func (s *server) openAPI() error {
 // close ends what open began, in reverse.
 func (s *server) close() error {
 	var all []error
+	if s.pipelines != nil {
+		s.pipelines.close()
+	}
 	if s.forget != nil {
 		s.forget.close()
 	}

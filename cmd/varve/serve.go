@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +22,31 @@ func serviceManager(environment []string, pid int) (socket string, watchdog time
 		watchdog = time.Duration(micros) * time.Microsecond
 	}
 	return socket, watchdog
+}
+
+// hangups returns a channel that gets a value for each SIGHUP: pipelines are then
+// read again.
+func hangups() (<-chan struct{}, func()) {
+	signals, values, end := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-signals:
+			case <-end:
+				return
+			}
+			select {
+			case values <- struct{}{}:
+			case <-end:
+				return
+			}
+		}
+	}()
+	return values, func() {
+		signal.Stop(signals)
+		close(end)
+	}
 }
 
 func serveCommand(environment []string) *cobra.Command {
@@ -58,6 +85,9 @@ what results.`,
 			c := e.Config
 			c.Shown = e.Shown()
 			c.Version, c.Commit, _ = build()
+			var stop func()
+			c.Reload, stop = hangups()
+			defer stop()
 			c.NotifySocket, c.Watchdog = serviceManager(environment, os.Getpid())
 			return server.Run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

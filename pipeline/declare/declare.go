@@ -117,6 +117,11 @@ func (m *Map) Node(key string) *yaml.Node {
 	if !slices.Contains(m.asked, key) {
 		m.asked = append(m.asked, key)
 	}
+	return m.Peek(key)
+}
+
+// Peek is Node for who does not decide whether there is such a key.
+func (m *Map) Peek(key string) *yaml.Node {
 	for i := 0; i+1 < len(m.node.Content); i += 2 {
 		if m.node.Content[i].Value == key {
 			return Follow(m.node.Content[i+1])
@@ -386,4 +391,35 @@ func (m *Map) Err() error {
 		m.problems = append(m.problems, At(key, m.Path(key.Value), "there is no such key; %s", hint))
 	}
 	return errors.Join(m.problems...)
+}
+
+// Within returns an *Error at a place of the text of a scalar, whose line and
+// column count from 1.
+func Within(n *yaml.Node, path string, line, column int, problem string) error {
+	e := &Error{Line: n.Line, Column: n.Column, Path: path, Problem: problem}
+	switch {
+	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		e.Line += line // the text begins in the line behind its key
+		e.Column = column
+	case line > 1:
+		e.Line += line - 1
+		e.Column = column
+	default:
+		e.Column += column - 1
+		if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+			e.Column++
+		}
+	}
+	return e
+}
+
+// Inherit gives m a value that it does not have itself.
+func (m *Map) Inherit(key string, n *yaml.Node) {
+	if m.Has(key) {
+		return
+	}
+	node := *m.node
+	node.Content = append(node.Content[:len(node.Content):len(node.Content)],
+		&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key, Line: n.Line, Column: n.Column}, n)
+	m.node = &node
 }

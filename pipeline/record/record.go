@@ -225,3 +225,34 @@ func (l *List) Add(message int) *Record {
 // Truncate drops all records from n on: those of a message that turned out to
 // be bad.
 func (l *List) Truncate(n int) { l.n = min(l.n, n) }
+
+// As returns v as a value of another type, and whether that type holds exactly
+// what v is: numbers only.
+func (v Value) As(t column.Type) (Value, bool) {
+	if v.Type == t {
+		return v, true
+	}
+	switch {
+	case v.Type == column.Float64:
+		f := math.Float64frombits(v.Word)
+		if f != math.Trunc(f) {
+			return v, false
+		}
+		if t == column.Int64 && f >= -1<<63 && f < 1<<63 {
+			return Int(int64(f)), true
+		}
+		if t == column.Uint64 && f >= 0 && f < 1<<64 {
+			return Uint(uint64(f)), true
+		}
+	case v.Type == column.Int64 && t == column.Float64:
+		i := int64(v.Word)
+		return Float(float64(i)), i >= -1<<53 && i <= 1<<53
+	case v.Type == column.Int64 && t == column.Uint64:
+		return Uint(v.Word), int64(v.Word) >= 0
+	case v.Type == column.Uint64 && t == column.Float64:
+		return Float(float64(v.Word)), v.Word <= 1<<53
+	case v.Type == column.Uint64 && t == column.Int64:
+		return Int(int64(v.Word)), v.Word <= math.MaxInt64
+	}
+	return v, false
+}

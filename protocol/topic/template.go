@@ -115,6 +115,27 @@ func parseLevel(part string, last bool) (l level, filter string, err error) {
 // String returns the template as it was written.
 func (t *Template) String() string { return t.text }
 
+// Tags returns the tags that t gives.
+func (t *Template) Tags() []string {
+	var all []string
+	for _, l := range t.levels {
+		if l.kind == tag {
+			all = append(all, l.text)
+		}
+	}
+	return all
+}
+
+// NamesField reports whether a level of t names the field.
+func (t *Template) NamesField() bool {
+	for _, l := range t.levels {
+		if l.kind == theField {
+			return true
+		}
+	}
+	return false
+}
+
 // Filter returns the filter of MQTT whose topics the template reads: each name
 // in braces is a +.
 func (t *Template) Filter() string { return t.filter }

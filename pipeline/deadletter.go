@@ -1,0 +1,219 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/base64"
+	"strconv"
+	"sync/atomic"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/pipeline/batch"
+	"github.com/varvedb/varve/pipeline/record"
+	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/source"
+)
+
+// Refused is a message, or a record of one, that was refused.
+type Refused struct {
+	Place   string // the step or sink that refused it
+	Message *source.Message
+	record.Refusal
+	// Row is the point as line protocol, of sources that bring points; "" of
+	// others, whose message is kept.
+	Row string
+}
+
+// DeadLetters keeps what was refused.
+type DeadLetters interface {
+	// Keep returns when all are kept durably. at is when they arrived, in
+	// nanoseconds since 1970.
+	Keep(ctx context.Context, pipeline string, at int64, refused []Refused) error
+	Close() error
+}
+
+// RefusedMeasurement is the measurement in which refused messages are kept, one
+// point each: tags pipeline, place and reason; fields detail (what was wrong),
+// payload (the message as text, or as base64 if encoding says so, at most 64
+// KiB of it), bytes (its whole size), and, where the source has them, topic,
+// client, key, partition, offset.
+const RefusedMeasurement = "refused"
+
+// maxKeptPayload is how much of a message is kept: a point holds 128 KiB, and
+// base64 takes a third more.
+const maxKeptPayload = 64 << 10
+
+// deadBucket keeps what was refused as points of a bucket.
+type deadBucket struct {
+	store       Store
+	org, bucket string
+	last        *atomic.Int64 // time of the last point, so that no two share one
+}
+
+// Close implements DeadLetters.
+func (d *deadBucket) Close() error { return nil }
+
+// Keep implements DeadLetters. A message that is handed over again after a
+// failure may be kept twice.
+func (d *deadBucket) Keep(ctx context.Context, pipeline string, at int64, refused []Refused) error {
+	bucket, err := d.store.Bucket(d.org, d.bucket)
+	if err != nil {
+		return err
+	}
+	b := batch.NewBuilder()
+	for len(refused) > 0 {
+		b.Begin(func(_, _ string) column.Type { return 0 })
+		n, size := 0, 0
+		for ; n < len(refused) && size < maxKeptBatch; n++ {
+			r := d.point(pipeline, &refused[n])
+			size += min(len(refused[n].Message.Payload), maxKeptPayload)
+			if err := b.Add(r, d.time(at), n); err != nil {
+				return err
+			}
+		}
+		if err := d.store.Write(ctx, bucket, b.End(), func(_, _ int, reason, detail string) {
+			err = &record.Refusal{Reason: reason, Detail: "a refused message cannot be kept in bucket " + d.bucket + ": " + detail}
+		}); err != nil {
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		refused = refused[n:]
+	}
+	return nil
+}
+
+// maxKeptBatch is how many bytes of refused messages are written at a time.
+const maxKeptBatch = 4 << 20
+
+// time returns at, or the next nanosecond that no point has.
+func (d *deadBucket) time(at int64) int64 {
+	for {
+		last := d.last.Load()
+		next := max(at, last+1)
+		if d.last.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+// point makes a point of a refused message.
+func (d *deadBucket) point(pipeline string, f *Refused) *record.Record {
+	m := f.Message
+	r := &record.Record{Measurement: RefusedMeasurement}
+	r.SetTag("pipeline", pipeline)
+	r.SetTag("place", f.Place)
+	r.SetTag("reason", f.Reason)
+	r.Set("detail", record.String(printable(f.Detail, maxDetail)))
+	payload := m.Payload
+	if f.Row != "" {
+		payload = unsafe.Slice(unsafe.StringData(f.Row), len(f.Row))
+	}
+	r.Set("bytes", record.Int(int64(len(payload))))
+	r.Set("payload", record.String(keptText(payload)))
+	if !utf8.Valid(payload) {
+		r.Set("encoding", record.String("base64"))
+	}
+	if len(payload) > maxKeptPayload {
+		r.Set("truncated", record.Bool(true))
+	}
+	if m.Topic != "" {
+		r.Set("topic", record.String(printable(m.Topic, maxDetail)))
+	}
+	if m.Client != "" {
+		r.Set("client", record.String(printable(m.Client, maxDetail)))
+	}
+	if len(m.Key) > 0 {
+		r.Set("key", record.String(printable(string(m.Key), maxDetail)))
+	}
+	if m.Offset >= 0 {
+		r.Set("partition", record.Int(int64(m.Partition)))
+		r.Set("offset", record.Int(m.Offset))
+	}
+	if m.Time != 0 {
+		r.Set("sent", record.Int(m.Time))
+	}
+	return r
+}
+
+// maxDetail bounds the texts beside the payload.
+const maxDetail = 1 << 10
+
+// printable returns text that may be stored: what is not UTF-8 is quoted.
+func printable(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+func keptText(payload []byte) string {
+	text := utf8.Valid(payload)
+	if len(payload) > maxKeptPayload {
+		payload = payload[:maxKeptPayload]
+		for text && !utf8.Valid(payload) { // in the middle of a character
+			payload = payload[:len(payload)-1]
+		}
+	}
+	if text {
+		return string(payload)
+	}
+	return base64.StdEncoding.EncodeToString(payload)
+}
+
+// deadTopic passes what was refused on, with the reason in its headers.
+type deadTopic struct{ producer Producer }
+
+// Close implements DeadLetters.
+func (d *deadTopic) Close() error { return d.producer.Close() }
+
+// Keep implements DeadLetters.
+func (d *deadTopic) Keep(ctx context.Context, pipeline string, _ int64, refused []Refused) error {
+	out := make([]Outgoing, 0, len(refused))
+	for i := range refused {
+		f := &refused[i]
+		m := f.Message
+		o := Outgoing{Key: m.Key, Value: m.Payload}
+		if f.Row != "" {
+			o.Value = []byte(f.Row)
+		}
+		add := func(key, value string) { o.Headers = append(o.Headers, Header{key, []byte(value)}) }
+		add("varve-pipeline", pipeline)
+		add("varve-place", f.Place)
+		add("varve-reason", f.Reason)
+		add("varve-detail", printable(f.Detail, maxDetail))
+		if m.Topic != "" {
+			add("varve-topic", m.Topic)
+		}
+		if m.Client != "" {
+			add("varve-client", m.Client)
+		}
+		if m.Offset >= 0 {
+			add("varve-partition", strconv.Itoa(int(m.Partition)))
+			add("varve-offset", strconv.FormatInt(m.Offset, 10))
+		}
+		out = append(out, o)
+	}
+	return d.producer.Produce(ctx, out)
+}
+
+// lineOf writes a row of a batch as line protocol, or says why that cannot be.
+func lineOf(b *column.Batch, table, row int) string {
+	t := *b.Tables[table]
+	t.Row, t.Time = t.Row[row:row+1], t.Time[row:row+1]
+	t.Fields = make([]column.Field, len(t.Fields))
+	for i := range t.Fields {
+		f := &b.Tables[table].Fields[i]
+		t.Fields[i] = column.Field{Name: f.Name, Vector: f.Slice(row, row+1)}
+	}
+	text, err := lineproto.AppendLines(nil, &column.Batch{Tables: []*column.Table{&t}})
+	if err != nil {
+		return "(" + err.Error() + ")"
+	}
+	return string(text)
+}

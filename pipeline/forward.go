@@ -1,0 +1,103 @@
+package pipeline
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/source"
+)
+
+// Outgoing is a message that a pipeline passes on.
+type Outgoing struct {
+	Topic   string // "" for that of the producer
+	Key     []byte
+	Value   []byte
+	Headers []Header
+}
+
+// Header is a header of a message.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Producer sends messages: to Kafka, to MQTT.
+type Producer interface {
+	// Produce returns when all messages are acknowledged by whom they go to. If it
+	// returns an error nothing is promised of any, and to send them again does no
+	// harm but that readers see repeats. It keeps nothing of messages.
+	Produce(ctx context.Context, messages []Outgoing) error
+	Close() error
+}
+
+// forwardSink passes records on as JSON.
+type forwardSink struct {
+	name     string
+	encoding encoding
+	producer Producer
+}
+
+// encoding says how a record becomes a message.
+type encoding struct {
+	time      string // what the time is called
+	processed string // what the time of passing on is called; "" for none
+}
+
+// declareEncoding reads what is common to sinks that pass on:
+//
+//	time: timestamp          # what the time is called; as the decoder calls it
+//	processed: processed_at  # adds the time of passing on; "" for none
+func declareEncoding(m *declare.Map, time string) encoding {
+	if time == "" {
+		time = "time"
+	}
+	return encoding{time: m.Text("time", time), processed: m.Text("processed", "processed_at")}
+}
+
+// Name implements Sink.
+func (s *forwardSink) Name() string { return s.name }
+
+// Close implements Sink.
+func (s *forwardSink) Close() error { return s.producer.Close() }
+
+// Pass implements Sink.
+func (s *forwardSink) Pass(ctx context.Context, p *Passage) error {
+	out := make([]Outgoing, 0, len(p.Live))
+	var text, keys []byte
+	ends := make([][2]int, 0, len(p.Live))
+	for n, i := range p.Live {
+		r := p.Records.At(i)
+		text = s.encoding.append(text, r, p.Time(r), p.Arrived)
+		m := p.Message(r)
+		keys = appendIdentity(keys, m)
+		if n > 0 && p.Records.At(p.Live[n-1]).Message == r.Message || n+1 < len(p.Live) && p.Records.At(p.Live[n+1]).Message == r.Message {
+			keys = append(keys, '/')
+			keys = strconv.AppendInt(keys, int64(i), 10)
+		}
+		ends = append(ends, [2]int{len(text), len(keys)})
+	}
+	from := [2]int{}
+	for _, end := range ends {
+		o := Outgoing{Value: text[from[0]:end[0]:end[0]]}
+		if end[1] > from[1] {
+			o.Key = keys[from[1]:end[1]:end[1]]
+		}
+		out = append(out, o)
+		from = end
+	}
+	return s.producer.Produce(ctx, out)
+}
+
+// appendIdentity appends what tells a repeat of m: where it stands at its source,
+// as topic/partition/offset. Messages of sources that number none have none.
+func appendIdentity(dst []byte, m *source.Message) []byte {
+	if m.Offset < 0 {
+		return dst
+	}
+	dst = append(dst, m.Topic...)
+	dst = append(dst, '/')
+	dst = strconv.AppendInt(dst, int64(m.Partition), 10)
+	dst = append(dst, '/')
+	return strconv.AppendInt(dst, m.Offset, 10)
+}

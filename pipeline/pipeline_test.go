@@ -1,0 +1,531 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/pipeline/batch"
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/record"
+	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/source"
+)
+
+// fakeStore keeps points as lines.
+type fakeStore struct {
+	mu      sync.Mutex
+	lines   map[uint64][]string
+	fail    error                     // of Write
+	refuse  func(line string) string  // a reason, "" for none
+	gone    []string                  // what was deleted
+	types   map[string]column.Type    // by field
+	wait    func(ctx context.Context) // before Write
+	buckets map[string]uint64
+}
+
+func newFakeStore() *fakeStore {
+	return &fakeStore{lines: map[uint64][]string{}, buckets: map[string]uint64{"": 1, "default": 1, DeadBucket: 2, "other": 3}}
+}
+
+func (s *fakeStore) Bucket(_, bucket string) (uint64, error) {
+	if id, ok := s.buckets[bucket]; ok {
+		return id, nil
+	}
+	return 0, &source.BusyError{Reason: "no bucket " + bucket}
+}
+
+func (s *fakeStore) Types(uint64) batch.Types {
+	return func(_, field string) column.Type { return s.types[field] }
+}
+
+func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, refused func(table, row int, reason, detail string)) error {
+	if s.wait != nil {
+		s.wait(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	for t := range b.Tables {
+		for row := range b.Tables[t].Time {
+			line := strings.TrimSpace(lineOf(b, t, row))
+			if s.refuse != nil && bucket != s.buckets[DeadBucket] {
+				if reason := s.refuse(line); reason != "" {
+					refused(t, row, reason, "because")
+					continue
+				}
+			}
+			s.lines[bucket] = append(s.lines[bucket], line)
+		}
+	}
+	return nil
+}
+
+func (s *fakeStore) Delete(_ context.Context, _ uint64, measurement string, at int64, tags []record.Tag, fields []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = append(s.gone, fmt.Sprint(measurement, tags, at, fields))
+	return nil
+}
+
+// fakeProducer keeps what is passed on.
+type fakeProducer struct {
+	mu     sync.Mutex
+	out    []string
+	fail   error
+	closed bool
+}
+
+func (p *fakeProducer) Produce(_ context.Context, messages []Outgoing) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return p.fail
+	}
+	for _, m := range messages {
+		text := string(m.Key) + " " + string(m.Value)
+		for _, h := range m.Headers {
+			text += " " + h.Key + "=" + string(h.Value)
+		}
+		p.out = append(p.out, text)
+	}
+	return nil
+}
+
+func (p *fakeProducer) Close() error { p.closed = true; return nil }
+
+// fakeSource hands over what the test gives it.
+type fakeSource struct {
+	intake chan source.Intake
+	ended  chan struct{}
+}
+
+func (s *fakeSource) Run(ctx context.Context, in source.Intake) error {
+	s.intake <- in
+	<-ctx.Done()
+	close(s.ended)
+	return nil
+}
+
+func (s *fakeSource) Status() source.Status { return source.Status{Connected: true, Lag: -1} }
+
+// world is what pipelines of a test stand on.
+type world struct {
+	store     *fakeStore
+	producers map[string]*fakeProducer // by topic
+	sources   map[string]*fakeSource   // by pipeline; the last of each
+	opened    int                      // sources
+	fail      error                    // of opening a sink
+}
+
+func newWorld() *world {
+	return &world{store: newFakeStore(), producers: map[string]*fakeProducer{}, sources: map[string]*fakeSource{}}
+}
+
+func (w *world) kinds() Kinds {
+	any := func(s *declare.Map) {
+		s.Strings("topics")
+		s.Text("group", "")
+		s.Strings("brokers")
+	}
+	read := func(s *declare.Map) SourceSpec {
+		any(s)
+		return SourceSpec{Open: func(pipeline string) (source.Source, error) {
+			w.opened++
+			w.sources[pipeline] = &fakeSource{make(chan source.Intake, 1), make(chan struct{})}
+			return w.sources[pipeline], nil
+		}}
+	}
+	return Kinds{
+		Sources: map[string]func(*declare.Map) SourceSpec{"kafka": read, "mqtt": read,
+			"data": func(s *declare.Map) SourceSpec { spec := read(s); spec.Points = true; return spec }},
+		Producers: map[string]func(*declare.Map) func() (Producer, error){"kafka": func(s *declare.Map) func() (Producer, error) {
+			any(s)
+			topic := s.Required("topic")
+			return func() (Producer, error) {
+				if w.fail != nil {
+					return nil, w.fail
+				}
+				if w.producers[topic] == nil || w.producers[topic].closed {
+					w.producers[topic] = &fakeProducer{}
+				}
+				return w.producers[topic], nil
+			}
+		}},
+	}
+}
+
+func (w *world) parse(t testing.TB, text string) *File {
+	t.Helper()
+	f, err := Parse("test.yaml", []byte(text), w.kinds(), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var arrival = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (w *world) set() *Set {
+	return NewSet(Parts{Store: w.store, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return arrival }})
+}
+
+// start runs a file and returns the intake of its pipeline.
+func (w *world) start(t testing.TB, text, name string) (*Set, source.Intake) {
+	t.Helper()
+	s := w.set()
+	if err := s.Apply(w.parse(t, text)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s, <-w.sources[name].intake
+}
+
+func messages(texts ...string) []source.Message {
+	var all []source.Message
+	for i, text := range texts {
+		all = append(all, source.Message{Topic: "sensor-data", Partition: 3, Offset: int64(i), Payload: []byte(text)})
+	}
+	return all
+}
+
+func reading(second int, kind, place string, value, quality any) string {
+	return fmt.Sprintf(`{"timestamp":"2026-01-02T15:04:%02dZ","sensor_type":%q,"location":%q,"value":%v,"quality":%v}`, second, kind, place, value, quality)
+}
+
+// TestBuiltin: the pipelines that come with the program pass their own tests.
+func TestBuiltin(t *testing.T) {
+	f := newWorld().parse(t, Builtin())
+	if len(f.Cases) < 5 {
+		t.Fatalf("%d cases", len(f.Cases))
+	}
+	for i := range f.Cases {
+		for _, wrong := range f.Cases[i].Run() {
+			t.Errorf("%s: %s", f.Cases[i].Name, wrong)
+		}
+	}
+}
+
+// TestTake: what is good is stored and passed on with the key of its message, what
+// is bad is kept with its reason, in one call.
+func TestTake(t *testing.T) {
+	w := newWorld()
+	s, in := w.start(t, Builtin(), "sensor-data")
+	result, err := in.Take(context.Background(), messages(
+		reading(1, "temperature", "seoul", 21.5, 98), `{"broken"`, reading(2, "temperature", "seoul", 300, 98), reading(3, "temperature", "busan", 40, 50)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(source.Result{Stored: 2, Refused: 2, Reason: `bad_json: at byte 9: want a colon behind a key, found the end`}, result); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{
+		"sensor_data,location=seoul,sensor_type=temperature value=21.5,quality=98 1767366241000000000",
+		"sensor_data,location=busan,sensor_type=temperature value=40,quality=50 1767366243000000000",
+	}, w.store.lines[1]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{
+		`sensor-data/3/0 {"timestamp":"2026-01-02T15:04:01Z","sensor_type":"temperature","location":"seoul","value":21.5,"quality":98,"anomaly":false,"quality_level":"excellent","processed_at":"2026-01-01T00:00:00Z"}`,
+		`sensor-data/3/3 {"timestamp":"2026-01-02T15:04:03Z","sensor_type":"temperature","location":"busan","value":40,"quality":50,"anomaly":true,"anomaly_type":"outlier","quality_level":"poor","processed_at":"2026-01-01T00:00:00Z"}`,
+	}, w.producers["processed-data"].out); diff != "" {
+		t.Error(diff)
+	}
+	dead := w.store.lines[2]
+	if len(dead) != 2 || !strings.HasPrefix(dead[0], "refused,pipeline=sensor-data,place=decode,reason=bad_json ") ||
+		!strings.Contains(dead[0], `payload="{\"broken\""`) || !strings.Contains(dead[0], "offset=1i") ||
+		!strings.HasPrefix(dead[1], "refused,pipeline=sensor-data,place=validate/range,reason=value_out_of_range ") ||
+		!strings.Contains(dead[1], `detail="value is 300, want -50 to 100"`) {
+		t.Errorf("refused messages are kept as %q", dead)
+	}
+	st := s.Status()[0]
+	if st.Messages != 4 || st.Records != 3 || st.Stored != 2 || st.Refused != 2 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// TestStoreRefuses: what the store refuses is kept, and is not passed on.
+func TestStoreRefuses(t *testing.T) {
+	w := newWorld()
+	w.store.refuse = func(line string) string {
+		if strings.Contains(line, "busan") {
+			return "type_conflict"
+		}
+		return ""
+	}
+	_, in := w.start(t, Builtin(), "sensor-data")
+	result, err := in.Take(context.Background(), messages(reading(1, "t", "busan", 1, 1), reading(1, "t", "seoul", 1, 1), reading(2, "t", "busan", 1, 1)))
+	if err != nil || result.Stored != 1 || result.Refused != 2 {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	if out := w.producers["processed-data"].out; len(out) != 1 || !strings.HasPrefix(out[0], "sensor-data/3/1 ") {
+		t.Errorf("passed on %q", out)
+	}
+	if dead := w.store.lines[2]; len(dead) != 2 || !strings.Contains(dead[0], "place=store,reason=type_conflict") {
+		t.Errorf("kept %q", dead)
+	}
+}
+
+// TestFailures: when store, sink or dead-letter place fail, Take says so: the
+// source must not acknowledge. Later the same messages go through.
+func TestFailures(t *testing.T) {
+	away := &source.BusyError{Reason: "no room"}
+	for _, c := range []struct {
+		name string
+		set  func(w *world, err error)
+	}{
+		{"store", func(w *world, err error) { w.store.fail = err }},
+		{"sink", func(w *world, err error) { w.producers["processed-data"].fail = err }},
+	} {
+		w := newWorld()
+		s, in := w.start(t, Builtin(), "sensor-data")
+		c.set(w, away)
+		batch := messages(reading(1, "t", "seoul", 1, 1), "bad")
+		if _, err := in.Take(context.Background(), batch); !errors.Is(err, source.ErrBusy) {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+		c.set(w, nil)
+		if result, err := in.Take(context.Background(), batch); err != nil || result.Stored != 1 || result.Refused != 1 {
+			t.Errorf("%s: got %+v, %v", c.name, result, err)
+		}
+		if st := s.Status()[0]; st.Failures != 1 {
+			t.Errorf("%s: %d failures", c.name, st.Failures)
+		}
+	}
+	w := newWorld()
+	delete(w.store.buckets, DeadBucket)
+	_, in := w.start(t, Builtin(), "sensor-data")
+	if _, err := in.Take(context.Background(), messages("bad")); !errors.Is(err, source.ErrBusy) {
+		t.Errorf("a message that could not be kept: got %v", err)
+	}
+}
+
+// TestRepeats: a step that drops repeats does not drop messages that come again
+// because they could not be stored.
+func TestRepeats(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: {kafka: {}}
+    decode: {json: {measurement: m, time: t, fields: {v: float}}}
+    transform: [{deduplicate: {within: 1h}}]
+    sinks: [{store: {}}]
+`, "p")
+	w.store.fail = &source.BusyError{Reason: "no room"}
+	batch := messages(`{"t":1767366241,"v":1}`)
+	if _, err := in.Take(context.Background(), batch); err == nil {
+		t.Fatal("stored although there is no room")
+	}
+	w.store.fail = nil
+	if result, err := in.Take(context.Background(), batch); err != nil || result.Stored != 1 {
+		t.Errorf("handed over again: %+v, %v", result, err)
+	}
+	if result, err := in.Take(context.Background(), batch); err != nil || result.Dropped != 1 {
+		t.Errorf("a repeat: %+v, %v", result, err)
+	}
+}
+
+// TestDeletes: what a source takes back is deleted, in order with what it writes.
+func TestPoints(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: data
+    validate: [{range: {field: v, max: 10}}]
+    sinks: [{store: {}}]
+  q:
+    source: {data: {}}
+    sinks: [{store: {}}]
+`, "p")
+	parse := func(text string) *column.Batch {
+		b, err := lineproto.NewParser(lineproto.Default()).Parse([]byte(text), lineproto.Nanosecond, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	result, err := in.TakeBatch(context.Background(), 3, parse("m,a=b v=1 1\nm,a=b v=11 2\nm v=2,s=\"x\" 3\n"), &source.Message{Offset: -1})
+	if err != nil || result.Stored != 2 || result.Refused != 1 {
+		t.Errorf("with steps: %+v, %v", result, err)
+	}
+	if diff := cmp.Diff([]string{"m,a=b v=1 1", `m v=2,s="x" 3`}, w.store.lines[3]); diff != "" {
+		t.Error(diff)
+	}
+	plain := <-w.sources["q"].intake
+	w.store.refuse = func(line string) string {
+		if strings.Contains(line, "v=11") {
+			return "retention"
+		}
+		return ""
+	}
+	result, err = plain.TakeBatch(context.Background(), 0, parse("m,a=b v=1 1\nm,a=b v=11 2\n"), &source.Message{Offset: -1})
+	if err != nil || result.Stored != 1 || result.Refused != 1 {
+		t.Errorf("without steps: %+v, %v", result, err)
+	}
+	dead := w.store.lines[2]
+	if len(dead) != 2 || !strings.Contains(dead[1], `payload="m,a=b v=11 2`) {
+		t.Errorf("kept %q", dead)
+	}
+}
+
+// TestReload: rules change without a break of the source; a source that changes is
+// ended and another begun; a file that cannot be opened changes nothing.
+func TestReload(t *testing.T) {
+	w := newWorld()
+	file := func(source, limit, sink string) string {
+		return fmt.Sprintf(`
+pipelines:
+  p:
+    source: {kafka: {topics: [%s]}}
+    decode: {json: {measurement: m, fields: {v: float}}}
+    validate: [{range: {field: v, max: %s}}]
+    sinks: [{store: {}}, {kafka: {topic: %s}}]
+`, source, limit, sink)
+	}
+	s, in := w.start(t, file("a", "10", "out"), "p")
+	take := func(in source.Intake) source.Result {
+		t.Helper()
+		result, err := in.Take(context.Background(), messages(`{"v":20}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	if r := take(in); r.Refused != 1 {
+		t.Fatalf("got %+v", r)
+	}
+	first := w.sources["p"]
+	if err := s.Apply(w.parse(t, file("a", "30", "out"))); err != nil {
+		t.Fatal(err)
+	}
+	if w.opened != 1 || take(in).Stored != 1 {
+		t.Errorf("the source was opened %d times, or the new rule does not hold", w.opened)
+	}
+	if st := s.Status()[0]; st.Messages != 2 {
+		t.Errorf("counts begin again: %+v", st)
+	}
+	w.fail = errors.New("no broker")
+	if err := s.Apply(w.parse(t, file("b", "10", "elsewhere"))); err == nil || !strings.Contains(err.Error(), "no broker") {
+		t.Errorf("got %v", err)
+	}
+	w.fail = nil
+	if take(in).Stored != 1 {
+		t.Error("a change that failed had an effect")
+	}
+	if err := s.Apply(w.parse(t, file("b", "10", "out"))); err != nil {
+		t.Fatal(err)
+	}
+	<-first.ended
+	if r := take(<-w.sources["p"].intake); r.Refused != 1 {
+		t.Errorf("got %+v", r)
+	}
+	if err := s.Apply(w.parse(t, "")); err != nil || len(s.Status()) != 0 {
+		t.Errorf("got %v and %d pipelines", err, len(s.Status()))
+	}
+}
+
+// TestReloadWhileStuck: what waits for a sink that is gone does not hold up the
+// change, and is told to hand over again.
+func TestReloadWhileStuck(t *testing.T) {
+	w := newWorld()
+	stuck := make(chan struct{}, 1)
+	w.store.wait = func(ctx context.Context) {
+		stuck <- struct{}{}
+		<-ctx.Done()
+	}
+	text := "pipelines: {p: {source: {kafka: {}}, decode: {value: {measurement: m}}, sinks: [{store: {bucket: %s}}]}}"
+	s, in := w.start(t, fmt.Sprintf(text, "default"), "p")
+	ended := make(chan error)
+	go func() {
+		w.store.mu.Lock()
+		w.store.fail = context.Canceled
+		w.store.mu.Unlock()
+		_, err := in.Take(context.Background(), messages("1"))
+		ended <- err
+	}()
+	<-stuck
+	if err := s.Apply(w.parse(t, fmt.Sprintf(text, "other"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, source.ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	for _, c := range []struct{ text, says string }{
+		{"pipelines:\n  p: {}", `test.yaml:2:6: pipelines.p: want a source: one of data, kafka, mqtt`},
+		{"pipeline: {}", `test.yaml:1:11: pipeline: there is no such section`},
+		{"pipelines:\n  p:\n    source: {kafka: {topcs: [a]}}\n    decode: {value: {}}\n    sinks: [{store: {}}]", `test.yaml:3:22: pipelines.p.source.kafka.topcs: there is no such key; did you mean topics?`},
+		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    validate:\n      - rule: valu > 3\n    sinks: [{store: {}}]", `test.yaml:6:15: pipelines.p.validate[1].rule: unknown name valu; there are client, measurement, now, time, topic, value`},
+		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    tag:\n      - set: {x: 'value >'}\n    sinks: [{store: {}}]", `test.yaml:6:2`},
+		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    validate: [{rnge: {}}]\n    sinks: [{store: {}}]", `did you mean range?`},
+		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    sinks: [{store: {fields: [x]}}]", `records have no field "x" here`},
+		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    sinks: []", `want sinks`},
+		{"pipelines:\n  p:\n    source: {kafka: {brokers: ['${NOPE}']}}\n    decode: {value: {}}\n    sinks: [{store: {}}]", `there is no environment variable NOPE`},
+		{"pipelines: [", `this is not YAML`},
+		{"a: &a {b: *a}", `nested too deep`},
+		{"x-a: &a [1,1]\nx-b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nx-c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nx-d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nx-e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nx-f: [*e,*e,*e,*e,*e,*e,*e,*e,*e]", `stands for more than`},
+		{"tests: [{name: x, pipeline: p, message: '', expect: []}]", `there is no pipeline "p" in this file`},
+	} {
+		_, err := Parse("test.yaml", []byte(c.text), newWorld().kinds(), func(string) (string, bool) { return "", false })
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s\ngot  %v\nwant %s", c.text, err, c.says)
+		}
+	}
+}
+
+// TestCasesFail: a case that does not hold says what is different.
+func TestCasesFail(t *testing.T) {
+	f := newWorld().parse(t, `
+pipelines: {p: {source: {kafka: {}}, decode: {value: {measurement: m}}, tag: [{set: {twice: value * 2}}], sinks: [{store: {}}, {kafka: {topic: t}}]}}
+tests:
+  - {name: good, pipeline: p, message: "1", expect: [{stored: "m value=1,twice=2 1767225600000000000", passed: {twice: 2.0}}]}
+  - {name: wrong, pipeline: p, messages: ["1", "x", "2"], expect: [{stored: "m value=1 0", passed: {twice: 3}}, {refused: bad_json}]}
+`)
+	if wrong := f.Cases[0].Run(); wrong != nil {
+		t.Errorf("got %q", wrong)
+	}
+	if wrong := f.Cases[1].Run(); len(wrong) != 4 {
+		t.Errorf("got %d: %q", len(wrong), wrong)
+	}
+}
+
+// BenchmarkDefault is the pipeline that comes with the program, without store and
+// broker.
+func BenchmarkDefault(b *testing.B) {
+	w := newWorld()
+	_, in := w.start(b, Builtin(), "sensor-data")
+	set := in.(*running)
+	set.current.sinks = []Sink{nothing{}}
+	var texts []string
+	for i := range 1000 {
+		texts = append(texts, reading(i%60, "temperature", fmt.Sprint("place", i%50), 10+i%40, 80+i%20))
+	}
+	batch := messages(texts...)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := in.Take(context.Background(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/message")
+}
+
+type nothing struct{}
+
+func (nothing) Name() string                         { return "nothing" }
+func (nothing) Pass(context.Context, *Passage) error { return nil }
+func (nothing) Close() error                         { return nil }

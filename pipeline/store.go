@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/pipeline/batch"
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/record"
+)
+
+// Store is where points are kept: package ingest over the shards.
+type Store interface {
+	// Bucket finds a bucket by the names of its organisation and its own; an empty
+	// name means the one that the server began with. It is asked again for every
+	// batch, because buckets come and go.
+	Bucket(org, bucket string) (uint64, error)
+	// Write returns when the rows of b are durable and visible, but for those for
+	// which it has called refused. If it cannot take them now, the error is a
+	// source.ErrBusy.
+	Write(ctx context.Context, bucket uint64, b *column.Batch, refused func(table, row int, reason, detail string)) error
+	// Types tells what fields of a bucket are registered as.
+	Types(bucket uint64) batch.Types
+	// Delete returns when the point of exactly these tags at a time is hidden
+	// durably, or the fields of it that are named.
+	Delete(ctx context.Context, bucket uint64, measurement string, at int64, tags []record.Tag, fields []string) error
+}
+
+// storeSink stores records:
+//
+//	store: {org: main, bucket: default, fields: [value, quality]}
+//
+// Without a bucket a record goes where its sender wants it, else to the bucket
+// that the server began with. Without fields all of them are stored.
+type storeSink struct {
+	store       Store
+	org, bucket string
+	fields      []string
+	plain       bool // nothing is chosen: columns can be stored as they are
+
+	mu   sync.Mutex // guards what follows
+	idle []*storeWorker
+}
+
+// storeWorker is what one call takes.
+type storeWorker struct {
+	builder *batch.Builder
+	record  record.Record // one with fewer fields
+}
+
+// maxIdleWorkers bounds the memory of what is kept for the next calls.
+const maxIdleWorkers = 8
+
+// declareStore reads the settings of a store sink; names are those of the records
+// there.
+func declareStore(m *declare.Map, names map[string]column.Type, open bool) *storeSink {
+	s := &storeSink{org: m.Text("org", ""), bucket: m.Text("bucket", ""), fields: m.Strings("fields")}
+	for _, f := range s.fields {
+		if _, ok := names[f]; !ok && !open {
+			m.Fail("fields", "records have no field %q here", f)
+		}
+	}
+	s.plain = len(s.fields) == 0
+	return s
+}
+
+// Name implements Sink.
+func (s *storeSink) Name() string {
+	if s.bucket == "" {
+		return "store"
+	}
+	return "store:" + s.bucket
+}
+
+// Close implements Sink.
+func (s *storeSink) Close() error { return nil }
+
+// target returns the bucket that records go to.
+func (s *storeSink) target(wanted uint64) (uint64, error) {
+	if s.bucket == "" && wanted != 0 {
+		return wanted, nil
+	}
+	return s.store.Bucket(s.org, s.bucket)
+}
+
+func (s *storeSink) take() *storeWorker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.idle); n > 0 {
+		w := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return w
+	}
+	return &storeWorker{builder: batch.NewBuilder()}
+}
+
+func (s *storeSink) give(w *storeWorker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) < maxIdleWorkers {
+		s.idle = append(s.idle, w)
+	}
+}
+
+// Pass implements Sink. Points that follow a delete are written after it.
+func (s *storeSink) Pass(ctx context.Context, p *Passage) error {
+	bucket, err := s.target(p.Bucket)
+	if err != nil {
+		return err
+	}
+	w := s.take()
+	defer s.give(w)
+	for at := 0; at < len(p.Live); {
+		end := at
+		for end < len(p.Live) && p.Records.At(p.Live[end]).Delete == p.Records.At(p.Live[at]).Delete {
+			end++
+		}
+		part := p.Live[at:end]
+		if p.Records.At(part[0]).Delete {
+			err = s.delete(ctx, bucket, p, part)
+		} else {
+			err = s.write(ctx, w, bucket, p, part)
+		}
+		if err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// write stores some of the live records.
+func (s *storeSink) write(ctx context.Context, w *storeWorker, bucket uint64, p *Passage, part []int) error {
+	w.builder.Begin(s.store.Types(bucket))
+	for _, i := range part {
+		r := p.Records.At(i)
+		at := p.Time(r)
+		if !s.plain {
+			r = w.only(r, s.fields)
+		}
+		if err := w.builder.Add(r, at, i); err != nil {
+			if why, ok := err.(*record.Refusal); ok {
+				p.Refuse(i, s.Name(), why)
+				continue
+			}
+			return err
+		}
+	}
+	b := w.builder.End()
+	if len(b.Tables) == 0 {
+		return nil
+	}
+	return s.store.Write(ctx, bucket, b, func(table, row int, reason, detail string) {
+		p.Refuse(w.builder.Origin(table, row), s.Name(), &record.Refusal{Reason: reason, Detail: detail})
+	})
+}
+
+// only returns r with some of its fields.
+func (w *storeWorker) only(r *record.Record, fields []string) *record.Record {
+	o := &w.record
+	*o = record.Record{Measurement: r.Measurement, Time: r.Time, Timed: r.Timed, Tags: r.Tags, Fields: o.Fields[:0]}
+	for i := range r.Fields {
+		if slices.Contains(fields, r.Fields[i].Name) {
+			o.Fields = append(o.Fields, r.Fields[i])
+		}
+	}
+	return o
+}
+
+// delete hides the points of some of the live records.
+func (s *storeSink) delete(ctx context.Context, bucket uint64, p *Passage, part []int) error {
+	for _, i := range part {
+		r := p.Records.At(i)
+		if !r.Timed {
+			p.Refuse(i, s.Name(), &record.Refusal{Reason: "no_time", Detail: "a delete needs the time of the point"})
+			continue
+		}
+		var fields []string
+		for k := range r.Fields {
+			fields = append(fields, r.Fields[k].Name)
+		}
+		if err := s.store.Delete(ctx, bucket, r.Measurement, r.Time, r.Tags, fields); err != nil {
+			return fmt.Errorf("delete a point of %s: %w", r.Measurement, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,450 @@
+// Package jsonrecord turns JSON of any shape into records, by a mapping that
+// says which value is what: a reading such as
+//
+//	{"timestamp": "2026-01-02T15:04:05Z", "sensor_type": "temperature",
+//	 "location": "seoul", "value": 21.5, "quality": 98}
+//
+// or many of them in an array, at the top or at a path within the document. It is
+// a pure decoder; package jsonpoints is for the shape that POST /data takes.
+//
+// A document is first taken apart into a flat list of its values (tape.go); the
+// mapping then looks its paths up there. A Decoder belongs to one goroutine at a
+// time and allocates nothing for a message once it has warmed up; texts of
+// records share memory with the message unless they hold escapes.
+//
+// null is an absent value, as is an empty tag. Of a key that stands twice the last
+// counts.
+package jsonrecord
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/pipeline/record"
+	"github.com/varvedb/varve/protocol/jsonpoints"
+)
+
+// The reasons for which messages are refused here.
+const (
+	BadJSON   = "bad_json"
+	BadUTF8   = "bad_utf8"
+	BadTime   = "bad_time"
+	WrongType = "wrong_type"
+	TooMany   = "too_many_fields"
+	NoName    = "no_measurement"
+)
+
+// maxFields bounds the fields of a record, as line protocol does.
+const maxFields = 8192
+
+// Decoder decodes messages one after the other.
+type Decoder struct {
+	config *Config
+	tape   tape
+	name   []byte // of a field that stands deep in the document
+}
+
+// New returns a decoder. c is not changed.
+func New(c *Config) *Decoder { return &Decoder{config: c} }
+
+// Decode appends the records of a message, which is message number n. If it
+// returns an error, a *record.Refusal, out is as it was.
+func (d *Decoder) Decode(payload []byte, n int, out *record.List) error {
+	if !utf8.Valid(payload) {
+		return record.Refuse(BadUTF8, "at byte %d: the message is not UTF-8", firstInvalid(payload))
+	}
+	if err := d.tape.read(payload); err != nil {
+		return record.Refuse(BadJSON, "%s", err)
+	}
+	at := 0
+	if len(d.config.Each.steps) > 0 {
+		if at = d.tape.find(0, &d.config.Each); at < 0 || d.tape.nodes[at].kind != array && d.tape.nodes[at].kind != object {
+			return record.Refuse(WrongType, "there is no array at %s", &d.config.Each)
+		}
+	}
+	before := out.Len()
+	if err := d.all(at, n, out); err != nil {
+		out.Truncate(before)
+		return err
+	}
+	return nil
+}
+
+func firstInvalid(b []byte) int {
+	for i := 0; i < len(b); {
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return len(b)
+}
+
+// all reads the object at a node, or those in the array there.
+func (d *Decoder) all(at, message int, out *record.List) error {
+	n := d.tape.nodes[at]
+	switch n.kind {
+	case object:
+		return d.one(at, out.Add(message))
+	case array:
+		for i, end := at+1, int(n.next); i < end; i = int(d.tape.nodes[i].next) {
+			if k := d.tape.nodes[i].kind; k != object {
+				return record.Refuse(WrongType, "a reading is an object, not %s", k)
+			}
+			if err := d.one(i, out.Add(message)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return record.Refuse(WrongType, "a reading is an object, not %s", n.kind)
+}
+
+// one reads the object at a node.
+func (d *Decoder) one(at int, r *record.Record) error {
+	c := d.config
+	r.Measurement = c.Measurement
+	if c.MeasurementAt != nil {
+		if i := d.tape.find(d.from(c.MeasurementAt, at), &c.MeasurementAt.Path); i >= 0 {
+			name, err := d.tagText(i, c.MeasurementAt)
+			if err != nil {
+				return err
+			}
+			if name != "" {
+				r.Measurement = name
+			}
+		}
+	}
+	if c.Time != nil {
+		if i := d.tape.find(d.from(c.Time, at), &c.Time.Path); i >= 0 && d.tape.nodes[i].kind != null {
+			t, err := d.time(i)
+			if err != nil {
+				return err
+			}
+			r.Time, r.Timed = t, true
+		}
+	}
+	for i := range c.Tags {
+		m := &c.Tags[i]
+		if j := d.tape.find(d.from(m, at), &m.Path); j >= 0 {
+			s, err := d.tagText(j, m)
+			if err != nil {
+				return err
+			}
+			if s != "" {
+				r.Tags = append(r.Tags, record.Tag{Key: m.Name, Value: s})
+			}
+		}
+	}
+	for i := range c.Fields {
+		m := &c.Fields[i]
+		if j := d.tape.find(d.from(m, at), &m.Path); j >= 0 {
+			v, err := d.value(j, m.Type, m.Name)
+			if err != nil {
+				return err
+			}
+			if v.Type != 0 {
+				r.Fields = append(r.Fields, record.Field{Name: m.Name, Value: v})
+			}
+		}
+	}
+	if c.Rest {
+		d.name = d.name[:0]
+		return d.rest(at, r)
+	}
+	return nil
+}
+
+// from returns where a path begins: at the reading, or at the document.
+func (d *Decoder) from(m *Mapping, at int) int {
+	if m.Root {
+		return 0
+	}
+	return at
+}
+
+// rest makes fields of the values that the mapping does not name.
+func (d *Decoder) rest(at int, r *record.Record) error {
+	t := &d.tape
+	depth := len(d.name)
+	index := 0
+	for i, end := at+1, int(t.nodes[at].next); i < end; i = int(t.nodes[i].next) {
+		n := &t.nodes[i]
+		d.name = d.name[:depth]
+		if depth > 0 {
+			d.name = append(d.name, '.')
+		}
+		if n.named {
+			key, err := t.key(n)
+			if err != nil {
+				return record.Refuse(BadJSON, "%s", err)
+			}
+			d.name = append(d.name, key...)
+		} else {
+			d.name = strconv.AppendInt(d.name, int64(index), 10)
+			index++
+		}
+		if d.config.names[string(d.name)] {
+			continue
+		}
+		if n.kind == object || n.kind == array {
+			if err := d.rest(i, r); err != nil {
+				return err
+			}
+			continue
+		}
+		v, err := d.value(i, 0, "")
+		if err != nil {
+			return err
+		}
+		if v.Type == 0 {
+			continue
+		}
+		if len(r.Fields) == maxFields {
+			return record.Refuse(TooMany, "the reading has more than %d fields", maxFields)
+		}
+		r.Set(string(d.name), v)
+	}
+	return nil
+}
+
+// tagText returns a value as the text of a tag.
+func (d *Decoder) tagText(at int, m *Mapping) (string, error) {
+	n := &d.tape.nodes[at]
+	switch n.kind {
+	case text:
+		s, err := d.tape.text(n)
+		if err != nil {
+			return "", record.Refuse(BadJSON, "%s", err)
+		}
+		return s, nil
+	case number, yes, no:
+		b := d.tape.b[n.from:n.to]
+		return unsafe.String(unsafe.SliceData(b), len(b)), nil
+	case null:
+		return "", nil
+	}
+	return "", record.Refuse(WrongType, "%s is %s; a tag is a text", &m.Path, n.kind)
+}
+
+// value returns a value as a field of a type, 0 for what the text suggests: a
+// number is then a float.
+func (d *Decoder) value(at int, want column.Type, name string) (record.Value, error) {
+	n := &d.tape.nodes[at]
+	wrong := func() (record.Value, error) {
+		return record.Value{}, record.Refuse(WrongType, "field %s is %s, want %s", name, d.shown(n), typeName(want))
+	}
+	switch n.kind {
+	case null:
+		return record.Value{}, nil
+	case text:
+		if want != 0 && want != column.String {
+			return wrong()
+		}
+		s, err := d.tape.text(n)
+		if err != nil {
+			return record.Value{}, record.Refuse(BadJSON, "%s", err)
+		}
+		return record.String(s), nil
+	case yes, no:
+		if want != 0 && want != column.Bool {
+			return wrong()
+		}
+		return record.Bool(n.kind == yes), nil
+	case number:
+		b := d.tape.b[n.from:n.to]
+		switch want {
+		case 0, column.Float64:
+			f, err := parseFloat(b)
+			if err != nil {
+				return record.Value{}, record.Refuse(WrongType, "number %s is too large for 64 bits", quote(b))
+			}
+			return record.Float(f), nil
+		case column.Int64:
+			i, ok := parseInt(b)
+			if !ok {
+				return wrong()
+			}
+			return record.Int(i), nil
+		case column.Uint64:
+			u, err := strconv.ParseUint(unsafe.String(unsafe.SliceData(b), len(b)), 10, 64)
+			if i, ok := parseInt(b); err != nil && ok && i >= 0 {
+				u, err = uint64(i), nil
+			}
+			if err != nil {
+				return wrong()
+			}
+			return record.Uint(u), nil
+		case column.String:
+			return record.String(unsafe.String(unsafe.SliceData(b), len(b))), nil
+		}
+		return wrong()
+	}
+	if want == column.String { // a part of the document as it is
+		b := d.tape.b[n.from:n.to]
+		return record.String(unsafe.String(unsafe.SliceData(b), len(b))), nil
+	}
+	return wrong()
+}
+
+func (d *Decoder) shown(n *node) string {
+	if n.kind == object || n.kind == array || n.kind == null {
+		return n.kind.String()
+	}
+	if n.kind == text {
+		return "the text " + quote(d.tape.b[n.from:n.to])
+	}
+	return string(d.tape.b[n.from:min(n.to, n.from+maxQuoted)])
+}
+
+// parseFloat reads a number of JSON.
+func parseFloat(b []byte) (float64, error) {
+	// Up to 15 digits and a power of ten up to 22 are exact, and so is one
+	// division (Clinger 1990).
+	var m uint64
+	places, digits := 0, 0
+	i := 0
+	if b[0] == '-' {
+		i++
+	}
+	for ; i < len(b); i++ {
+		switch c := b[i]; {
+		case c-'0' <= 9:
+			m = m*10 + uint64(c-'0')
+			digits++
+			if places > 0 {
+				places++
+			}
+		case c == '.':
+			places = 1
+		default:
+			digits = 99
+		}
+	}
+	if digits <= 15 {
+		f := float64(m)
+		if places > 1 {
+			f /= pow10[places-1]
+		}
+		if b[0] == '-' {
+			f = -f
+		}
+		return f, nil
+	}
+	return strconv.ParseFloat(unsafe.String(unsafe.SliceData(b), len(b)), 64)
+}
+
+var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// parseInt reads a number that is whole, in whichever way it is written.
+func parseInt(b []byte) (int64, bool) {
+	s := unsafe.String(unsafe.SliceData(b), len(b))
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return i, true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// time reads the time of a reading.
+func (d *Decoder) time(at int) (int64, error) {
+	n := &d.tape.nodes[at]
+	b := d.tape.b[n.from:n.to]
+	m := d.config.Time
+	switch n.kind {
+	case text:
+		if n.escaped {
+			s, err := d.tape.text(n)
+			if err != nil {
+				return 0, record.Refuse(BadJSON, "%s", err)
+			}
+			b = []byte(s)
+		}
+		t, err := jsonpoints.Time(b)
+		if err != nil {
+			if unit := d.config.Unit; unit != 0 || isNumber(b) {
+				return d.timeNumber(b)
+			}
+			return 0, record.Refuse(BadTime, "%s: %s", &m.Path, err)
+		}
+		if z := d.config.Zone; z != nil && !zoned(b) {
+			wall := time.Unix(0, t).UTC()
+			t = time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), z).UnixNano()
+		}
+		return t, nil
+	case number:
+		return d.timeNumber(b)
+	}
+	return 0, record.Refuse(BadTime, "%s is %s, want a time", &m.Path, n.kind)
+}
+
+// isNumber reports whether b, a text, is a whole or decimal number: devices
+// quote them.
+func isNumber(b []byte) bool {
+	var t tape
+	t.b = b
+	return len(b) > 0 && (b[0] == '-' || b[0]-'0' <= 9) && t.skipNumber() == nil && t.i == len(b)
+}
+
+var errRange = errors.New("is outside of the years 1677 to 2262")
+
+// timeNumber reads a time as a number in the unit of the mapping.
+func (d *Decoder) timeNumber(b []byte) (int64, error) {
+	refuse := func(err error) (int64, error) {
+		return 0, record.Refuse(BadTime, "%s: %s %s", &d.config.Time.Path, quote(b), err)
+	}
+	unit := d.config.Unit
+	if i, ok := parseInt(b); ok {
+		t, inRange := int64(0), true
+		if unit == 0 {
+			t, inRange = jsonpoints.Since1970(i)
+		} else if t = i * int64(unit); t/int64(unit) != i {
+			inRange = false
+		}
+		if !inRange || t < column.MinTime || t > column.MaxTime {
+			return refuse(errRange)
+		}
+		return t, nil
+	}
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil {
+		return refuse(errors.New("is not a time"))
+	}
+	if unit == 0 {
+		if math.Abs(f) >= jsonpoints.BelowIsSeconds {
+			return refuse(errors.New("is not whole and too large for seconds"))
+		}
+		unit = time.Second
+	}
+	// To the microsecond, which is what a float holds of a second since 1970.
+	micros := math.Round(f * float64(unit) / 1e3)
+	if math.Abs(micros) > float64(column.MaxTime/1000) {
+		return refuse(errRange)
+	}
+	return int64(micros) * 1000, nil
+}
+
+// zoned reports whether a time of RFC 3339 has a zone.
+func zoned(b []byte) bool {
+	if len(b) <= len("2006-01-02") {
+		return false
+	}
+	if b[len(b)-1] == 'Z' {
+		return true
+	}
+	for _, c := range b[len("2006-01-02"):] {
+		if c == '+' || c == '-' {
+			return true
+		}
+	}
+	return false
+}

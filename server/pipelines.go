@@ -1,0 +1,243 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/httpapi"
+	"github.com/varvedb/varve/pipeline"
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/source"
+	"github.com/varvedb/varve/source/inlet"
+	"github.com/varvedb/varve/source/prometheus"
+	"github.com/varvedb/varve/vfs"
+)
+
+// BuiltinPipelines is what pipelines.file says for the pipelines that come with
+// the program.
+const BuiltinPipelines = "builtin"
+
+// lookAtFile is how often the file of pipelines is looked at for a change.
+const lookAtFile = 2 * time.Second
+
+// PipelineKinds returns the sources and sinks that a file of pipelines may name,
+// to check one; none of them can be opened.
+func PipelineKinds() pipeline.Kinds { return new(server).pipelineKinds() }
+
+// pipelineKinds returns the sources and sinks of s.
+func (s *server) pipelineKinds() pipeline.Kinds {
+	port := func(gate *inlet.Gate) func(*declare.Map) pipeline.SourceSpec {
+		return func(*declare.Map) pipeline.SourceSpec {
+			return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return inlet.New(gate), nil }}
+		}
+	}
+	return pipeline.Kinds{
+		Sources: map[string]func(*declare.Map) pipeline.SourceSpec{
+			"data":  port(&s.gates.data),
+			"write": port(&s.gates.write),
+			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
+				c := prometheus.Declare(m)
+				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return prometheus.New(c, &s.gates.remoteWrite), nil }}
+			},
+		},
+		Producers: map[string]func(*declare.Map) func() (pipeline.Producer, error){},
+		Sections:  map[string]func(*declare.Map) any{},
+	}
+}
+
+// pipelines runs those of a file, and follows its changes.
+type pipelines struct {
+	set    *pipeline.Set
+	server *server
+	file   string // "" for none
+
+	loading sync.Mutex // held while the file is read and applied
+	text    string     // that was applied last, or refused
+
+	mu      sync.Mutex // guards what follows
+	trouble string     // of the last load; "" if it went well
+	loaded  time.Time
+
+	end  chan struct{}
+	done sync.WaitGroup
+}
+
+// preparePipelines makes what pipelines stand on.
+func (s *server) preparePipelines() {
+	store := &pipelineStore{meta: s.meta, schema: schema{s.schema}, ingest: s.ingest, store: s.store, org: s.config.InitOrg, bucket: s.config.InitBucket}
+	s.pipelines = &pipelines{server: s, file: s.config.PipelinesFile, end: make(chan struct{}),
+		set: pipeline.NewSet(pipeline.Parts{Store: store, Log: s.log, Now: s.now})}
+	s.registry.MustRegister(newPipelineCollector(s.pipelines.set))
+}
+
+// start reads the file and starts what it declares. At the start a file with a
+// mistake is an error; later it leaves what runs as it is.
+func (p *pipelines) start() error {
+	if p.file == "" {
+		return nil
+	}
+	if err := p.load(true); err != nil {
+		return err
+	}
+	p.done.Go(p.follow)
+	return nil
+}
+
+// read returns the text of the file.
+func (p *pipelines) read() (string, error) {
+	if p.file == BuiltinPipelines {
+		return pipeline.Builtin(), nil
+	}
+	text, err := vfs.ReadFile(vfs.OS{}, p.file)
+	return string(text), err
+}
+
+// load applies the file, if it has changed or force says so. What is wrong with it
+// is an error, and is remembered.
+func (p *pipelines) load(force bool) error {
+	p.loading.Lock()
+	defer p.loading.Unlock()
+	text, err := p.read()
+	if err == nil && text == p.text && !force {
+		return nil
+	}
+	if err == nil {
+		p.text = text
+		err = p.apply(text)
+	} else {
+		err = fmt.Errorf("read pipelines: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.trouble = err.Error()
+		return err
+	}
+	p.trouble, p.loaded = "", p.server.now()
+	return nil
+}
+
+func (p *pipelines) apply(text string) error {
+	f, err := pipeline.Parse(p.file, []byte(text), p.server.pipelineKinds(), declare.Environment)
+	if err != nil {
+		return err
+	}
+	return p.set.Apply(f)
+}
+
+// follow looks at the file until close, and when the server is told to.
+func (p *pipelines) follow() {
+	tick := time.NewTicker(lookAtFile)
+	defer tick.Stop()
+	failed := false
+	for {
+		asked := false
+		select {
+		case <-p.end:
+			return
+		case <-p.server.config.Reload:
+			asked = true
+		case <-tick.C:
+		}
+		err := p.load(asked)
+		switch {
+		case err != nil && (asked || !failed || p.changed(err)):
+			p.server.log.Error("pipelines stay as they were", "file", p.file, "err", err)
+		case err == nil && asked:
+			p.server.log.Info("pipelines are loaded", "file", p.file)
+		}
+		failed = err != nil
+	}
+}
+
+// changed reports whether err is another than the last.
+func (p *pipelines) changed(err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trouble != err.Error()
+}
+
+// close stops all sources: what was taken is acknowledged, and nothing comes in
+// any more.
+func (p *pipelines) close() {
+	close(p.end)
+	p.done.Wait()
+	p.set.Close()
+}
+
+// Pipelines implements httpapi.Pipelines.
+func (p *pipelines) Pipelines() httpapi.PipelinesAnswer {
+	p.mu.Lock()
+	a := httpapi.PipelinesAnswer{File: p.file, Trouble: p.trouble, Pipelines: []httpapi.PipelineStatus{}}
+	if !p.loaded.IsZero() {
+		a.Loaded = p.loaded.UTC().Format(time.RFC3339)
+	}
+	p.mu.Unlock()
+	for _, st := range p.set.Status() {
+		one := httpapi.PipelineStatus{Name: st.Name, Source: st.Source, Connected: st.Connected, Trouble: st.Trouble, Lag: st.Lag,
+			Messages: st.Messages, Records: st.Records, Stored: st.Stored, Dropped: st.Dropped, Refused: st.Refused, Failures: st.Failures}
+		for _, step := range st.Steps {
+			o := httpapi.PipelineStep{Name: step.Name, Passed: step.Passed, Changed: step.Changed, Dropped: step.Dropped, Refused: step.Refused}
+			if len(step.Reasons) > 0 {
+				o.Reasons = map[string]uint64{}
+			}
+			for _, r := range step.Reasons {
+				o.Reasons[r.Reason] = r.Count
+			}
+			one.Steps = append(one.Steps, o)
+		}
+		a.Pipelines = append(a.Pipelines, one)
+	}
+	return a
+}
+
+// Reload implements httpapi.Pipelines.
+func (p *pipelines) Reload() error {
+	if p.file == "" {
+		return errors.New("the server was started without pipelines: set pipelines.file")
+	}
+	return p.load(true)
+}
+
+// pipelineWriter implements httpapi.Writer for a port that a pipeline can take
+// over.
+type pipelineWriter struct {
+	*writer
+	gate  *inlet.Gate
+	topic string // where the points came in
+}
+
+// Write implements httpapi.Writer.
+func (w *pipelineWriter) Write(ctx context.Context, bucket uint64, b *column.Batch, left []lineproto.Conflict) (httpapi.Refused, error) {
+	open, err := w.gate.Enter()
+	switch {
+	case err != nil:
+		return httpapi.Refused{}, unavailable(err)
+	case open == nil:
+		return w.writer.Write(ctx, bucket, b, left)
+	}
+	defer open.Leave()
+	result, err := open.Intake.TakeBatch(ctx, bucket, b, &source.Message{Topic: w.topic, Offset: -1})
+	refused := httpapi.Refused{Points: result.Refused, Reason: result.Reason}
+	for i := range left {
+		refused.Points += left[i].Rows
+		if refused.Reason == "" {
+			refused.Reason = left[i].String()
+		}
+	}
+	return refused, unavailable(err)
+}
+
+// unavailable makes of an error of an intake that will pass what clients are told.
+func unavailable(err error) error {
+	var be *source.BusyError
+	if errors.As(err, &be) {
+		return &httpapi.Error{Code: httpapi.Unavailable, Message: be.Reason, RetryAfter: be.RetryAfter, Err: err}
+	}
+	return err
+}
