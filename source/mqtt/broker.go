@@ -1,0 +1,287 @@
+// Package mqtt is the broker of MQTT 3.1.1 and 5 inside the server. What its
+// clients publish goes to its subscribers, as with any broker, and to the
+// pipelines that read the topic.
+//
+// A message of QoS 1 or 2 takes these steps:
+//
+//  1. The connection's reader finds it in its buffer, looks up who reads the
+//     topic (topics.go), notes it in the connection's window (window.go), and
+//     copies it into a lane of each pipeline that does (lane.go). A client id
+//     always has the same lane, so that its messages keep their order. Messages
+//     for subscribers are sent on at once.
+//  2. The lane hands what has gathered to the pipeline's intake in one call of
+//     Take, up to some thousands of messages of all its connections, while the
+//     next ones gather: a group commit. An intake that is busy gets the same
+//     messages again, later.
+//  3. When Take has returned nil, the messages are durable. They are ticked off
+//     in the windows of their connections, and each connection writes the
+//     acknowledgements of the finished head of its window, in the order in which
+//     the messages came, in one write.
+//
+// The invariants: no PUBACK or PUBREC is written before Take of each pipeline of
+// the message has returned nil; acknowledgements go out in the order of arrival;
+// a message is never taken from a lane but by step 3 or because its pipeline was
+// removed. A client that was not acknowledged sends again, which a point does
+// not mind.
+//
+// Rejected: the server of mochi-mqtt, of which this was to be a hook. Its table
+// of messages in flight has one space of packet identifiers for both directions,
+// so that a client that publishes while it is being published to loses messages;
+// it answers QoS 2 from the same table before a hook could wait; a SUBSCRIBE of
+// MQTT 5 that ends early stops the process; and each connection has two
+// goroutines and a channel of 64 KiB. That is more than a fork would keep.
+//
+// Locks, in the order in which they may be held together: Broker.mu, session.mu,
+// conn.mu; those of tree, retained, lane, presence and room are held alone or
+// last. All exported methods are safe for concurrent use.
+package mqtt
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/varvedb/varve/protocol/mqttwire"
+	"github.com/varvedb/varve/source"
+)
+
+// Broker is a broker with its ports.
+type Broker struct {
+	config Config
+	deps   Deps
+	log    *slog.Logger
+	stats  counters
+
+	mu       sync.Mutex // guards the three below
+	sessions map[string]*session
+	conns    map[*conn]struct{}
+	delayed  map[*session]delayedWill
+
+	tree     *tree
+	retained *retained
+	presence *presence
+	room     room
+
+	routing sync.Mutex // held while slots change
+	slots   atomic.Pointer[[]*slot]
+	rules   atomic.Pointer[Rules]
+	// generation goes up with each change of slots or rules; what connections
+	// remember of a topic holds for one.
+	generation atomic.Uint64
+
+	clock     atomic.Int64 // nanoseconds since 1970, as of the last look around
+	listeners []*listener
+	lanes     sync.WaitGroup
+	serving   sync.WaitGroup
+	stopping  atomic.Bool
+	ctx       context.Context // of lanes and connections
+	cancel    context.CancelFunc
+}
+
+// Deps is what a broker is given.
+type Deps struct {
+	// Access decides who may connect; nil: everybody, and they may do
+	// everything.
+	Access Access
+	// TLS is of the port with TLS; nil: none. WebSocketTLS is of that for
+	// WebSocket; nil: none.
+	TLS, WebSocketTLS *tls.Config
+	// Status takes the measurement device_status; nil: it is not kept.
+	Status source.Intake
+	// LeftOnline returns the devices that device_status has as online, which at
+	// the start are those that a crash left so; nil: there are none.
+	LeftOnline func(ctx context.Context) ([]Device, error)
+	Log        *slog.Logger
+}
+
+// New makes a broker that does not listen yet, so that pipelines can register
+// before the first message comes. Close ends it.
+func New(c Config, d Deps) (*Broker, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		config: c, deps: d, log: d.Log,
+		sessions: map[string]*session{}, conns: map[*conn]struct{}{}, delayed: map[*session]delayedWill{},
+		tree: newTree(), retained: newRetained(c.RetainedMessages, c.RetainedBytes),
+	}
+	b.room.limit, b.room.free = int64(c.QueueBytes), sync.NewCond(&b.room.mu)
+	b.presence = newPresence(d.Status, &b.stats, b.log)
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.slots.Store(&[]*slot{})
+	b.generation.Store(1)
+	b.clock.Store(time.Now().UnixNano())
+	return b, nil
+}
+
+// Listen opens the ports and takes connections from then on.
+func (b *Broker) Listen() error {
+	for _, p := range []struct {
+		name, addr string
+		tls        *tls.Config
+		webSocket  bool
+	}{{"mqtt", b.config.Addr, nil, false}, {"mqtts", b.config.TLSAddr, b.deps.TLS, false}, {"ws", b.config.WSAddr, b.deps.WebSocketTLS, true}} {
+		if p.addr == "" {
+			continue
+		}
+		if p.name == "mqtts" && p.tls == nil {
+			return errors.Join(errors.New("mqtt.tls_addr needs tls.cert and tls.key"), b.closeListeners())
+		}
+		l, err := net.Listen("tcp", p.addr)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen for MQTT on %s: %w", p.addr, err), b.closeListeners())
+		}
+		b.listeners = append(b.listeners, &listener{broker: b, name: p.name, Listener: l, tls: p.tls, webSocket: p.webSocket})
+	}
+	for _, l := range b.listeners {
+		b.serving.Go(l.serve)
+	}
+	b.serving.Go(b.lookAround)
+	b.serving.Go(func() { b.presence.run(b.ctx, b.deps.LeftOnline) })
+	return nil
+}
+
+// Addr returns where a port listens: mqtt, mqtts or ws; "" if it does not.
+func (b *Broker) Addr(port string) string {
+	for _, l := range b.listeners {
+		if l.name == port {
+			return l.Addr().String()
+		}
+	}
+	return ""
+}
+
+func (b *Broker) closeListeners() error {
+	var errs []error
+	for _, l := range b.listeners {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+// closeGrace is how long clients have to take the DISCONNECT.
+const closeGrace = time.Second
+
+// Close takes in no more, tells the clients, and ends when nothing runs. What
+// is not acknowledged by then is not: its sender keeps it.
+func (b *Broker) Close() error {
+	if b.stopping.Swap(true) {
+		return nil
+	}
+	err := b.closeListeners()
+	b.mu.Lock()
+	for c := range b.conns {
+		c.end(mqttwire.ServerShuttingDown, "server stopped")
+	}
+	b.mu.Unlock()
+	deadline := time.Now().Add(closeGrace)
+	for time.Now().Before(deadline) && b.connections() > 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.mu.Lock()
+	for c := range b.conns {
+		b.serving.Go(c.drop)
+	}
+	b.mu.Unlock()
+	for deadline = time.Now().Add(closeGrace); time.Now().Before(deadline) && b.connections() > 0; {
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.presence.drain(closeGrace)
+	b.cancel()
+	b.room.wake()
+	b.lanes.Wait()
+	b.serving.Wait()
+	return err
+}
+
+func (b *Broker) connections() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.conns)
+}
+
+// lookEvery is the resolution of keep alives and of delayed wills, which count
+// in seconds.
+const lookEvery = time.Second
+
+// lookAround ends connections that are overdue, sessions that have expired, and
+// pipelines that did not come back. One goroutine does it for all: a timer for
+// each of 20,000 connections would be set anew with each of their packets.
+func (b *Broker) lookAround() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		b.clock.Store(now.UnixNano())
+		b.mu.Lock()
+		var expired []*session
+		for c := range b.conns {
+			c.lookAt(now.UnixNano())
+		}
+		for _, s := range b.sessions {
+			if s.expired(now) {
+				expired = append(expired, s)
+			}
+		}
+		for _, s := range expired {
+			delete(b.sessions, s.key)
+		}
+		wills := b.dueWills(now, expired)
+		b.mu.Unlock()
+		for _, s := range expired {
+			s.clear(b.tree)
+		}
+		for _, w := range wills {
+			b.publishWill(w)
+		}
+		b.retained.expire(now)
+		b.retireVacant(now)
+	}
+}
+
+// room bounds what waits in all lanes together.
+type room struct {
+	limit int64
+	used  atomic.Int64
+	mu    sync.Mutex // of free
+	free  *sync.Cond
+	waits atomic.Int32
+}
+
+func (r *room) full() bool { return r.used.Load() >= r.limit }
+
+func (r *room) take(n int) { r.used.Add(int64(n)) }
+
+func (r *room) give(n int) {
+	if r.used.Add(int64(-n)) < r.limit && r.waits.Load() > 0 {
+		r.wake()
+	}
+}
+
+func (r *room) wake() {
+	r.mu.Lock()
+	r.free.Broadcast()
+	r.mu.Unlock()
+}
+
+// wait returns when there is room or over says that nobody waits any more.
+func (r *room) wait(over func() bool) {
+	r.waits.Add(1)
+	defer r.waits.Add(-1)
+	r.mu.Lock()
+	for r.full() && !over() {
+		r.free.Wait()
+	}
+	r.mu.Unlock()
+}

@@ -1,0 +1,634 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/varvedb/varve/protocol/mqttwire"
+	"github.com/varvedb/varve/source"
+)
+
+func named(id string) mqttwire.Connect {
+	return mqttwire.Connect{ClientID: id, CleanStart: true, KeepAlive: 60}
+}
+
+func named5(id string) mqttwire.Connect {
+	m := named(id)
+	m.Version = mqttwire.V5
+	return m
+}
+
+func TestNoAckBeforeTake(t *testing.T) {
+	t.Parallel()
+	for _, version := range []byte{mqttwire.V311, mqttwire.V5} {
+		in := &fakeIntake{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
+		b := open(t, Default(), Deps{})
+		read(t, b, "p", in, "a/#")
+		m := named("d")
+		m.Version = version
+		d, _ := connect(t, b, m)
+		d.publish(1, 1, "a/b", "x")
+		<-in.entered
+		d.publish(2, 2, "a/b", "y")
+		d.nothing()
+		in.gate <- struct{}{}
+		d.want(mqttwire.PUBACK, 1)
+		<-in.entered
+		d.nothing()
+		in.gate <- struct{}{}
+		d.want(mqttwire.PUBREC, 2)
+		d.send(mqttwire.AppendAck(nil, mqttwire.PUBREL, version, mqttwire.Ack{PacketID: 2}))
+		d.want(mqttwire.PUBCOMP, 2)
+		d.ping()
+		if got := join(in.all()); got != "a/b x; a/b y" {
+			t.Error(got)
+		}
+	}
+}
+
+// While one commit is under way, what comes gathers for the next one.
+func TestGroupCommit(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "#")
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "0")
+	<-in.entered
+	var raw []byte
+	for i := range 500 {
+		raw = mqttwire.AppendPublish(raw, d.version, &mqttwire.Publish{QoS: 1, PacketID: uint16(i + 2), Topic: []byte("a"), Payload: fmt.Append(nil, i+1)})
+	}
+	d.send(raw)
+	d.ping()
+	in.gate <- struct{}{}
+	in.gate <- struct{}{}
+	for i := range 501 {
+		d.want(mqttwire.PUBACK, uint16(i+1))
+	}
+	all := in.all()
+	for i, m := range all {
+		if m != fmt.Sprint("a ", i) {
+			t.Fatalf("message %d is %q", i, m)
+		}
+	}
+	if in.calls != 2 || len(all) != 501 {
+		t.Errorf("%d calls for %d messages", in.calls, len(all))
+	}
+}
+
+// Acknowledgements keep the order of messages, also if those in the middle have
+// no pipeline, another one, or are not allowed.
+func TestOrderOfAcks(t *testing.T) {
+	t.Parallel()
+	slow, fast := &fakeIntake{gate: make(chan struct{})}, &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "slow", slow, "slow/#", "both")
+	read(t, b, "fast", fast, "fast/#", "both")
+	d, _ := connect(t, b, named5("d"))
+	d.publish(9, 1, "slow/x", "1")
+	d.publish(3, 1, "fast/x", "2")
+	d.publish(5, 1, "nobody", "3")
+	d.publish(7, 2, "both", "4")
+	d.publish(2, 1, "fast/y", "5")
+	eventually(t, "the fast one has its own", func() bool { return len(fast.all()) == 3 })
+	d.nothing()
+	close(slow.gate)
+	for _, w := range []struct {
+		typ mqttwire.Type
+		id  uint16
+	}{{mqttwire.PUBACK, 9}, {mqttwire.PUBACK, 3}, {mqttwire.PUBACK, 5}, {mqttwire.PUBREC, 7}, {mqttwire.PUBACK, 2}} {
+		d.want(w.typ, w.id)
+	}
+	if got := join(slow.all()) + " | " + join(fast.all()); got != "slow/x 1; both 4 | fast/x 2; both 4; fast/y 5" {
+		t.Error(got)
+	}
+}
+
+func TestBusyIsHandedOverAgain(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{errs: []error{&source.BusyError{Reason: "the disk is full", RetryAfter: time.Millisecond}, source.ErrBusy, fmt.Errorf("odd")}}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "a")
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x")
+	d.want(mqttwire.PUBACK, 1)
+	if got := join(in.all()); got != "a x" || in.calls != 4 {
+		t.Errorf("%s after %d calls", got, in.calls)
+	}
+	if s := b.Stats(); s.Retries != 3 || s.Taken != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestStatusTellsTrouble(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	for range 1000 {
+		in.errs = append(in.errs, &source.BusyError{Reason: "the disk is full", RetryAfter: time.Hour})
+	}
+	b := open(t, Default(), Deps{})
+	s := b.Source("p", SourceConfig{Topics: []string{"a"}})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx, in) }()
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x")
+	d.publish(2, 1, "a", "y")
+	eventually(t, "the trouble is told", func() bool { return s.Status().Trouble == "the disk is full" && s.Status().Connected })
+	cancel()
+	if err := <-done; err != nil || s.Status().Connected {
+		t.Error(err, s.Status())
+	}
+	d.nothing()
+}
+
+// QoS 2: one PUBREC for a message and its repeats, one call of the intake, one
+// message for subscribers.
+func TestExactlyOnce(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "a")
+	sub, _ := connect(t, b, named("sub"))
+	sub.subscribe(filter("a", 2))
+	m := named("d")
+	m.CleanStart = false
+	d, _ := connect(t, b, m)
+	repeat := mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: 2, Dup: true, PacketID: 4, Topic: []byte("a"), Payload: []byte("x")})
+	d.publish(4, 2, "a", "x")
+	d.want(mqttwire.PUBREC, 4)
+	d.send(repeat)
+	d.want(mqttwire.PUBREC, 4)
+	d.net.Close()
+	d, ack := connect(t, b, m)
+	if !ack.Present {
+		t.Error("the session is gone")
+	}
+	d.send(repeat)
+	d.want(mqttwire.PUBREC, 4)
+	rel := mqttwire.AppendAck(nil, mqttwire.PUBREL, d.version, mqttwire.Ack{PacketID: 4})
+	d.send(rel)
+	d.want(mqttwire.PUBCOMP, 4)
+	d.send(rel)
+	d.want(mqttwire.PUBCOMP, 4)
+	got, text := sub.message()
+	if text != "a x qos=2" {
+		t.Error(text)
+	}
+	sub.send(mqttwire.AppendAck(nil, mqttwire.PUBREC, sub.version, mqttwire.Ack{PacketID: got.PacketID}))
+	sub.want(mqttwire.PUBREL, got.PacketID)
+	sub.send(mqttwire.AppendAck(nil, mqttwire.PUBCOMP, sub.version, mqttwire.Ack{PacketID: got.PacketID}))
+	sub.ping()
+	if got := join(in.all()); got != "a x" {
+		t.Error(got)
+	}
+	// The identifier can be used again.
+	d.publish(4, 2, "a", "y")
+	d.want(mqttwire.PUBREC, 4)
+	if got := join(in.all()); got != "a x; a y" {
+		t.Error(got)
+	}
+}
+
+// A message of QoS 2 whose connection ends before its commit is known to the
+// session when the commit comes.
+func TestExactlyOnceOverACut(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "a")
+	m := named("d")
+	m.CleanStart = false
+	d, _ := connect(t, b, m)
+	d.publish(4, 2, "a", "x")
+	<-in.entered
+	d.net.Close()
+	eventually(t, "it is gone", func() bool { return b.Stats().Connections == 0 })
+	in.gate <- struct{}{}
+	eventually(t, "it is taken", func() bool { return b.Stats().Taken == 1 })
+	d, _ = connect(t, b, m)
+	d.send(mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: 2, Dup: true, PacketID: 4, Topic: []byte("a"), Payload: []byte("x")}))
+	d.want(mqttwire.PUBREC, 4)
+	if got := join(in.all()); got != "a x" {
+		t.Error(got)
+	}
+}
+
+// A pipeline that is replaced loses nothing, in whichever order its end and the
+// start of the next one come.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	first, second, third := &fakeIntake{}, &fakeIntake{}, &fakeIntake{}
+	stop := read(t, b, "p", first, "a/#")
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a/1", "x")
+	d.want(mqttwire.PUBACK, 1)
+	stop()
+	d.publish(2, 1, "a/2", "x") // waits
+	d.nothing()
+	stopSecond := read(t, b, "p", second, "a/#", "b")
+	d.want(mqttwire.PUBACK, 2)
+	read(t, b, "p", third, "a/#")
+	d.publish(3, 1, "a/3", "x")
+	d.want(mqttwire.PUBACK, 3)
+	stopSecond()
+	d.publish(4, 1, "a/4", "x")
+	d.want(mqttwire.PUBACK, 4)
+	d.publish(5, 1, "b", "x") // is no longer read
+	d.want(mqttwire.PUBACK, 5)
+	if got := join(first.all()) + " | " + join(second.all()) + " | " + join(third.all()); got != "a/1 x | a/2 x | a/3 x; a/4 x" {
+		t.Error(got)
+	}
+}
+
+// A pipeline that stops waits for the call that is under way, and what could not
+// be taken in time is handed to the next one.
+func TestReloadDuringTake(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	first, second := &fakeIntake{gate: make(chan struct{}), entered: make(chan struct{}, 1)}, &fakeIntake{}
+	stop := read(t, b, "p", first, "a")
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x")
+	<-first.entered
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	select {
+	case <-stopped:
+		t.Error("it stops while its intake is at work")
+	case <-time.After(50 * time.Millisecond):
+	}
+	first.gate <- struct{}{}
+	<-stopped
+	d.want(mqttwire.PUBACK, 1)
+	read(t, b, "p", second, "a")
+	d.publish(2, 1, "a", "y")
+	d.want(mqttwire.PUBACK, 2)
+	if got := join(first.all()) + " | " + join(second.all()); got != "a x | a y" {
+		t.Error(got)
+	}
+}
+
+// What waits for a pipeline that does not come back counts as handled.
+func TestRemovedPipeline(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	stop := read(t, b, "p", &fakeIntake{}, "a")
+	stop()
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x")
+	d.nothing()
+	b.retireVacant(time.Now().Add(vacantFor / 2))
+	d.nothing()
+	b.retireVacant(time.Now().Add(2 * vacantFor))
+	d.want(mqttwire.PUBACK, 1)
+	d.publish(2, 1, "a", "x")
+	d.want(mqttwire.PUBACK, 2)
+	in := &fakeIntake{}
+	read(t, b, "p", in, "a")
+	d.publish(3, 1, "a", "z")
+	d.want(mqttwire.PUBACK, 3)
+	if got := join(in.all()); got != "a z" {
+		t.Error(got)
+	}
+}
+
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	status := &fakeIntake{}
+	b := open(t, Default(), Deps{Status: status})
+	m := named5("d")
+	m.SessionExpiry = 100
+	old, _ := connect(t, b, m)
+	old.subscribe(filter("to/d", 1))
+	m.CleanStart = false
+	fresh, ack := connect(t, b, m)
+	if !ack.Present {
+		t.Error("the session was not taken over")
+	}
+	if d := old.closed(); d.Reason != mqttwire.SessionTakenOver {
+		t.Errorf("%+v", d)
+	}
+	if err := b.Publish("to/d", []byte("x"), 1, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, text := fresh.message(); text != "to/d x qos=1" {
+		t.Error(text)
+	}
+	fresh.ping()
+	eventually(t, "it is online", func() bool { return len(status.statuses()) > 0 })
+	time.Sleep(3 * statusEvery)
+	for _, s := range status.statuses() {
+		if s != "device_status,client=d online=true connected" {
+			t.Errorf("taken over, it is told to be %s", s)
+		}
+	}
+	// A session of another user is another one, whatever the client id.
+	m.HasUser, m.User = true, "other"
+	other, ack := connect(t, b, m)
+	if ack.Present {
+		t.Error("a session was given to another user")
+	}
+	fresh.ping()
+	other.ping()
+}
+
+// A persistent session keeps subscriptions and messages, and sends again what
+// was not acknowledged.
+func TestPersistentSession(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	m := named("d")
+	m.CleanStart = false
+	d, ack := connect(t, b, m)
+	if ack.Present {
+		t.Error("a session is there already")
+	}
+	d.subscribe(filter("a/#", 1), filter("zero", 0))
+	b.Publish("a/1", []byte("x"), 1, false)
+	if _, text := d.message(); text != "a/1 x qos=1" {
+		t.Error(text)
+	}
+	d.net.Close() // without PUBACK
+	eventually(t, "it is gone", func() bool { return b.Stats().Connections == 0 })
+	b.Publish("a/2", []byte("y"), 2, false)
+	b.Publish("zero", []byte("z"), 1, false) // with QoS 0: is not kept
+	d, ack = connect(t, b, m)
+	if !ack.Present {
+		t.Error("the session is gone")
+	}
+	var ids []uint16
+	for _, want := range []string{"a/1 x qos=1 dup", "a/2 y qos=1"} {
+		got, text := d.message()
+		if text != want {
+			t.Errorf("%s, want %s", text, want)
+		}
+		ids = append(ids, got.PacketID)
+		d.send(mqttwire.AppendAck(nil, mqttwire.PUBACK, d.version, mqttwire.Ack{PacketID: got.PacketID}))
+	}
+	if ids[0] == ids[1] {
+		t.Error("two messages have one identifier")
+	}
+	d.ping()
+	m.CleanStart = true
+	d, ack = connect(t, b, m)
+	if ack.Present {
+		t.Error("a clean start has a session")
+	}
+	b.Publish("a/3", []byte("x"), 1, false)
+	d.nothing()
+}
+
+// Identifiers of the two directions are apart: a client that has sent one can
+// get the same one (section 2.2.1).
+func TestIdentifiersOfBothDirections(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "up")
+	d, _ := connect(t, b, named("d"))
+	d.subscribe(filter("down", 1))
+	b.Publish("down", []byte("x"), 1, false)
+	m, _ := d.message()
+	d.publish(m.PacketID, 1, "up", "y")
+	d.want(mqttwire.PUBACK, m.PacketID)
+	d.send(mqttwire.AppendAck(nil, mqttwire.PUBACK, d.version, mqttwire.Ack{PacketID: m.PacketID}))
+	d.ping()
+	if s := b.Stats(); s.Delivered != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestSessionExpires(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	m := named5("d")
+	m.SessionExpiry = 1
+	d, _ := connect(t, b, m)
+	d.subscribe(filter("a", 1))
+	d.net.Close()
+	eventually(t, "the session is gone", func() bool { return b.Stats().Sessions == 0 && b.Stats().Subscriptions == 0 })
+}
+
+func TestBroker(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	pub, _ := connect(t, b, named5("pub"))
+	sub, _ := connect(t, b, named5("sub"))
+	old, _ := connect(t, b, named("old"))
+	sub.subscribe(filter("a/+", 1), filter("a/#", 0))
+	old.subscribe(filter("#", 2))
+	pub.send(mqttwire.AppendPublish(nil, mqttwire.V5, &mqttwire.Publish{QoS: 1, PacketID: 1, Retain: true, Topic: []byte("a/b"), Payload: []byte("x"),
+		Properties: mqttwire.AppendUser(mqttwire.AppendNumber(nil, mqttwire.MessageExpiry, 100), "k", "v")}))
+	pub.want(mqttwire.PUBACK, 1)
+	m, text := sub.message()
+	if text != "a/b x qos=1" {
+		t.Error(text)
+	}
+	if v, ok := m.Properties.Get(mqttwire.UserProperty); !ok || string(v.Data) != "k" || string(v.Second) != "v" {
+		t.Errorf("properties %x", m.Properties)
+	}
+	if v, ok := m.Properties.Get(mqttwire.MessageExpiry); !ok || v.Number < 90 || v.Number > 100 {
+		t.Errorf("expiry %d", v.Number)
+	}
+	sub.ping() // not twice
+	if _, text := old.message(); text != "a/b x qos=1" {
+		t.Error(text)
+	}
+	late, _ := connect(t, b, named5("late"))
+	late.subscribe(filter("+/b", 0))
+	if _, text := late.message(); text != "a/b x qos=0 retained" {
+		t.Error(text)
+	}
+	late.subscribe(mqttwire.Subscription{Filter: "a/b", RetainHandling: 2})
+	late.ping()
+	pub.send(mqttwire.AppendPublish(nil, mqttwire.V5, &mqttwire.Publish{Retain: true, Topic: []byte("a/b")}))
+	pub.ping()
+	if s := b.Stats(); s.Retained != 0 || s.Subscriptions != 5 {
+		t.Errorf("%+v", s)
+	}
+	// Unsubscribe; no local.
+	sub.message()
+	sub.send(mqttwire.AppendUnsubscribe(nil, sub.version, &mqttwire.Subscribe{PacketID: 5, Filters: []mqttwire.Subscription{{Filter: "a/+"}, {Filter: "a/#"}, {Filter: "none"}}}))
+	_, reasons, err := mqttwire.DecodeSuback(mqttwire.UNSUBACK, sub.next().Body, sub.version)
+	if err != nil || fmt.Sprint(reasons) != "[success success no subscription]" {
+		t.Error(reasons, err)
+	}
+	sub.subscribe(mqttwire.Subscription{Filter: "own", NoLocal: true})
+	sub.publish(0, 0, "own", "x")
+	pub.publish(0, 0, "own", "y")
+	if _, text := sub.message(); text != "own y qos=0" {
+		t.Error(text)
+	}
+}
+
+func TestSharedSubscription(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	x, _ := connect(t, b, named("x"))
+	y, _ := connect(t, b, named5("y"))
+	x.subscribe(filter("$share/g/a/#", 1))
+	y.subscribe(filter("$share/g/a/#", 1))
+	for i := range 10 {
+		b.Publish("a/b", fmt.Append(nil, i), 0, false)
+	}
+	for _, d := range []*device{x, y} {
+		for range 5 {
+			d.message()
+		}
+		d.ping()
+	}
+	y.net.Close()
+	eventually(t, "one is left", func() bool { return b.Stats().Connections == 1 })
+	for range 3 {
+		b.Publish("a/b", []byte("x"), 0, false)
+		x.message()
+	}
+}
+
+func TestTopicAliases(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "#")
+	d, _ := connect(t, b, named5("d"))
+	alias := func(n uint32, topic string) {
+		d.send(mqttwire.AppendPublish(nil, mqttwire.V5, &mqttwire.Publish{QoS: 1, PacketID: 1, Topic: []byte(topic), Payload: []byte("x"),
+			Properties: mqttwire.AppendNumber(nil, mqttwire.TopicAlias, n)}))
+	}
+	alias(2, "a/b")
+	d.want(mqttwire.PUBACK, 1)
+	alias(2, "")
+	d.want(mqttwire.PUBACK, 1)
+	alias(2, "c")
+	d.want(mqttwire.PUBACK, 1)
+	alias(2, "")
+	d.want(mqttwire.PUBACK, 1)
+	if got := join(in.all()); got != "a/b x; a/b x; c x; c x" {
+		t.Error(got)
+	}
+	alias(1, "")
+	if got := d.closed(); got.Reason != mqttwire.ProtocolError {
+		t.Errorf("%+v", got)
+	}
+	d, _ = connect(t, b, named5("d"))
+	alias(65, "a")
+	if got := d.closed(); got.Reason != mqttwire.InvalidTopicAlias {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestWills(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "will/#")
+	sub, _ := connect(t, b, named("sub"))
+	sub.subscribe(filter("will/#", 1))
+	will := func(id string, delay uint32) mqttwire.Connect {
+		m := named5(id)
+		m.SessionExpiry = 100
+		m.Will = &mqttwire.Will{Topic: "will/" + id, Payload: []byte("gone"), QoS: 1, Delay: delay}
+		return m
+	}
+	d, _ := connect(t, b, will("cut", 0))
+	d.net.Close()
+	if _, text := sub.message(); text != "will/cut gone qos=1" {
+		t.Error(text)
+	}
+	eventually(t, "the pipeline has it", func() bool { return join(in.all()) == "will/cut gone" })
+	d, _ = connect(t, b, will("polite", 0))
+	d.send(mqttwire.AppendDisconnect(nil, d.version, &mqttwire.Disconnect{}))
+	d.closed()
+	d, _ = connect(t, b, will("asked", 0))
+	d.send(mqttwire.AppendDisconnect(nil, d.version, &mqttwire.Disconnect{Reason: mqttwire.DisconnectWithWill}))
+	if _, text := sub.message(); text != "will/asked gone qos=1" {
+		t.Error(text)
+	}
+	d, _ = connect(t, b, will("late", 1))
+	d.net.Close()
+	sub.nothing()
+	d, _ = connect(t, b, will("back", 1))
+	d.net.Close()
+	eventually(t, "it is gone", func() bool { return b.Stats().Connections == 1 })
+	m := will("back", 1)
+	m.CleanStart = false
+	back, _ := connect(t, b, m)
+	if _, text := sub.message(); text != "will/late gone qos=1" {
+		t.Error(text)
+	}
+	time.Sleep(1200 * time.Millisecond)
+	sub.ping()
+	back.ping()
+}
+
+func TestDeviceStatus(t *testing.T) {
+	t.Parallel()
+	status := &fakeIntake{errs: []error{source.ErrBusy}}
+	left := []Device{{"lost", "u"}, {"d", ""}}
+	asked := 0
+	b := open(t, Default(), Deps{Status: status, LeftOnline: func(context.Context) ([]Device, error) {
+		if asked++; asked == 1 {
+			time.Sleep(200 * time.Millisecond)
+			return nil, fmt.Errorf("not yet")
+		}
+		return left, nil
+	}})
+	d, _ := connect(t, b, named("d")) // back before it is known that it was lost
+	connect(t, b, mqttwire.Connect{CleanStart: true, KeepAlive: 60})
+	eventually(t, "two states are known", func() bool { return len(status.statuses()) == 2 })
+	d.send(mqttwire.AppendDisconnect(nil, d.version, &mqttwire.Disconnect{}))
+	eventually(t, "it is offline", func() bool { return len(status.statuses()) == 3 })
+	cut, _ := connect(t, b, named5("cut"))
+	eventually(t, "it is online", func() bool { return len(status.statuses()) == 4 })
+	cut.send([]byte{0x30, 0x01, 0x00})
+	eventually(t, "it is offline", func() bool { return len(status.statuses()) == 5 })
+	stays, _ := connect(t, b, named("stays"))
+	eventually(t, "it is online", func() bool { return len(status.statuses()) == 6 })
+	b.Close()
+	stays.closed()
+	got := status.statuses()
+	if got[0] > got[1] {
+		got[0], got[1] = got[1], got[0]
+	}
+	want := []string{
+		`device_status,client=d online=true connected`,
+		`device_status,client=lost,user=u online=false server was killed`,
+		`device_status,client=d online=false disconnected`,
+		`device_status,client=cut online=true connected`,
+		`device_status,client=cut online=false malformed packet: it ends within the topic`,
+		`device_status,client=stays online=true connected`,
+		`device_status,client=stays online=false server stopped`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("states:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestStopLeavesUnacknowledged(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	for range 10000 {
+		in.errs = append(in.errs, source.ErrBusy)
+	}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "a")
+	d, _ := connect(t, b, named5("d"))
+	d.publish(1, 1, "a", "x")
+	d.ping()
+	b.Close()
+	for {
+		p, err := d.read(5 * time.Second)
+		if err != nil {
+			break
+		}
+		if p.Type == mqttwire.PUBACK {
+			t.Error("it is acknowledged though it was not taken")
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package mqtt
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// listener is a port of the broker.
+type listener struct {
+	net.Listener
+	broker    *Broker
+	name      string
+	tls       *tls.Config // nil: none
+	webSocket bool
+	server    *http.Server
+}
+
+// serve takes connections until the port is closed.
+func (l *listener) serve() {
+	if l.webSocket {
+		l.serveWebSocket()
+		return
+	}
+	for {
+		nc, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // no more files, say
+			l.broker.log.Warn("a connection of MQTT was not taken", "port", l.name, "error", err)
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		if l.broker.full() {
+			nc.Close()
+			continue
+		}
+		l.broker.serving.Go(func() { l.greet(nc) })
+	}
+}
+
+// full reports whether there is no place for another connection, and counts it.
+func (b *Broker) full() bool {
+	if b.connections() < b.config.MaxConnections {
+		return false
+	}
+	b.stats.turnedAway.Add(1)
+	return true
+}
+
+func (l *listener) greet(nc net.Conn) {
+	var cert *x509.Certificate
+	if l.tls != nil {
+		t := tls.Server(nc, l.tls)
+		ctx, cancel := context.WithTimeout(l.broker.ctx, connectWithin)
+		err := t.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			l.broker.stats.handshakes.Add(1)
+			l.broker.log.Debug("a handshake of TLS failed", "port", l.name, "remote", nc.RemoteAddr(), "error", err)
+			nc.Close()
+			return
+		}
+		cert = verified(t.ConnectionState())
+		nc = t
+	}
+	l.broker.accept(nc, nc.RemoteAddr().String(), cert)
+}
+
+func verified(s tls.ConnectionState) *x509.Certificate {
+	if len(s.VerifiedChains) == 0 {
+		return nil
+	}
+	return s.PeerCertificates[0]
+}
+
+// accept serves a connection to its end.
+func (b *Broker) accept(nc net.Conn, remote string, cert *x509.Certificate) {
+	c := &conn{broker: b, net: nc, remote: remote, cert: cert}
+	c.heard.Store(b.clock.Load())
+	c.patient.Store(int64(connectWithin))
+	b.mu.Lock()
+	if b.stopping.Load() {
+		b.mu.Unlock()
+		nc.Close()
+		return
+	}
+	b.conns[c] = struct{}{}
+	b.mu.Unlock()
+	c.serve()
+	b.mu.Lock()
+	delete(b.conns, c)
+	b.mu.Unlock()
+}
+
+func (l *listener) serveWebSocket() {
+	l.server = &http.Server{Handler: http.HandlerFunc(l.upgrade), ReadHeaderTimeout: connectWithin, MaxHeaderBytes: 16 << 10}
+	ln := l.Listener
+	if l.tls != nil {
+		ln = tls.NewListener(ln, l.tls)
+	}
+	err := l.server.Serve(ln)
+	if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		l.broker.log.Error("the port of MQTT over WebSocket is closed", "error", err)
+	}
+}
+
+// upgrade turns a request into a connection (section 6 of the standard).
+func (l *listener) upgrade(w http.ResponseWriter, r *http.Request) {
+	if l.broker.full() {
+		http.Error(w, "too many connections", http.StatusServiceUnavailable)
+		return
+	}
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"mqtt"}})
+	if err != nil {
+		return // it has answered
+	}
+	if ws.Subprotocol() != "mqtt" {
+		ws.Close(websocket.StatusProtocolError, "the subprotocol is mqtt")
+		return
+	}
+	var cert *x509.Certificate
+	if r.TLS != nil {
+		cert = verified(*r.TLS)
+	}
+	l.broker.accept(websocket.NetConn(l.broker.ctx, ws, websocket.MessageBinary), r.RemoteAddr, cert)
+}
+
+func (l *listener) close() error { return l.Close() }

@@ -1,0 +1,80 @@
+package mqtt
+
+import (
+	"slices"
+
+	"github.com/varvedb/varve/protocol/mqttwire"
+	"github.com/varvedb/varve/protocol/topic"
+)
+
+// message is one on its way to subscribers. It is not changed once it is made.
+type message struct {
+	topic      string
+	payload    []byte
+	qos        byte
+	retain     bool
+	properties mqttwire.Properties // without topic alias and expiry
+	expires    int64               // in seconds since 1970; 0: never
+	from       *session            // nil: the server
+}
+
+// publish sends a message to its subscribers.
+func (b *Broker) publish(m *message) {
+	var few [8]*subscription
+	found := b.tree.find(m.topic, few[:0])
+	if len(found) == 0 {
+		return
+	}
+	if len(found) == 1 {
+		s := found[0]
+		if !s.NoLocal || s.session != m.from {
+			s.session.deliver(m, s.QoS, s.RetainAsPublished && m.retain, identifiers(s))
+		}
+		return
+	}
+	// A client with several that match gets the message once, with the highest
+	// QoS and all identifiers (section 3.3.4).
+	slices.SortFunc(found, func(x, y *subscription) int { return int(int64(x.session.number) - int64(y.session.number)) })
+	for len(found) > 0 {
+		n := 1
+		for n < len(found) && found[n].session == found[0].session {
+			n++
+		}
+		var qos byte
+		var ids []uint32
+		wanted, retain := false, false
+		for _, s := range found[:n] {
+			if s.NoLocal && s.session == m.from {
+				continue
+			}
+			wanted, qos = true, max(qos, s.QoS)
+			retain = retain || s.RetainAsPublished && m.retain
+			ids = append(ids, identifiers(s)...)
+		}
+		if wanted {
+			found[0].session.deliver(m, qos, retain, ids)
+		}
+		found = found[n:]
+	}
+}
+
+func identifiers(s *subscription) []uint32 {
+	if s.identifier == 0 {
+		return nil
+	}
+	return []uint32{s.identifier}
+}
+
+// Publish sends a message of the server to the subscribers of a topic, and
+// keeps it if retain says so. Pipelines do not get it.
+func (b *Broker) Publish(name string, payload []byte, qos byte, retain bool) error {
+	if err := topic.CheckName(name); err != nil {
+		return err
+	}
+	m := &message{topic: name, payload: slices.Clone(payload), qos: qos, retain: retain}
+	if retain && !b.retained.set(m) {
+		b.stats.unretained.Add(1)
+	}
+	b.publish(m)
+	return nil
+}

@@ -1,0 +1,261 @@
+package mqtt
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/varvedb/varve/protocol/mqttwire"
+)
+
+// known is what is known of a topic that a connection publishes to.
+type known struct {
+	name       string
+	generation uint64
+	allowed    bool
+	bad        error
+	lanes      []*lane
+}
+
+// maxKnown is how many topics a connection remembers: a bridge has thousands,
+// and begins anew beyond.
+const maxKnown = 8192
+
+// lookUp returns what is known of a topic, found out anew if slots or rules have
+// changed.
+func (c *conn) lookUp(name []byte) *known {
+	k := c.last
+	if k == nil || k.name != string(name) {
+		if k = c.topics[string(name)]; k == nil {
+			if len(c.topics) >= maxKnown {
+				clear(c.topics)
+			}
+			if c.topics == nil {
+				c.topics = map[string]*known{}
+			}
+			k = &known{name: string(name)}
+			k.bad = checkTopic(k.name)
+			c.topics[k.name] = k
+		}
+		c.last = k
+	}
+	if g := c.broker.generation.Load(); k.generation != g {
+		c.refreshAccess()
+		k.generation, k.lanes = g, nil
+		if k.allowed = k.bad == nil && c.access.mayPublish(k.name); k.allowed {
+			for _, s := range c.broker.routes(k.name) {
+				k.lanes = append(k.lanes, s.laneOf(c.session.client))
+			}
+		}
+	}
+	return k
+}
+
+// publish handles a PUBLISH.
+func (c *conn) publish(p mqttwire.Packet) error {
+	var m mqttwire.Publish
+	if err := m.Decode(p.Flags, p.Body, c.version); err != nil {
+		return err
+	}
+	expiry, err := c.resolve(&m)
+	if err != nil {
+		return err
+	}
+	b := c.broker
+	b.stats.received[m.QoS].Add(1)
+	k := c.lookUp(m.Topic)
+	if k.bad != nil {
+		return &mqttwire.Error{Reason: mqttwire.InvalidTopic, Problem: k.bad.Error()}
+	}
+	if m.QoS > 0 {
+		if err := c.checkWindow(); err != nil {
+			return err
+		}
+	}
+	if !k.allowed {
+		b.stats.refuse(mqttwire.NotAuthorized)
+		if m.QoS == 0 {
+			return nil
+		}
+		if c.version != mqttwire.V5 {
+			return &mqttwire.Error{Reason: mqttwire.NotAuthorized, Problem: "publish to " + k.name}
+		}
+		c.mu.Lock()
+		c.window.push(arrival{id: m.PacketID, qos: m.QoS, reason: mqttwire.NotAuthorized})
+		c.acknowledge()
+		c.mu.Unlock()
+		return nil
+	}
+	again := false
+	if m.QoS == 2 {
+		var taken bool
+		if again, taken = c.session.received.begin(m.PacketID); taken {
+			c.mu.Lock()
+			c.window.push(arrival{id: m.PacketID, qos: 2})
+			c.acknowledge()
+			c.mu.Unlock()
+			return nil
+		}
+	}
+	if !again {
+		c.forward(k, &m, expiry)
+	}
+	c.hand(k, &m)
+	return nil
+}
+
+// resolve puts the topic in place of an alias, and takes out of the properties
+// what is not for subscribers.
+func (c *conn) resolve(m *mqttwire.Publish) (expiry uint32, err error) {
+	if len(m.Properties) == 0 {
+		return 0, nil
+	}
+	if v, ok := m.Properties.Get(mqttwire.TopicAlias); ok {
+		at := int(v.Number)
+		if at > maxAliases {
+			return 0, &mqttwire.Error{Reason: mqttwire.InvalidTopicAlias, Problem: "aliases go up to 64"}
+		}
+		if len(m.Topic) > 0 {
+			if len(c.aliases) < at {
+				c.aliases = append(c.aliases, make([]string, at-len(c.aliases))...)
+			}
+			if c.aliases[at-1] != string(m.Topic) {
+				c.aliases[at-1] = string(m.Topic)
+			}
+		} else {
+			if at > len(c.aliases) || c.aliases[at-1] == "" {
+				return 0, &mqttwire.Error{Reason: mqttwire.ProtocolError, Problem: "a topic alias that stands for nothing"}
+			}
+			m.Topic = []byte(c.aliases[at-1])
+		}
+	}
+	if _, ok := m.Properties.Get(mqttwire.SubscriptionIdentifier); ok {
+		return 0, &mqttwire.Error{Reason: mqttwire.ProtocolError, Problem: "a subscription identifier from a client"}
+	}
+	if v, ok := m.Properties.Get(mqttwire.MessageExpiry); ok {
+		expiry = max(v.Number, 1)
+	}
+	m.Properties = m.Properties.Without(mqttwire.TopicAlias, mqttwire.MessageExpiry)
+	return expiry, nil
+}
+
+// checkWindow holds a client to its receive maximum.
+func (c *conn) checkWindow() error {
+	limit := c.broker.config.ReceiveMaximum
+	if c.version != mqttwire.V5 {
+		c.waitForWindow(limit)
+		return nil
+	}
+	c.mu.Lock()
+	n := c.window.len()
+	c.mu.Unlock()
+	if n >= limit || n+c.session.received.len() >= 2*limit {
+		return &mqttwire.Error{Reason: mqttwire.ReceiveMaxExceeded, Problem: "more messages on their way than CONNACK said"}
+	}
+	return nil
+}
+
+// forward gives a message to subscribers, and to those to come.
+func (c *conn) forward(k *known, m *mqttwire.Publish, expiry uint32) {
+	b := c.broker
+	if !m.Retain && b.tree.count.Load() == 0 {
+		return
+	}
+	f := &message{topic: k.name, payload: slices.Clone(m.Payload), qos: m.QoS, retain: m.Retain, properties: slices.Clone(m.Properties), from: c.session}
+	if expiry > 0 {
+		f.expires = time.Now().Unix() + int64(expiry)
+	}
+	if m.Retain && !b.retained.set(f) {
+		b.stats.unretained.Add(1)
+	}
+	b.publish(f)
+}
+
+// hand puts a message into the lanes of its pipelines.
+func (c *conn) hand(k *known, m *mqttwire.Publish) {
+	b := c.broker
+	e := entry{topic: k.name, client: c.session.client}
+	if m.QoS == 0 {
+		for _, l := range k.lanes {
+			if b.room.full() || !l.put(e, m.Payload) {
+				b.stats.dropped.Add(1)
+			}
+		}
+		return
+	}
+	if len(k.lanes) > 0 {
+		c.waitForRoom()
+		e.arrived = time.Now().UnixNano()
+	}
+	c.mu.Lock()
+	e.conn, e.seq = c, c.window.push(arrival{id: m.PacketID, qos: m.QoS, open: uint8(len(k.lanes))})
+	if len(k.lanes) == 0 {
+		c.acknowledge()
+	}
+	c.mu.Unlock()
+	for _, l := range k.lanes {
+		if !l.put(e, m.Payload) && c.done(e.seq) { // its pipeline is gone
+			c.kick()
+		}
+	}
+}
+
+// received is the messages of QoS 2 of a session that their client has not
+// released yet.
+type received struct {
+	mu  sync.Mutex      // guards ids
+	ids map[uint16]bool // true: every pipeline has taken it
+}
+
+// begin notes a message: whether it was there, and whether it is taken.
+func (r *received) begin(id uint16) (again, taken bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if taken, again = r.ids[id]; again {
+		return again, taken
+	}
+	if r.ids == nil {
+		r.ids = map[uint16]bool{}
+	}
+	r.ids[id] = false
+	return false, false
+}
+
+func (r *received) taken(id uint16) {
+	r.mu.Lock()
+	if _, ok := r.ids[id]; ok {
+		r.ids[id] = true
+	}
+	r.mu.Unlock()
+}
+
+func (r *received) release(id uint16) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.ids[id]
+	delete(r.ids, id)
+	return ok
+}
+
+func (r *received) len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.ids)
+}
+
+func (r *received) clear() {
+	r.mu.Lock()
+	r.ids = nil
+	r.mu.Unlock()
+}
+
+// released answers a PUBREL.
+func (c *conn) released(id uint16) {
+	a := mqttwire.Ack{PacketID: id}
+	if !c.session.received.release(id) {
+		a.Reason = mqttwire.PacketIDNotFound
+	}
+	c.mu.Lock()
+	c.out = mqttwire.AppendAck(c.out, mqttwire.PUBCOMP, c.version, a)
+	c.mu.Unlock()
+}

@@ -1,0 +1,341 @@
+package mqtt
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/varvedb/varve/protocol/mqttwire"
+)
+
+// session is what the broker knows of a client, beyond one connection.
+type session struct {
+	broker       *Broker
+	key          string
+	client, user string
+	number       uint64 // for an order among sessions
+	quiet        bool   // the client has no name of its own: its coming and going is no fact about a device
+	connected    atomic.Bool
+	received     received
+
+	mu       sync.Mutex // guards what is below
+	conn     *conn      // nil: it is away
+	expiry   uint32     // seconds that it stays when the client is away
+	left     time.Time
+	dead     bool
+	subs     map[string]*subscription
+	window   int        // messages that the client takes before it acknowledges
+	inflight []outgoing // sent, in the order of sending
+	queue    []outgoing // not sent yet
+	lastID   uint16
+}
+
+// outgoing is a message of QoS 1 or 2 for the client.
+type outgoing struct {
+	message *message
+	id      uint16
+	qos     byte
+	retain  bool
+	ids     []uint32 // of subscriptions
+	rel     bool     // PUBREC has come
+}
+
+const (
+	// maxWindow bounds what a client may have on its way, whatever it takes.
+	maxWindow = 1024
+	// maxOut is how much waits for a slow reader: messages of QoS 0 beyond it are
+	// dropped, others stay in the queue.
+	maxOut = 256 << 10
+)
+
+func (s *session) current() *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
+}
+
+// begin puts a connection in place.
+func (s *session) begin(c *conn, m *mqttwire.Connect, expiry uint32) {
+	s.mu.Lock()
+	s.conn, s.expiry = c, expiry
+	s.window = min(int(m.ReceiveMaximum), maxWindow)
+	s.mu.Unlock()
+	s.connected.Store(true)
+}
+
+// leave takes a connection out; false if another one has its place.
+func (s *session) leave(c *conn, now time.Time) (last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return false
+	}
+	s.conn, s.left = nil, now
+	s.connected.Store(false)
+	return true
+}
+
+// setExpiry is for DISCONNECT: false if it would break the protocol.
+func (s *session) setExpiry(seconds uint32, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expiry == 0 && seconds > 0 {
+		return false
+	}
+	s.expiry = min(seconds, uint32(min(most, math.MaxUint32)))
+	return true
+}
+
+// lasts is how many seconds it stays without a connection.
+func (s *session) lasts() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expiry
+}
+
+// expired reports whether nobody can come back to it.
+func (s *session) expired(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn == nil && (s.expiry == 0 || now.Sub(s.left) >= time.Duration(s.expiry)*time.Second)
+}
+
+// clear forgets what the session had.
+func (s *session) clear(t *tree) {
+	s.mu.Lock()
+	subs := s.subs
+	s.subs, s.inflight, s.queue, s.dead = nil, nil, nil, true
+	s.mu.Unlock()
+	for _, sub := range subs {
+		t.remove(sub)
+	}
+	s.received.clear()
+}
+
+// add makes or replaces a subscription.
+func (s *session) add(sub *subscription) (fresh, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.subs[sub.Filter]; s.dead || !there && len(s.subs) >= maxSubscriptions {
+		return false, false
+	}
+	if s.subs == nil {
+		s.subs = map[string]*subscription{}
+	}
+	s.subs[sub.Filter] = sub
+	return s.broker.tree.add(sub), true
+}
+
+func (s *session) remove(filter string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.subs[filter]
+	if sub == nil {
+		return false
+	}
+	delete(s.subs, filter)
+	s.broker.tree.remove(sub)
+	return true
+}
+
+// deliver gives a message to the client, now or when it can take it.
+func (s *session) deliver(m *message, qos byte, retain bool, ids []uint32) {
+	o := outgoing{message: m, qos: min(m.qos, qos), retain: retain, ids: ids}
+	s.mu.Lock()
+	c := s.conn
+	kick := false
+	switch {
+	case s.dead:
+	case o.qos == 0:
+		kick = c != nil && c.offer(&o) == offered
+		if !kick {
+			s.broker.stats.undelivered.Add(1)
+		}
+	case len(s.queue) >= s.broker.config.SessionQueue:
+		s.broker.stats.undelivered.Add(1)
+	default:
+		s.queue = append(s.queue, o)
+		kick = c != nil && s.sendQueue(c)
+	}
+	s.mu.Unlock()
+	if kick {
+		c.kick()
+	}
+}
+
+// sendQueue sends as much of the queue as the client takes. session.mu is held.
+func (s *session) sendQueue(c *conn) (sent bool) {
+	for len(s.queue) > 0 && len(s.inflight) < s.window {
+		o := s.queue[0]
+		o.id = s.nextID()
+		became := c.offer(&o)
+		if became == tooSlow {
+			break
+		}
+		s.queue[0] = outgoing{}
+		s.queue = s.queue[1:]
+		if became == offered {
+			s.inflight = append(s.inflight, o)
+			sent = true
+		} else {
+			s.broker.stats.undelivered.Add(1)
+		}
+	}
+	if len(s.queue) == 0 {
+		s.queue = nil
+	}
+	return sent
+}
+
+// nextID returns an identifier that is not in use.
+func (s *session) nextID() uint16 {
+	for {
+		s.lastID++
+		used := s.lastID == 0
+		for i := range s.inflight {
+			used = used || s.inflight[i].id == s.lastID
+		}
+		if !used {
+			return s.lastID
+		}
+	}
+}
+
+// pump goes on with the queue when the connection has written something.
+func (s *session) pump(c *conn) {
+	s.mu.Lock()
+	if s.conn == c && len(s.queue) > 0 {
+		s.sendQueue(c)
+	}
+	s.mu.Unlock()
+}
+
+// resume sends again what was not acknowledged over the connection before, and
+// goes on with the queue (section 4.4).
+func (s *session) resume(c *conn) {
+	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return
+	}
+	for i := range s.inflight {
+		o := &s.inflight[i]
+		if o.rel {
+			c.mu.Lock()
+			c.out = mqttwire.AppendAck(c.out, mqttwire.PUBREL, c.version, mqttwire.Ack{PacketID: o.id})
+			c.mu.Unlock()
+		} else {
+			c.mu.Lock()
+			c.out = o.append(c.out, c, true)
+			c.mu.Unlock()
+		}
+	}
+	s.sendQueue(c)
+	s.mu.Unlock()
+	c.kick()
+}
+
+// acknowledged handles what a client answers to messages that it got.
+func (s *session) acknowledged(c *conn, t mqttwire.Type, a mqttwire.Ack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return
+	}
+	at := -1
+	for i := range s.inflight {
+		if s.inflight[i].id == a.PacketID {
+			at = i
+			break
+		}
+	}
+	if t == mqttwire.PUBREC {
+		answer := mqttwire.Ack{PacketID: a.PacketID}
+		switch {
+		case at < 0:
+			answer.Reason = mqttwire.PacketIDNotFound
+		case a.Reason.Failed():
+			s.finish(at)
+			s.sendQueue(c)
+			return
+		default:
+			s.inflight[at].rel = true
+		}
+		c.mu.Lock()
+		c.out = mqttwire.AppendAck(c.out, mqttwire.PUBREL, c.version, answer)
+		c.mu.Unlock()
+		return
+	}
+	if at < 0 || (t == mqttwire.PUBACK) != (s.inflight[at].qos == 1) {
+		return
+	}
+	s.finish(at)
+	s.sendQueue(c)
+}
+
+// finish takes a message out of those in flight. session.mu is held.
+func (s *session) finish(at int) {
+	s.inflight = append(s.inflight[:at], s.inflight[at+1:]...)
+	if len(s.inflight) == 0 {
+		s.inflight = nil
+	}
+	s.broker.stats.delivered.Add(1)
+}
+
+// offer is what became of a message that was offered to a connection.
+type offer uint8
+
+const (
+	offered offer = iota
+	tooSlow       // the client reads too slowly; later
+	skipped       // it has expired, or is larger than the client takes
+)
+
+// offer appends a message to what is written.
+func (c *conn) offer(o *outgoing) offer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.ending || len(c.out) > maxOut {
+		return tooSlow
+	}
+	before := len(c.out)
+	if c.out = o.append(c.out, c, false); len(c.out) == before {
+		return skipped
+	}
+	if o.qos == 0 {
+		c.broker.stats.delivered.Add(1)
+	}
+	return offered
+}
+
+// append appends the PUBLISH, unless it has expired or is larger than the
+// client takes, which counts as delivered (section 3.1.2.11.4).
+func (o *outgoing) append(out []byte, c *conn, again bool) []byte {
+	m := o.message
+	left := int64(0)
+	if m.expires > 0 {
+		if left = m.expires - time.Now().Unix(); left <= 0 && !again {
+			return out
+		}
+	}
+	p := mqttwire.Publish{QoS: o.qos, Dup: again, Retain: o.retain, PacketID: o.id, Topic: []byte(m.topic), Payload: m.payload}
+	if c.version == mqttwire.V5 {
+		p.Properties = m.properties
+		if len(o.ids) > 0 || m.expires > 0 {
+			p.Properties = append(mqttwire.Properties(nil), m.properties...)
+			for _, id := range o.ids {
+				p.Properties = mqttwire.AppendNumber(p.Properties, mqttwire.SubscriptionIdentifier, id)
+			}
+			if m.expires > 0 {
+				p.Properties = mqttwire.AppendNumber(p.Properties, mqttwire.MessageExpiry, uint32(max(left, 1)))
+			}
+		}
+	}
+	before := len(out)
+	out = mqttwire.AppendPublish(out, c.version, &p)
+	if c.maxPacket > 0 && len(out)-before > c.maxPacket {
+		return out[:before]
+	}
+	return out
+}

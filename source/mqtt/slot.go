@@ -1,0 +1,258 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/protocol/topic"
+	"github.com/varvedb/varve/source"
+)
+
+// slot is the place of a pipeline in the broker. It outlives the pipeline for a
+// while, so that one that is replaced loses nothing: what comes in between waits
+// in the lanes.
+type slot struct {
+	name  string
+	lanes []*lane
+
+	// Guarded by Broker.routing.
+	filters []string
+
+	mu      sync.Mutex    // guards what is below
+	now     *occupant     // nil: vacant
+	since   time.Time     // when it became vacant
+	changed chan struct{} // closed when the occupant changes or the slot is retired
+	retired bool
+	busy    string // why the intake takes nothing at the moment; "" if it does
+	idle    *sync.Cond
+}
+
+// occupant is the intake of a pipeline that runs.
+type occupant struct {
+	owner  *Source
+	intake source.Intake
+	ctx    context.Context // of calls
+	calls  int             // under way; guarded by slot.mu
+}
+
+// begin returns the occupant for a call of its intake, which is noted; if there
+// is none, wait is what to wait for.
+func (s *slot) begin() (o *occupant, wait <-chan struct{}, retired bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == nil {
+		return nil, s.changed, s.retired
+	}
+	s.now.calls++
+	return s.now, nil, false
+}
+
+func (s *slot) end(o *occupant, trouble string) {
+	s.mu.Lock()
+	o.calls--
+	s.busy = trouble
+	if o.calls == 0 {
+		s.idle.Broadcast()
+	}
+	s.mu.Unlock()
+}
+
+// occupy puts another intake in place.
+func (s *slot) occupy(o *occupant) {
+	s.mu.Lock()
+	s.now, s.busy = o, ""
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
+}
+
+// vacate lets no further call of an intake begin, and waits for those under way;
+// cancel is called when that takes too long.
+func (s *slot) vacate(o *occupant, cancel context.CancelFunc) {
+	late := time.AfterFunc(vacateGrace, cancel)
+	defer late.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == o {
+		s.now, s.since = nil, time.Now()
+	}
+	for o.calls > 0 {
+		s.idle.Wait()
+	}
+}
+
+const (
+	// vacateGrace is how long a call of an intake may take to end when its
+	// pipeline stops: a commit, or a few.
+	vacateGrace = 5 * time.Second
+	// vacantFor is how long messages wait for a pipeline that went away to come
+	// back, before it counts as removed: a reload takes much less.
+	vacantFor = 30 * time.Second
+)
+
+// SourceConfig is what a pipeline reads of the broker.
+type SourceConfig struct {
+	Topics []string // filters
+}
+
+// DeclareSource reads the section of a pipeline's source. Topics may be written
+// as filters or as templates.
+func DeclareSource(s *declare.Map) SourceConfig {
+	var c SourceConfig
+	for _, text := range s.Strings("topics") {
+		f := text
+		if strings.Contains(f, "{") {
+			t, err := topic.Parse(f)
+			if err != nil {
+				s.Fail("topics", "%v", err)
+				continue
+			}
+			f = t.Filter()
+		}
+		if err := topic.CheckFilter(f); err != nil {
+			s.Fail("topics", "%v", err)
+		} else if group, _, _ := topic.Shared(f); group != "" {
+			s.Fail("topics", "%q: a pipeline has all messages of a topic; write the filter without $share and group", text)
+		}
+		c.Topics = append(c.Topics, f)
+	}
+	if len(c.Topics) == 0 {
+		s.Fail("topics", "is missing: write filters of topics, such as [\"plant/+/line/+/#\"]")
+	}
+	return c
+}
+
+// Source is what a pipeline reads: it implements source.Source. The broker
+// keeps the messages of its topics from New on, for Run to take.
+type Source struct {
+	broker *Broker
+	name   string
+	config SourceConfig
+	slot   atomic.Pointer[slot]
+}
+
+// Source makes the source of a pipeline. Another one of the same name replaces
+// it when that one runs, without the loss of a message, whether the first has
+// ended by then or not.
+func (b *Broker) Source(name string, c SourceConfig) *Source {
+	s := &Source{broker: b, name: name, config: c}
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	s.slot.Store(b.place(name, c.Topics))
+	return s
+}
+
+// place returns the slot of a name; Broker.routing is held.
+func (b *Broker) place(name string, topics []string) *slot {
+	for _, s := range *b.slots.Load() {
+		if s.name == name {
+			return s
+		}
+	}
+	s := &slot{name: name, filters: topics, since: time.Now(), changed: make(chan struct{})}
+	s.idle = sync.NewCond(&s.mu)
+	// One lane decodes while another waits for the disk; more would make commits
+	// smaller.
+	for range max(2, runtime.GOMAXPROCS(0)) {
+		l := newLane(b, s)
+		s.lanes = append(s.lanes, l)
+		b.lanes.Go(l.run)
+	}
+	all := append(slices.Clone(*b.slots.Load()), s)
+	b.slots.Store(&all)
+	b.generation.Add(1)
+	return s
+}
+
+// Run implements source.Source.
+func (s *Source) Run(ctx context.Context, intake source.Intake) error {
+	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	o := &occupant{owner: s, intake: intake, ctx: calls}
+	s.broker.routing.Lock()
+	at := s.broker.place(s.name, s.config.Topics) // the one of New may be retired
+	at.filters = s.config.Topics
+	at.occupy(o)
+	s.slot.Store(at)
+	s.broker.generation.Add(1)
+	s.broker.routing.Unlock()
+	<-ctx.Done()
+	at.vacate(o, cancel)
+	return nil
+}
+
+// Status implements source.Source.
+func (s *Source) Status() source.Status {
+	at := s.slot.Load()
+	waiting := 0
+	for _, l := range at.lanes {
+		waiting += l.waiting()
+	}
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	runs := at.now != nil && at.now.owner == s
+	return source.Status{Connected: runs && !s.broker.stopping.Load(), Trouble: at.busy, Lag: int64(waiting)}
+}
+
+// retireVacant removes the slots of pipelines that did not come back. What
+// waits for them counts as handled: nobody reads it any more.
+func (b *Broker) retireVacant(now time.Time) {
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	var left []*slot
+	for _, s := range *b.slots.Load() {
+		s.mu.Lock()
+		if s.now == nil && now.Sub(s.since) > vacantFor {
+			s.retired = true
+			close(s.changed)
+			b.log.Info("a pipeline that read from MQTT is gone", "pipeline", s.name)
+		} else {
+			left = append(left, s)
+		}
+		s.mu.Unlock()
+	}
+	if len(left) < len(*b.slots.Load()) {
+		b.slots.Store(&left)
+		b.generation.Add(1)
+	}
+}
+
+// routes returns the slots that read a topic.
+func (b *Broker) routes(name string) []*slot {
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	var all []*slot
+	for _, s := range *b.slots.Load() {
+		if slices.ContainsFunc(s.filters, func(f string) bool { return topic.Matches(f, name) }) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// laneOf is the lane of a client: always the same, so that its messages stay in
+// order.
+func (s *slot) laneOf(client string) *lane {
+	h := fnv.New32a()
+	io.WriteString(h, client) // never fails
+	return s.lanes[h.Sum32()%uint32(len(s.lanes))]
+}
+
+// trouble words an error of an intake for people.
+func trouble(err error) string {
+	var busy *source.BusyError
+	if errors.As(err, &busy) {
+		return busy.Reason
+	}
+	return fmt.Sprint(err)
+}

@@ -1,0 +1,87 @@
+package mqtt
+
+import (
+	"strings"
+
+	"github.com/varvedb/varve/protocol/mqttwire"
+	"github.com/varvedb/varve/protocol/topic"
+)
+
+// maxSubscriptions is how many a session may have.
+const maxSubscriptions = 1000
+
+// subscribe handles a SUBSCRIBE.
+func (c *conn) subscribe(body []byte) error {
+	m, err := mqttwire.DecodeSubscribe(body, c.version)
+	if err != nil {
+		return err
+	}
+	c.refreshAccess()
+	reasons := make([]mqttwire.Reason, len(m.Filters))
+	var wanted []*subscription
+	for i, f := range m.Filters {
+		s := &subscription{Subscription: f, session: c.session, identifier: m.Identifier}
+		if reasons[i] = c.mayHave(&f); reasons[i].Failed() {
+			c.broker.stats.refuse(reasons[i])
+			continue
+		}
+		fresh, ok := c.session.add(s)
+		if !ok {
+			reasons[i] = mqttwire.QuotaExceeded
+			continue
+		}
+		reasons[i] = mqttwire.Reason(f.QoS)
+		if s.group == "" && (f.RetainHandling == 0 || f.RetainHandling == 1 && fresh) {
+			wanted = append(wanted, s)
+		}
+	}
+	c.send(func(out []byte) []byte {
+		return mqttwire.AppendSuback(out, mqttwire.SUBACK, c.version, m.PacketID, reasons)
+	})
+	for _, s := range wanted {
+		for _, r := range c.broker.retained.find(s.Filter) {
+			c.session.deliver(r, s.QoS, true, identifiers(s))
+		}
+	}
+	return nil
+}
+
+// refreshAccess looks whether rules have changed.
+func (c *conn) refreshAccess() {
+	if g := c.broker.generation.Load(); c.rules != g {
+		c.rules = g
+		c.access = c.broker.rules.Load().of(&c.who, c.session.client)
+	}
+}
+
+func (c *conn) mayHave(f *mqttwire.Subscription) mqttwire.Reason {
+	if topic.CheckFilter(f.Filter) != nil || strings.Count(f.Filter, "/") >= maxLevels {
+		return mqttwire.InvalidFilter
+	}
+	group, bare, _ := topic.Shared(f.Filter)
+	switch {
+	case group != "" && f.NoLocal:
+		return mqttwire.ProtocolError
+	case !c.access.maySubscribe(bare):
+		return mqttwire.NotAuthorized
+	}
+	return mqttwire.Success
+}
+
+// unsubscribe handles an UNSUBSCRIBE.
+func (c *conn) unsubscribe(body []byte) error {
+	m, err := mqttwire.DecodeUnsubscribe(body, c.version)
+	if err != nil {
+		return err
+	}
+	reasons := make([]mqttwire.Reason, len(m.Filters))
+	for i, f := range m.Filters {
+		if !c.session.remove(f.Filter) {
+			reasons[i] = mqttwire.NoSubscription
+		}
+	}
+	c.send(func(out []byte) []byte {
+		return mqttwire.AppendSuback(out, mqttwire.UNSUBACK, c.version, m.PacketID, reasons)
+	})
+	return nil
+}
