@@ -65,7 +65,7 @@ var order = [][]string{
 	{"protocol/*"},
 	{"protocol/rowmap"},
 	{"protocol/rows", "protocol/wire", "protocol/buckets"},
-	{"source"},
+	{"source", "kafka"},
 	{"pipeline/detect"},
 	{"pipeline/record", "pipeline/declare"},
 	{"predicate"},

@@ -1,0 +1,113 @@
+package kafka
+
+import (
+	"regexp"
+
+	"github.com/varvedb/varve/kafka"
+	"github.com/varvedb/varve/pipeline/declare"
+)
+
+// Config says what is read and how.
+type Config struct {
+	kafka.Connection
+	// Topics are read, and those whose whole name a pattern matches and no
+	// pattern of Exclude does. Topics that come later are noticed within 15 s.
+	Topics, Patterns, Exclude []string
+	// Group is the consumer group, under whose name the broker keeps how far the
+	// topics have been read. Servers of one group share the partitions.
+	Group string
+	// Latest begins a partition that the group has not read yet at its end
+	// instead of at its beginning.
+	Latest bool
+	// KeyTag is the tag that is set to the key of a message; "" is none.
+	KeyTag string
+	// HeaderTags are the tags that are set to headers of a message.
+	HeaderTags []HeaderTag
+	// BatchMessages is how many messages are handed over at once at most, and
+	// InFlight how many batches are under way at once. Messages of a partition
+	// are in one batch at a time, so that they are taken in their order.
+	BatchMessages int
+	InFlight      int
+	// BufferBytes bounds the messages that are here and not taken yet; one fetch
+	// from each broker comes on top of it.
+	BufferBytes int
+	// FetchBytes is what a broker is asked for at once, compressed.
+	FetchBytes int
+	// MaxUnpackedBytes is what a broker's batch may grow to when it is unpacked.
+	// The partition of a larger one stands still, which Status tells.
+	MaxUnpackedBytes int
+}
+
+// HeaderTag is a tag that is set to a header.
+type HeaderTag struct{ Tag, Header string }
+
+// Default returns what is used unless a declaration says otherwise. Measured
+// with BenchmarkBacklog: more messages in a batch or batches in flight gain
+// nothing once an intake needs longer than a fetch does.
+func Default() Config {
+	return Config{
+		Connection:       kafka.Connection{ClientID: "varve"},
+		Group:            "varve",
+		BatchMessages:    8192,
+		InFlight:         4,
+		BufferBytes:      32 << 20,
+		FetchBytes:       8 << 20,
+		MaxUnpackedBytes: 256 << 20,
+	}
+}
+
+// Declare reads a section source.kafka of a declaration.
+func Declare(s *declare.Map) Config {
+	c := Default()
+	c.Connection = kafka.Declare(s)
+	c.Topics, c.Patterns, c.Exclude = s.Strings("topics"), s.Strings("patterns"), s.Strings("exclude")
+	if len(c.Topics)+len(c.Patterns) == 0 {
+		s.Fail("topics", "is missing: want names of topics, or patterns")
+	}
+	for _, key := range []string{"patterns", "exclude"} {
+		for _, p := range s.Strings(key) {
+			if _, err := regexp.Compile(p); err != nil {
+				s.Fail(key, "%q: %v", p, err)
+			}
+		}
+	}
+	if len(c.Exclude) > 0 && len(c.Patterns) == 0 {
+		s.Fail("exclude", "is for patterns, and there are none")
+	}
+	c.Group = s.Text("group", c.Group)
+	if c.Group == "" {
+		s.Fail("group", "want the name of a consumer group")
+	}
+	c.Latest = s.Choice("from", "earliest", "earliest", "latest") == "latest"
+	c.KeyTag = s.Text("key_tag", "")
+	for _, p := range s.Pairs("header_tags") {
+		c.HeaderTags = append(c.HeaderTags, HeaderTag{Tag: p.Key, Header: p.Value})
+	}
+	c.BatchMessages = s.Int("batch", c.BatchMessages, 1)
+	c.InFlight = s.Int("in_flight", c.InFlight, 1)
+	c.BufferBytes = s.Size("buffer", c.BufferBytes)
+	c.FetchBytes = s.Size("fetch", c.FetchBytes)
+	if c.FetchBytes > 1<<30 {
+		s.Fail("fetch", "want at most 1GiB")
+	}
+	c.MaxUnpackedBytes = s.Size("max_unpacked", c.MaxUnpackedBytes)
+	return c
+}
+
+// expressions returns the patterns as the client wants them: whole names, and
+// topics among them. It is nil if there are only topics.
+func (c *Config) expressions() (include, exclude []string) {
+	if len(c.Patterns) == 0 {
+		return nil, nil
+	}
+	for _, t := range c.Topics {
+		include = append(include, "^"+regexp.QuoteMeta(t)+"$")
+	}
+	for _, p := range c.Patterns {
+		include = append(include, "^(?:"+p+")$")
+	}
+	for _, p := range c.Exclude {
+		exclude = append(exclude, "^(?:"+p+")$")
+	}
+	return include, exclude
+}
