@@ -24,6 +24,10 @@ type Source struct {
 // enough to read at once.
 const headBytes = 64 << 10
 
+// maxWindow bounds the memory that a zstd file can ask for. It is what the zstd
+// command writes at most unless it is told to (--long=28 and more).
+const maxWindow = 128 << 20
+
 // NewSource returns a source that reads raw.
 func NewSource(raw io.Reader) (*Source, error) {
 	s := &Source{raw: &countingReader{r: raw}}
@@ -40,7 +44,7 @@ func NewSource(raw io.Reader) (*Source, error) {
 		}
 		b = bufio.NewReaderSize(z, headBytes)
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		if s.zstd, err = zstd.NewReader(b); err != nil {
+		if s.zstd, err = zstd.NewReader(b, zstd.WithDecoderMaxWindow(maxWindow)); err != nil {
 			return nil, fmt.Errorf("decompress zstd: %w", err)
 		}
 		b = bufio.NewReaderSize(s.zstd, headBytes)

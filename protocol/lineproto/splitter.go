@@ -87,3 +87,7 @@ func WholeLines(b []byte) int {
 		end = n + 1
 	}
 }
+
+// FirstLine returns the length of the first line of b with its newline. It
+// follows quotes, as Splitter does.
+func FirstLine(b []byte) int { return min(lineEnd(b, 0)+1, len(b)) }

@@ -225,11 +225,8 @@ func client(known map[netip.AddrPort]string, from netip.AddrPort) string {
 	return text
 }
 
-const (
-	firstPause, lastPause = 20 * time.Millisecond, 2 * time.Second
-	// grace is how long what was read may take to be stored when the source ends.
-	grace = 5 * time.Second
-)
+// grace is how long what was read may take to be stored when the source ends.
+const grace = 5 * time.Second
 
 // hand gives batches to the intake, each until it is taken or the source has
 // ended and the grace is over.
@@ -239,37 +236,23 @@ func (s *Source) hand(ctx context.Context, intake source.Intake, full, free chan
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
 	defer stop()
 	for b := range full {
-		if s.take(ctx, last, intake, b) {
-			s.trouble.Store(nil)
-		} else {
+		result, err := source.Persist(last, func(ctx context.Context) (source.Result, error) { return intake.Take(ctx, b.messages) }, s.tell)
+		if err != nil {
 			s.abandoned.Add(uint64(len(b.messages)))
 		}
+		s.refused.Add(uint64(result.Refused))
 		s.waiting.Add(-int64(len(b.messages)))
 		b.reset()
 		free <- b
 	}
 }
 
-func (s *Source) take(ctx, last context.Context, intake source.Intake, b *batch) bool {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		if last.Err() != nil {
-			return false
-		}
-		result, err := intake.Take(last, b.messages)
-		if err == nil {
-			s.refused.Add(uint64(result.Refused))
-			return true
-		}
-		text := err.Error()
-		s.trouble.Store(&text)
-		wait := pause
-		var busy *source.BusyError
-		if errors.As(err, &busy) && busy.RetryAfter > 0 {
-			wait = min(busy.RetryAfter, lastPause)
-		}
-		select {
-		case <-time.After(wait):
-		case <-last.Done():
-		}
+// tell notes what is in the way, nil if nothing is.
+func (s *Source) tell(err error) {
+	if err == nil {
+		s.trouble.Store(nil)
+		return
 	}
+	text := err.Error()
+	s.trouble.Store(&text)
 }
