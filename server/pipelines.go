@@ -15,6 +15,7 @@ import (
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/source/inlet"
 	"github.com/varvedb/varve/source/prometheus"
+	"github.com/varvedb/varve/source/udp"
 	"github.com/varvedb/varve/vfs"
 )
 
@@ -40,6 +41,10 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 		Sources: map[string]func(*declare.Map) pipeline.SourceSpec{
 			"data":  port(&s.gates.data),
 			"write": port(&s.gates.write),
+			"udp": func(m *declare.Map) pipeline.SourceSpec {
+				c := udp.Declare(m)
+				return pipeline.SourceSpec{Open: func(string) (source.Source, error) { return udp.New(c), nil }}
+			},
 			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
 				c := prometheus.Declare(m)
 				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return prometheus.New(c, &s.gates.remoteWrite), nil }}

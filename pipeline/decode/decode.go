@@ -53,6 +53,9 @@ func kinds() map[string]Kind {
 		"json":  declareJSON,
 		"line":  declareLine,
 		"value": declareValue,
+
+		"sparkplug": declareSparkplug,
+		"debezium":  declareDebezium,
 	}
 }
 

@@ -1,0 +1,193 @@
+package jsonrecord
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/record"
+)
+
+func mapping(t testing.TB, text string) *Config {
+	t.Helper()
+	var n yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &n); err != nil {
+		t.Fatal(err)
+	}
+	s := declare.Section(n.Content[0], "json")
+	c := Declare(s)
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return &c
+}
+
+const platform = `{measurement: sensor_data, time: timestamp, tags: [sensor_type, location], fields: {value: float, quality: float}}`
+
+// shown writes records for comparison.
+func shown(l *record.List) []string {
+	var all []string
+	for i := range l.Len() {
+		r := l.At(i)
+		var b strings.Builder
+		b.WriteString(r.Measurement)
+		for _, t := range r.Tags {
+			fmt.Fprintf(&b, ",%s=%s", t.Key, t.Value)
+		}
+		for _, f := range r.Fields {
+			fmt.Fprintf(&b, " %s=%v:%s", f.Name, f.Type, f.Text())
+		}
+		if r.Timed {
+			fmt.Fprintf(&b, " @%d", r.Time)
+		}
+		all = append(all, b.String())
+	}
+	return all
+}
+
+func TestDecode(t *testing.T) {
+	for _, c := range []struct {
+		name, mapping, message string
+		want                   []string
+	}{
+		{"platform", platform, `{"timestamp":"2026-01-02T15:04:05Z","sensor_type":"t","location":"seoul","value":21.5,"quality":98}`,
+			[]string{"sensor_data,sensor_type=t,location=seoul value=float:21.5 quality=float:98 @1767366245000000000"}},
+		{"without zone", platform, `{"timestamp":"2026-01-02T15:04:05.25"}`, []string{"sensor_data @1767366245250000000"}},
+		{"absent and null", platform, ` { "value" : null , "location":"" } `, []string{"sensor_data"}},
+		{"array", platform, `[{"value":1},{"value":-2e1}]`, []string{"sensor_data value=float:1", "sensor_data value=float:-20"}},
+		{"empty array", platform, `[]`, nil},
+		{"later of two", platform, `{"value":1,"value":2}`, []string{"sensor_data value=float:2"}},
+		{"tag of a number", platform, `{"location":7,"sensor_type":true}`, []string{"sensor_data,sensor_type=true,location=7"}},
+		{"escapes", `{measurement: m, tags: [a], rest: fields}`, `{"a":"x\"\u00e9\ud83d\ude00\/","b\n":"\t"}`, []string{"m,a=x\"é😀/ b\n=string:\t"}},
+		{"each", `{each: data.readings, measurement: m, time: {path: t, unit: ms}, tags: {site: $.site}, fields: {v: {path: "x[1].v", type: int}}}`,
+			`{"site":"s1","data":{"readings":[{"t":1767366245123,"x":[0,{"v":3}]},{"t":1767366245124,"x":[0,{"v":4.0}]}]}}`,
+			[]string{"m,site=s1 v=integer:3 @1767366245123000000", "m,site=s1 v=integer:4 @1767366245124000000"}},
+		{"zone", `{measurement: m, time: {path: t, zone: Asia/Seoul}, fields: {v: float}}`, `[{"t":"2026-01-03 00:04:05","v":1},{"t":"2026-01-02T15:04:05Z","v":1}]`,
+			[]string{"m v=float:1 @1767366245000000000", "m v=float:1 @1767366245000000000"}},
+		{"unit by size", `{measurement: m, time: t, fields: {v: bool}}`, `[{"t":1767366245,"v":true},{"t":1767366245000,"v":false},{"t":"1767366245","v":true},{"t":1767366245.5,"v":true}]`,
+			[]string{"m v=boolean:true @1767366245000000000", "m v=boolean:false @1767366245000000000", "m v=boolean:true @1767366245000000000", "m v=boolean:true @1767366245500000000"}},
+		{"measurement path", `{measurement: other, measurement_path: kind, fields: {v: float}}`, `[{"kind":"a","v":1},{"v":2}]`,
+			[]string{"a v=float:1", "other v=float:2"}},
+		{"rest", `{measurement: m, time: t, tags: [id]}`, `{"id":"d","t":1767366245,"a":{"b":1,"c":[true,"x"]},"d":null,"e":{}}`,
+			[]string{"m,id=d a.b=float:1 a.c.0=boolean:true a.c.1=string:x @1767366245000000000"}},
+		{"types", `{measurement: m, fields: {i: int, u: uint, s: string, o: {path: o, type: string}}}`, `{"i":-9223372036854775808,"u":18446744073709551615,"s":1.50,"o":{"k":[1]}}`,
+			[]string{`m i=integer:-9223372036854775808 u=unsigned:18446744073709551615 s=string:1.50 o=string:{"k":[1]}`}},
+		{"quoted key", `{measurement: m, fields: {v: {path: '"a.b".c', type: float}}}`, `{"a.b":{"c":1}}`, []string{"m v=float:1"}},
+	} {
+		var l record.List
+		if err := New(mapping(t, c.mapping)).Decode([]byte(c.message), 0, &l); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if diff := cmp.Diff(c.want, shown(&l)); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	deep := strings.Repeat("[", 70) + strings.Repeat("]", 70)
+	for _, c := range []struct{ name, mapping, message, reason, says string }{
+		{"empty", platform, ``, BadJSON, "at byte 0: want a value, found the end"},
+		{"torn", platform, `{"value":1`, BadJSON, "want a comma or }"},
+		{"trailing", platform, `{} {}`, BadJSON, "want the end behind the document"},
+		{"NaN", platform, `{"value":NaN}`, BadJSON, "want a value"},
+		{"leading zero", platform, `{"value":01}`, BadJSON, "not a number in JSON"},
+		{"control character", platform, "{\"location\":\"a\nb\"}", BadJSON, "control character"},
+		{"escape", platform, `{"location":"\x"}`, BadJSON, "no escape"},
+		{"not UTF-8", platform, "{\"location\":\"\xff\"}", BadUTF8, "at byte 13"},
+		{"deep", platform, deep, BadJSON, "nested more than 64 deep"},
+		{"number", platform, `5`, WrongType, "a reading is an object, not a number"},
+		{"array of numbers", platform, `[5]`, WrongType, "a reading is an object"},
+		{"text for a number", platform, `{"value":"5"}`, WrongType, `field value is the text "5", want a number`},
+		{"too large", platform, `{"value":1e999}`, WrongType, "too large"},
+		{"fraction for an integer", `{measurement: m, fields: {v: int}}`, `{"v":1.5}`, WrongType, "want a whole number"},
+		{"object for a tag", platform, `{"location":{}}`, WrongType, "a tag is a text"},
+		{"time in words", platform, `{"timestamp":"yesterday"}`, BadTime, "want a time such as"},
+		{"year 9999", platform, `{"timestamp":"9999-12-31T00:00:00Z"}`, BadTime, "outside of the years 1677 to 2262"},
+		{"huge time", platform, `{"timestamp":1e300}`, BadTime, ""},
+		{"nothing at the path", `{each: a.b, measurement: m, fields: {v: float}}`, `{"a":1}`, WrongType, "there is no array at a.b"},
+		{"second of two", platform, `[{"value":1},{"value":"x"}]`, WrongType, "want a number"},
+	} {
+		var l record.List
+		l.Add(0).Measurement = "before"
+		err := New(mapping(t, c.mapping)).Decode([]byte(c.message), 1, &l)
+		refusal, ok := err.(*record.Refusal)
+		if !ok || refusal.Reason != c.reason || !strings.Contains(refusal.Detail, c.says) {
+			t.Errorf("%s: got %v, want %s: …%s…", c.name, err, c.reason, c.says)
+		}
+		if l.Len() != 1 || l.At(0).Measurement != "before" {
+			t.Errorf("%s: records are left: %v", c.name, shown(&l))
+		}
+	}
+}
+
+// FuzzDecode: whatever comes, the decoder takes what encoding/json takes and
+// refuses what it refuses, and numbers and texts are those that it reads.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{`{"timestamp":"2026-01-02T15:04:05Z","sensor_type":"t","location":"seoul","value":21.5,"quality":98}`,
+		`[{"value":1},{"value":-2.5e-3}]`, `{"a":{"b":[1,"x",null,true]}}`, `{"value":"\ud83d\ude00"}`, `[[[[]]]]`, `{"v":123456789012345678901234567890}`} {
+		f.Add([]byte(s))
+	}
+	fixed, open := mapping(f, platform), mapping(f, `{measurement: m}`)
+	f.Fuzz(func(t *testing.T, message []byte) {
+		var l record.List
+		_ = New(fixed).Decode(message, 0, &l)
+		l.Reset()
+		err := New(open).Decode(message, 0, &l)
+		if refusal, ok := err.(*record.Refusal); ok && (refusal.Reason == BadJSON || refusal.Reason == BadUTF8) {
+			if json.Valid(message) && refusal.Reason == BadJSON && !strings.Contains(refusal.Detail, "deep") {
+				t.Fatalf("refused although it is JSON: %s", err)
+			}
+			return
+		}
+		if err == nil && !json.Valid(message) {
+			t.Fatalf("taken although it is not JSON: %q", message)
+		}
+		var flat map[string]any
+		if err != nil || json.Unmarshal(message, &flat) != nil {
+			return
+		}
+		for key, want := range flat {
+			if strings.Contains(key, ".") {
+				continue // two ways to the same name
+			}
+			got := l.At(0).Field(key)
+			switch want := want.(type) {
+			case float64:
+				if got.Type != column.Float64 || math.Float64frombits(got.Word) != want {
+					t.Fatalf("%q is %v, want %v", key, got.Text(), want)
+				}
+			case string:
+				if got.Str != want {
+					t.Fatalf("%q is %q, want %q", key, got.Str, want)
+				}
+			case bool:
+				if got.Type != column.Bool || (got.Word != 0) != want {
+					t.Fatalf("%q is %v, want %v", key, got.Text(), want)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	message := []byte(`{"timestamp":"2026-01-02T15:04:05.123Z","sensor_type":"temperature","location":"seoul","value":21.53,"quality":98.2}`)
+	d := New(mapping(b, platform))
+	var l record.List
+	b.SetBytes(int64(len(message)))
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Reset()
+		if err := d.Decode(message, 0, &l); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
