@@ -12,7 +12,7 @@ import (
 
 // broker is a broker of MQTT that takes publishes and can misbehave.
 type broker struct {
-	t        *testing.T
+	t        testing.TB
 	listener net.Listener
 	version  byte
 
@@ -26,10 +26,11 @@ type broker struct {
 	refuse   mqttwire.Reason                          // of CONNECT
 	answer   func(n int) (r mqttwire.Reason, ok bool) // of the n-th publish; not ok: none
 	publish  int
-	hangUpAt int // closes the connection in place of the acknowledgement of every n-th publish; 0: never
+	quiet    bool // keeps nothing
+	hangUpAt int  // closes the connection in place of the acknowledgement of every n-th publish; 0: never
 }
 
-func newBroker(t *testing.T, version byte) *broker {
+func newBroker(t testing.TB, version byte) *broker {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,7 +125,7 @@ func (b *broker) serve(nc net.Conn) {
 			if b.answer != nil {
 				reason, ok = b.answer(b.publish)
 			}
-			if !hangUp && ok && !reason.Failed() {
+			if !b.quiet && !hangUp && ok && !reason.Failed() {
 				b.got = append(b.got, string(m.Topic)+" "+string(m.Payload))
 			}
 			b.mu.Unlock()
@@ -142,7 +143,9 @@ func (b *broker) serve(nc net.Conn) {
 			if limit > 0 && waiting > limit {
 				b.t.Errorf("%d messages wait at once, %d are allowed", waiting, limit)
 			}
-			time.Sleep(100 * time.Microsecond) // so that more come meanwhile
+			if !b.quiet {
+				time.Sleep(100 * time.Microsecond) // so that more come meanwhile
+			}
 			if _, err := nc.Write(acks); err != nil {
 				return
 			}

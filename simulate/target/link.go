@@ -37,9 +37,9 @@ type link struct {
 	head     uint64
 	written  uint64
 	tail     uint64
-	last     time.Time // something was written or read
-	progress bool      // a message was acknowledged
-	pinged   time.Time // a ping that is not answered; zero if there is none
+	last     int64 // when something was written or read, nanoseconds since 1970
+	progress bool  // a message was acknowledged
+	pinged   int64 // when a ping was sent that is not answered; 0 if there is none
 }
 
 // flight is a message until it is acknowledged.
@@ -73,7 +73,7 @@ func id(pos uint64) uint16 { return uint16(pos%math.MaxUint16) + 1 }
 // publish puts a message on its way, unless there is no room for it. It
 // reports with first whether that was the first packet of those which flush
 // will write.
-func (l *link) publish(topic, payload []byte, due int64) (first, ok bool) {
+func (l *link) publish(topic, payload []byte, due, now int64) (first, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.full() {
@@ -83,7 +83,7 @@ func (l *link) publish(topic, payload []byte, due int64) (first, ok bool) {
 	if l.m.cfg.QoS == 0 {
 		p := mqttwire.Publish{Topic: topic, Payload: payload}
 		l.out = mqttwire.AppendPublish(l.out, l.m.cfg.Version, &p)
-		l.m.tally.Acked(due, time.Now().UnixNano())
+		l.m.tally.Acked(due, now)
 		return first, true
 	}
 	if l.tail-l.head == uint64(len(l.ring)) {
@@ -92,7 +92,7 @@ func (l *link) publish(topic, payload []byte, due int64) (first, ok bool) {
 	f := l.at(l.tail)
 	*f = flight{due: due, topic: append(f.topic[:0], topic...), payload: append(f.payload[:0], payload...)}
 	l.tail++
-	l.fill()
+	l.fill(now)
 	return first && len(l.out) > 0, true
 }
 
@@ -127,11 +127,10 @@ func (l *link) grow() {
 }
 
 // fill puts messages on the wire as far as the broker allows.
-func (l *link) fill() {
+func (l *link) fill(now int64) {
 	if l.nc == nil {
 		return
 	}
-	now := time.Now().UnixNano()
 	for l.written < l.tail && l.written-l.head < uint64(l.allowed) && len(l.out) <= maxOut {
 		if f := l.at(l.written); !f.done {
 			l.put(f, l.written, now)
@@ -166,12 +165,12 @@ func (l *link) flush() {
 		_ = nc.SetWriteDeadline(time.Now().Add(l.m.cfg.AckTimeout)) // a connection that is closed says so below
 		_, err := nc.Write(out)
 		l.mu.Lock()
-		l.last = time.Now()
-		l.spare = nil
+		now := time.Now().UnixNano()
+		l.last, l.spare = now, nil
 		if cap(out) <= maxOut {
 			l.spare = out
 		}
-		l.fill()
+		l.fill(now)
 		l.room.Broadcast() // those of QoS 0 wait for out to be written
 		l.mu.Unlock()
 		if err != nil {
@@ -241,9 +240,10 @@ func (l *link) session() error {
 	defer stop()
 	l.mu.Lock()
 	l.nc, l.allowed, l.out = nc, allowed, l.out[:0]
-	l.last, l.pinged = time.Now(), time.Time{}
+	now := time.Now().UnixNano()
+	l.last, l.pinged = now, 0
 	l.written = l.head
-	l.fill()
+	l.fill(now)
 	l.room.Broadcast()
 	l.mu.Unlock()
 	l.m.up.Add(1)
@@ -352,10 +352,15 @@ func next(in *bufio.Reader, buf []byte) (mqttwire.Packet, error) {
 // read takes acknowledgements until the connection ends.
 func (l *link) read(in *bufio.Reader) error {
 	buf := make([]byte, 0, 64)
+	now := int64(0)
 	for {
+		fresh := in.Buffered() == 0
 		p, err := next(in, buf)
 		if err != nil {
 			return err
+		}
+		if fresh {
+			now = time.Now().UnixNano() // what came in one piece came at one time
 		}
 		switch p.Type {
 		case mqttwire.PUBACK:
@@ -365,7 +370,7 @@ func (l *link) read(in *bufio.Reader) error {
 			}
 			// The messages that this makes room for are written when all that has
 			// come is read.
-			if err := l.acked(a, time.Now().UnixNano()); err != nil {
+			if err := l.acked(a, now); err != nil {
 				return err
 			}
 			if in.Buffered() == 0 {
@@ -373,7 +378,7 @@ func (l *link) read(in *bufio.Reader) error {
 			}
 		case mqttwire.PINGRESP:
 			l.mu.Lock()
-			l.pinged = time.Time{}
+			l.pinged = 0
 			l.mu.Unlock()
 		case mqttwire.DISCONNECT:
 			d, err := mqttwire.DecodeDisconnect(p.Body, l.m.cfg.Version)
@@ -394,7 +399,7 @@ const later = time.Second
 func (l *link) acked(a mqttwire.Ack, now int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.last = time.Now()
+	l.last = now
 	// The ring has one position at most whose identifier this is.
 	pos := l.head + (uint64(a.PacketID)-1+math.MaxUint16-l.head%math.MaxUint16)%math.MaxUint16
 	if pos >= l.written {
@@ -419,7 +424,7 @@ func (l *link) acked(a mqttwire.Ack, now int64) error {
 	for l.head < l.written && l.at(l.head).done {
 		l.head++
 	}
-	l.fill()
+	l.fill(now)
 	l.room.Broadcast()
 	return nil
 }
@@ -429,24 +434,25 @@ const reasonImplementation mqttwire.Reason = 0x83
 
 // look pings, sends again what was postponed, and closes a connection that
 // waits in vain.
-func (l *link) look(now time.Time) {
+func (l *link) look(now int64) {
 	l.mu.Lock()
 	nc := l.nc
 	if nc == nil {
 		l.mu.Unlock()
 		return
 	}
-	stalled := !l.pinged.IsZero() && now.Sub(l.pinged) > l.m.cfg.AckTimeout
+	patience := int64(l.m.cfg.AckTimeout)
+	stalled := l.pinged > 0 && now-l.pinged > patience
 	for pos := l.head; pos < l.written; pos++ {
 		switch f := l.at(pos); {
 		case f.done:
-		case f.postpone > 0 && now.UnixNano() >= f.postpone:
-			l.put(f, pos, now.UnixNano())
-		case f.postpone == 0 && now.UnixNano()-f.at > int64(l.m.cfg.AckTimeout):
+		case f.postpone > 0 && now >= f.postpone:
+			l.put(f, pos, now)
+		case f.postpone == 0 && now-f.at > patience:
 			stalled = true
 		}
 	}
-	if l.pinged.IsZero() && now.Sub(l.last) > keepAlive*time.Second/3 {
+	if l.pinged == 0 && now-l.last > int64(keepAlive*time.Second/3) {
 		l.out = append(l.out, byte(mqttwire.PINGREQ)<<4, 0)
 		l.pinged = now
 	}

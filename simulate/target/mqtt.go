@@ -90,10 +90,11 @@ func (m *MQTT) Send(ctx context.Context, b *Batch) error {
 	defer stop()
 	m.tally.Sent(b.Len(), len(b.Text))
 	var touched []*link
+	now := time.Now().UnixNano()
 	for i := range b.messages {
 		msg := &b.messages[i]
 		l := m.links[msg.device%len(m.links)]
-		first, ok := l.publish(b.topic(msg), b.payload(msg), msg.due)
+		first, ok := l.publish(b.topic(msg), b.payload(msg), msg.due, now)
 		for !ok {
 			// Nothing that is ready may wait for what is not.
 			flush(touched)
@@ -104,7 +105,8 @@ func (m *MQTT) Send(ctx context.Context, b *Batch) error {
 				}
 				return err
 			}
-			first, ok = l.publish(b.topic(msg), b.payload(msg), msg.due)
+			now = time.Now().UnixNano()
+			first, ok = l.publish(b.topic(msg), b.payload(msg), msg.due, now)
 		}
 		if first {
 			touched = append(touched, l)
@@ -165,7 +167,7 @@ func (m *MQTT) Close() error {
 // look looks after the connections now and then.
 func (m *MQTT) look() {
 	for pause(m.ctx, lookEvery) {
-		now := time.Now()
+		now := time.Now().UnixNano()
 		for _, l := range m.links {
 			l.look(now)
 		}

@@ -64,7 +64,7 @@ func mqttConfig(b *broker) MQTTConfig {
 	}
 }
 
-func mqttOf(t *testing.T, cfg MQTTConfig, tally *Tally) *MQTT {
+func mqttOf(t testing.TB, cfg MQTTConfig, tally *Tally) *MQTT {
 	t.Helper()
 	m, err := NewMQTT(cfg, tally)
 	if err != nil {
@@ -404,5 +404,39 @@ func TestLatency(t *testing.T) {
 	h.add(5)
 	if h.quantile(0.5) != 5 || (&histogram{}).quantile(0.5) != 0 {
 		t.Error("of one duration, or none")
+	}
+}
+
+// BenchmarkMQTT is what the client costs, with a broker that does nothing
+// beside it.
+func BenchmarkMQTT(b *testing.B) {
+	for _, connections := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("%d connections", connections), func(b *testing.B) {
+			broker := newBroker(b, mqttwire.V5)
+			broker.quiet = true
+			cfg := mqttConfig(broker)
+			cfg.Connections, cfg.InFlight = connections, 1000
+			if connections > 1 {
+				cfg.InFlight = 20
+			}
+			tally := &Tally{}
+			m := mqttOf(b, cfg, tally)
+			for m.Up() < connections {
+				time.Sleep(time.Millisecond)
+			}
+			batch := batchOf(0, 1000)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				if err := m.Send(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+				n += batch.Len()
+			}
+			if err := m.Drain(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "messages/s")
+		})
 	}
 }
