@@ -34,6 +34,7 @@ check:
 soak:
 	$(GO) test -timeout 2h -count 1 ./apptest -run 'TestKill$$' -kills 200 -v
 	$(GO) test -timeout 2h -count 1 ./apptest -run TestKillWhileManaging -kills 60 -v
+	$(GO) test -timeout 2h -count 1 ./apptest -run TestLoss -kills 50 -v
 	$(GO) test -timeout 1h -count 1 ./apptest -run TestFluxBig -rows 10000000 -v
 	$(GO) test -timeout 1h -count 1 ./merge -rounds 2000
 	$(GO) test -timeout 4h -count 1 ./shard -rounds 5

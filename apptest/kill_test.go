@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 5, "how often TestKill kills the server")
-	seed  = flag.Uint64("seed", 0, "seed of TestKill; 0 for a new one")
+	kills = flag.Int("kills", 5, "how often tests that kill the server do so")
+	seed  = flag.Uint64("seed", 0, "seed of those tests; 0 for a new one")
 )
 
 // point i of a writer has the time i microseconds and the value i.

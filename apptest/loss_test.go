@@ -1,0 +1,311 @@
+package apptest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// lossWay is a way from a device to the disk.
+type lossWay struct {
+	name     string
+	source   string   // the pipeline's, with its decoder
+	timed    string   // "timestamp, " where messages may lack it
+	server   []string // arguments
+	simulate []string
+	// address returns where a server listens.
+	address func(s *server) string
+}
+
+// lossPipeline has the rules of the pipelines that the server comes with, and
+// the number of each message.
+const lossPipeline = `
+pipelines:
+  loss:
+%s
+    validate:
+      - require: [%ssensor_type, location, value, quality]
+      - range: {field: value, min: -50, max: 100}
+      - range: {field: quality, min: 0, max: 100}
+    sinks:
+      - store: {}
+`
+
+const lossDecode = `
+    decode:
+      json:
+        measurement: sensor_data
+        time: timestamp
+        tags: [sensor_type, location]
+        fields: {value: float, quality: float, seq: int}`
+
+const (
+	// lossRate is how many messages a second are sent: so few that the test is
+	// about loss and not about load, so many that each kill meets some.
+	lossRate = 1500
+	// lossCycle is how long a server lives and is then away, on average.
+	lossCycle = 1200 * time.Millisecond
+)
+
+// TestLoss sends numbered messages while the server is killed, the connection
+// cut, and the disk filled. In the end each of them is stored as it was sent,
+// once, or kept with the reason why it was refused. `make soak` kills 50 times.
+func TestLoss(t *testing.T) {
+	for _, way := range []lossWay{
+		{
+			name: "data", source: "    source: {data: {}}",
+			simulate: []string{"--to", "http://PROXY/data", "--connections", "3", "--batch", "200", "--timeout", "5s"},
+			address:  func(s *server) string { return strings.TrimPrefix(s.service, "http://") },
+		},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("it takes some seconds a kill")
+			}
+			testLoss(t, way)
+		})
+	}
+}
+
+func testLoss(t *testing.T, way lossWay) {
+	r := *seed
+	if r == 0 {
+		r = uint64(time.Now().UnixNano())
+	}
+	t.Logf("-seed %d", r)
+	rng := rand.New(rand.NewPCG(r, 3))
+
+	file := filepath.Join(t.TempDir(), "pipelines.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, lossPipeline, way.source, way.timed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// What is sent: the same twice, once to the server and once to be compared.
+	count := int(lossRate * lossCycle.Seconds() * float64(*kills+2))
+	fleet := []string{"simulate", "--fast", "--count", fmt.Sprint(count), "--start", "2026-01-01T00:00:00Z", "--seed", fmt.Sprint(rng.Uint32()), "--numbered",
+		"--devices", "500", "--interval", "1s", "--max-lateness", "20s", "--late", "0.02", "--repeated", "0.02", "--refused", "0.02", "--gaps", "0.01"}
+	stored, refused := lossWanted(t, fleet)
+
+	disk := newSmallDisk(t)
+	data := filepath.Join(disk.dir, "data")
+	p := newProxy(t)
+	args := append([]string{"--memory-limit", "64MiB", "--log-level", "warn", "--pipelines-file", file}, way.server...)
+	s := start(t, data, args...)
+	p.lead(way.address(s))
+
+	sender := exec.Command(binary, append(append([]string{}, fleet...), "--rate", fmt.Sprint(lossRate), "--grace", "60s", "--json")...)
+	for _, a := range way.simulate {
+		sender.Args = append(sender.Args, strings.ReplaceAll(a, "PROXY", p.addr()))
+	}
+	sender.Env = append(cleanEnv(), "VARVE_TOKEN="+adminToken)
+	var out, notes lockedBuffer
+	sender.Stdout, sender.Stderr = &out, &notes
+	if err := sender.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	var senderErr error
+	go func() {
+		senderErr = sender.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = sender.Process.Kill() // it may have ended
+		<-ended
+	})
+
+	fillAt := rng.IntN(*kills)
+	met := 0 // kills while messages were sent
+	for i := range *kills {
+		time.Sleep(time.Duration(rng.Int64N(int64(lossCycle))))
+		if rng.IntN(3) == 0 {
+			p.cut()
+			time.Sleep(time.Duration(rng.Int64N(int64(200 * time.Millisecond))))
+		}
+		if i == fillAt && disk.fill() {
+			lossDiskFull(t, s)
+			disk.free()
+		}
+		select {
+		case <-ended:
+		default:
+			met++
+		}
+		p.lead("")
+		s.kill()
+		p.cut()
+		time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+		s = start(t, data, args...)
+		p.lead(way.address(s))
+	}
+	select {
+	case <-ended:
+	case <-time.After(time.Duration(count)*time.Second/lossRate + 2*patience):
+		t.Fatalf("the simulator does not end:\n%s", notes.String())
+	}
+	var report struct {
+		Sent, Acknowledged, Missing int64
+		SentAgain                   int64 `json:"sent_again"`
+	}
+	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
+		t.Fatalf("%v in the simulator's report: %s%s", err, out.String(), notes.String())
+	}
+	if senderErr != nil || report.Sent != int64(count) || report.Acknowledged != report.Sent || report.Missing != 0 {
+		t.Fatalf("the simulator ended with %v: %+v\n%s", senderErr, report, notes.String())
+	}
+	if met < (*kills+1)/2 || report.SentAgain == 0 {
+		t.Errorf("only %d of %d kills met messages, %d were sent again: the test tests little", met, *kills, report.SentAgain)
+	}
+	lossVerify(t, s, stored, refused)
+	if a := s.must(200, http.MethodPost, s.service+"/api/v1/check", ""); a.body != "{\"problems\":0}\n" {
+		t.Errorf("check: %s", a.body)
+	}
+	t.Logf("%d messages, %d sent again, %d kills while they were sent; %d points are stored and %d messages refused, none is missing",
+		count, report.SentAgain, met, len(stored), len(refused))
+}
+
+// lossDiskFull waits until the server refuses writes for want of room.
+func lossDiskFull(t *testing.T, s *server) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) {
+		a, err := s.do(http.MethodPost, s.http+"/api/v2/write", "full v=1")
+		if err == nil && a.status == http.StatusServiceUnavailable {
+			time.Sleep(500 * time.Millisecond) // so that messages meet it too
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("a server on a full disk does not refuse writes")
+}
+
+// lossKey is what makes a point.
+type lossKey struct {
+	time        int64
+	kind, place string
+}
+
+// lossPoint is what is stored of it.
+type lossPoint struct {
+	value, quality float64
+	seq            int64
+}
+
+// lossWanted returns which points a fleet's messages make and, by number, which
+// messages are refused.
+func lossWanted(t *testing.T, fleet []string) (stored map[lossKey]lossPoint, refused map[int64]bool) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "messages.json")
+	if out, err := varve(t, append(append([]string{}, fleet...), "--to", name, "--format", "json")...); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, refused = map[lossKey]lossPoint{}, map[int64]bool{}
+	in := bufio.NewScanner(bytes.NewReader(text))
+	for in.Scan() {
+		var m struct {
+			Timestamp      *time.Time
+			Sensor_type    *string
+			Location       *string
+			Value, Quality any
+			Seq            int64
+		}
+		if err := json.Unmarshal(in.Bytes(), &m); err != nil {
+			t.Fatalf("%v in %s", err, in.Bytes())
+		}
+		value, ok := m.Value.(float64)
+		quality, ok2 := m.Quality.(float64)
+		if !ok || !ok2 || m.Timestamp == nil || m.Sensor_type == nil || m.Location == nil || value < -50 || value > 100 || quality < 0 || quality > 100 {
+			refused[m.Seq] = true
+			continue
+		}
+		key, point := lossKey{m.Timestamp.UnixNano(), *m.Sensor_type, *m.Location}, lossPoint{value, quality, m.Seq}
+		if was, ok := stored[key]; ok && was != point {
+			t.Fatalf("the simulator sends two points that overwrite each other: %+v is %+v and %+v", key, was, point)
+		}
+		stored[key] = point
+	}
+	if len(stored) < 100 || len(refused) == 0 {
+		t.Fatalf("%d points and %d refused messages are too few to test anything", len(stored), len(refused))
+	}
+	return stored, refused
+}
+
+// lossSeq finds the number of a message in JSON or line protocol.
+var lossSeq = regexp.MustCompile(`\bseq"?[:=](\d+)`)
+
+// lossVerify compares what is stored with what should be.
+func lossVerify(t *testing.T, s *server, stored map[lossKey]lossPoint, refused map[int64]bool) {
+	t.Helper()
+	got := map[lossKey]*lossPoint{}
+	for _, v := range s.query(`{"measurement":"sensor_data","start":"2025-01-01T00:00:00Z","stop":"2027-01-01T00:00:00Z"}`) {
+		key := lossKey{v.Time.UnixNano(), v.Tags["sensor_type"], v.Tags["location"]}
+		p := got[key]
+		if p == nil {
+			p = &lossPoint{}
+			got[key] = p
+		}
+		n, err := v.Value.(json.Number).Float64()
+		if err != nil {
+			t.Fatalf("%+v: %v", v, err)
+		}
+		switch v.Field {
+		case "value":
+			p.value = n
+		case "quality":
+			p.quality = n
+		case "seq":
+			p.seq = int64(n)
+		}
+	}
+	missing, wrong := 0, 0
+	for key, want := range stored {
+		switch p := got[key]; {
+		case p == nil:
+			missing++
+			t.Logf("missing: %+v of %+v", want, key)
+		case *p != want:
+			wrong++
+			t.Logf("wrong: %+v is %+v, want %+v", key, *p, want)
+		}
+		if missing+wrong > 20 {
+			break
+		}
+	}
+	if missing+wrong > 0 || len(got) != len(stored) {
+		t.Errorf("%d points are stored, want %d; the first %d missing and %d wrong are above", len(got), len(stored), missing, wrong)
+	}
+
+	kept := map[int64]bool{}
+	for _, v := range s.query(`{"bucket":"dead-letter","measurement":"refused","start":"2020-01-01T00:00:00Z","stop":"2100-01-01T00:00:00Z","fields":["payload"]}`) {
+		text, _ := v.Value.(string)
+		m := lossSeq.FindStringSubmatch(text)
+		if m == nil || v.Tags["reason"] == "" {
+			t.Errorf("what was refused is kept as %q with the reason %q", text, v.Tags["reason"])
+			continue
+		}
+		n, err := strconv.ParseInt(m[1], 10, 64)
+		if err != nil || !refused[n] {
+			t.Errorf("message %s is kept as refused (%s) and should be stored: %v", text, v.Tags["reason"], err)
+		}
+		kept[n] = true
+	}
+	for n := range refused {
+		if !kept[n] {
+			t.Errorf("refused message %d is kept nowhere", n)
+		}
+	}
+}
