@@ -21,7 +21,7 @@ var order = [][]string{
 	{"prompt"},
 	{"config"},
 	{"server"},
-	{"source/*", "sink/*"},
+	{"source/*", "sink/*", "source/postgres/pgtest"},
 	{"manage"},
 	{"httpapi", "transport"},
 	{"result"},

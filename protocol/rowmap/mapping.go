@@ -87,7 +87,12 @@ var (
 
 // Declare reads the keys tables and others of a section.
 func Declare(s *declare.Map) Mapping {
-	m := Mapping{SkipOthers: s.Choice("others", "refuse", "refuse", "skip") == "skip"}
+	return Mapping{Tables: DeclareTables(s), SkipOthers: s.Choice("others", "refuse", "refuse", "skip") == "skip"}
+}
+
+// DeclareTables reads the key tables of a section, for sources that receive
+// changes of no others.
+func DeclareTables(s *declare.Map) (all []Table) {
 	tables := s.Section("tables")
 	names := tables.Keys()
 	if len(names) == 0 {
@@ -95,11 +100,11 @@ func Declare(s *declare.Map) Mapping {
 	}
 	for _, name := range names {
 		t := tables.Section(name)
-		m.Tables = append(m.Tables, declareTable(t, name))
+		all = append(all, declareTable(t, name))
 		tables.Add(t.Err())
 	}
 	s.Add(tables.Err())
-	return m
+	return all
 }
 
 func declareTable(s *declare.Map, name string) Table {
