@@ -13,7 +13,9 @@ import (
 	"github.com/varvedb/varve/pipeline/declare"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/source"
+	watched "github.com/varvedb/varve/source/folder"
 	"github.com/varvedb/varve/source/inlet"
+	"github.com/varvedb/varve/source/kafka"
 	"github.com/varvedb/varve/source/prometheus"
 	"github.com/varvedb/varve/source/udp"
 	"github.com/varvedb/varve/vfs"
@@ -44,6 +46,14 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 			"udp": func(m *declare.Map) pipeline.SourceSpec {
 				c := udp.Declare(m)
 				return pipeline.SourceSpec{Open: func(string) (source.Source, error) { return udp.New(c), nil }}
+			},
+			"folder": func(m *declare.Map) pipeline.SourceSpec {
+				c := watched.Declare(m)
+				return pipeline.SourceSpec{Points: c.Format == watched.CSV, Open: func(string) (source.Source, error) { return watched.New(c), nil }}
+			},
+			"kafka": func(m *declare.Map) pipeline.SourceSpec {
+				c := kafka.Declare(m)
+				return pipeline.SourceSpec{Open: func(name string) (source.Source, error) { return kafka.New(c, s.log.With("pipeline", name)) }}
 			},
 			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
 				c := prometheus.Declare(m)
