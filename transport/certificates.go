@@ -19,8 +19,9 @@ type TLS struct {
 	// authority, Key one with its private key. Both empty: no TLS.
 	Cert, Key string
 	// ClientCA is a PEM file of authorities. If it is given, a client has to
-	// show a certificate of one of them.
-	ClientCA string
+	// show a certificate of one of them, or, with ClientOptional, may show one.
+	ClientCA       string
+	ClientOptional bool
 	// MinVersion is "1.2" or "1.3".
 	MinVersion string
 }
@@ -185,6 +186,9 @@ func (c *Certificates) parse(from *content) (*pair, error) {
 			return nil, fmt.Errorf("authorities of clients %s: there is no certificate in it", c.files.ClientCA)
 		}
 		t.ClientAuth = tls.RequireAndVerifyClientCert
+		if c.files.ClientOptional {
+			t.ClientAuth = tls.VerifyClientCertIfGiven
+		}
 		// An authority that was taken out of the file must not be trusted
 		// because of a session that began before.
 		t.SessionTicketsDisabled = true
@@ -196,5 +200,18 @@ func (c *Certificates) parse(from *content) (*pair, error) {
 func (c *Certificates) config() *tls.Config {
 	first := c.now.Load().config.Clone()
 	first.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.now.Load().config, nil }
+	return first
+}
+
+// For returns what a listener of another protocol hands to crypto/tls, with the
+// names of the protocol for ALPN. Each handshake takes what is there by then.
+func (c *Certificates) For(protocols ...string) *tls.Config {
+	now := func() *tls.Config {
+		t := c.now.Load().config.Clone()
+		t.NextProtos = protocols
+		return t
+	}
+	first := now()
+	first.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return now(), nil }
 	return first
 }

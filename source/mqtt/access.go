@@ -42,7 +42,8 @@ type Identity struct {
 	// description of a token, the common name of a certificate. The first is
 	// shown.
 	Names []string
-	// Publish and Subscribe say whether it may publish and subscribe at all.
+	// Publish and Subscribe say whether it may publish and subscribe where no
+	// rules are declared.
 	Publish, Subscribe bool
 }
 

@@ -120,7 +120,7 @@ func checkTopic(name string) error {
 // Whoever had it before is sent away.
 func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bool) (s *session, present bool) {
 	// Clients of two users do not share a session by having chosen the same id.
-	key := c.who.name() + "\x00" + m.ClientID
+	key := string(c.who.Kind) + "\x00" + c.who.name() + "\x00" + m.ClientID
 	now := time.Now()
 	b.mu.Lock()
 	old := b.sessions[key]

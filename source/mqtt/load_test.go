@@ -2,10 +2,8 @@ package mqtt
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -63,15 +61,13 @@ func BenchmarkLoad(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
 			s := broker.Stats()
 			b.ReportMetric(r.PerSecond, "messages/s")
 			b.ReportMetric(r.Latency.P99, "p99-ms")
 			b.ReportMetric(float64(s.Taken)/float64(s.Commits), "messages/commit")
 			b.ReportMetric(0, "ns/op")
 			if r.Acknowledged != r.Sent {
-				b.Error(fmt.Sprintf("%d sent, %d acknowledged", r.Sent, r.Acknowledged))
+				b.Errorf("%d sent, %d acknowledged", r.Sent, r.Acknowledged)
 			}
 		})
 	}

@@ -19,8 +19,8 @@ import (
 //	    - {token: dashboards, subscribe: ["#"]}
 //
 // The first that is of a client counts; a client that none is of may neither
-// publish nor subscribe. Without any rule, everybody may do what their
-// identity may.
+// publish nor subscribe. Without the key access, everybody may do what Identity
+// says.
 type Rules struct {
 	rules []rule
 }
@@ -62,16 +62,16 @@ func declareRule(s *declare.Map, n *yaml.Node) rule {
 	return r
 }
 
-// placeholders are what a filter may contain in place of a level.
-var placeholders = []string{"{client}", "{user}"}
+// What a filter may contain in place of a level.
+const (
+	clientPlace = "{client}"
+	userPlace   = "{user}"
+)
 
 func declareFilters(m *declare.Map, key string) []string {
 	all := m.Strings(key)
 	for _, f := range all {
-		bare := f
-		for _, p := range placeholders {
-			bare = strings.ReplaceAll(bare, p, "x")
-		}
+		bare := strings.ReplaceAll(strings.ReplaceAll(f, clientPlace, "x"), userPlace, "x")
 		if strings.ContainsAny(bare, "{}") {
 			m.Fail(key, "%q: a filter may contain {client} and {user}", f)
 		} else if err := topic.CheckFilter(bare); err != nil {
@@ -89,26 +89,24 @@ type permissions struct {
 }
 
 // everything is every topic but those that begin with $.
-var everything = []string{"#"}
+func everything() []string { return []string{"#"} }
 
 // of returns the permissions of a client.
 func (r *Rules) of(who *Identity, client string) permissions {
 	var p permissions
 	if r == nil {
-		p = permissions{everything, everything}
-	} else {
-		for i := range r.rules {
-			if r.rules[i].matches(who) {
-				p.publish, p.subscribe = fill(r.rules[i].publish, client, who.name()), fill(r.rules[i].subscribe, client, who.name())
-				break
-			}
+		if who.Publish {
+			p.publish = everything()
 		}
+		if who.Subscribe {
+			p.subscribe = everything()
+		}
+		return p
 	}
-	if !who.Publish {
-		p.publish = nil
-	}
-	if !who.Subscribe {
-		p.subscribe = nil
+	for i := range r.rules {
+		if r.rules[i].matches(who) {
+			return permissions{fill(r.rules[i].publish, client, who.name()), fill(r.rules[i].subscribe, client, who.name())}
+		}
 	}
 	return p
 }
@@ -127,18 +125,22 @@ func (r *rule) matches(who *Identity) bool {
 func fill(filters []string, client, user string) []string {
 	var all []string
 	for _, f := range filters {
-		ok := true
-		for i, name := range []string{client, user} {
-			if strings.Contains(f, placeholders[i]) {
-				ok = ok && name != "" && !strings.ContainsAny(name, "/+#")
-				f = strings.ReplaceAll(f, placeholders[i], name)
-			}
+		filled, ok := put(f, clientPlace, client)
+		if ok {
+			filled, ok = put(filled, userPlace, user)
 		}
 		if ok {
-			all = append(all, f)
+			all = append(all, filled)
 		}
 	}
 	return all
+}
+
+func put(filter, place, name string) (string, bool) {
+	if !strings.Contains(filter, place) {
+		return filter, true
+	}
+	return strings.ReplaceAll(filter, place, name), name != "" && !strings.ContainsAny(name, "/+#{}")
 }
 
 func (p *permissions) mayPublish(name string) bool {
