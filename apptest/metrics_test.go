@@ -32,7 +32,7 @@ var platformNames = []string{
 
 // labels are those that metrics may have: of each, what the values can be is
 // known when the program is written or started.
-var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status", "port", "limit", "result", "pipeline", "step", "outcome"}
+var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status", "port", "limit", "result", "pipeline", "step", "outcome", "event"}
 
 // foreign reports whether a metric is one of the runtime's, which are not
 // described here.
@@ -55,7 +55,8 @@ func (s *server) scrape() (map[string]*dto.MetricFamily, string) {
 // has help, and stands in docs/METRICS.md.
 func TestMetrics(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pipelines.yaml")
-	if err := os.WriteFile(file, []byte("pipelines: {points: {source: data, validate: [{range: {field: v, max: 5}}], sinks: [{store: {}}]}}"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("pipelines:\n  points: {source: data, validate: [{range: {field: v, max: 5}}], sinks: [{store: {}}]}\n"+
+		"  packets: {source: {udp: {listen: 127.0.0.1:0}}, decode: {line: {}}, validate: [{deduplicate: {}}], sinks: [{store: {}}]}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, t.TempDir(), "--trace-endpoint", startCollector(t).url, "--pipelines-file", file)

@@ -118,8 +118,8 @@ func changed(p *inUse, err error) error {
 	return err
 }
 
-// build opens what a declaration names, and takes over the steps of before that
-// are the same, with what they remember and have counted.
+// build opens what a declaration names, and takes over the decoder and the steps of
+// before that are the same, with what they remember and have counted.
 func (s *Set) build(d, before *Declaration, stats *counters) (_ *Pipeline, err error) {
 	p := &Pipeline{name: d.Name, format: d.Format, steps: d.Steps, now: s.parts.Now, stats: stats}
 	defer func() {
@@ -129,7 +129,9 @@ func (s *Set) build(d, before *Declaration, stats *counters) (_ *Pipeline, err e
 	}()
 	if before != nil {
 		for i := 0; i < min(len(d.stepTexts), len(before.stepTexts)) && d.stepTexts[i] == before.stepTexts[i]; i++ {
-			if i > 0 { // the first is the decoder
+			if i == 0 { // the decoder
+				d.Format, p.format = before.Format, before.Format
+			} else {
 				d.Steps[i-1] = before.Steps[i-1]
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/varvedb/varve/pipeline/detect"
 	"github.com/varvedb/varve/source"
 )
 
@@ -18,6 +19,8 @@ type Status struct {
 	// Failures is how often messages could not be taken and were handed over again.
 	Failures uint64
 	Steps    []StepStatus
+	// Events are what the source counts beyond these.
+	Events []source.Count
 }
 
 // StepStatus is what a step, the decoder or a sink did.
@@ -25,6 +28,8 @@ type StepStatus struct {
 	Name                              string
 	Passed, Changed, Dropped, Refused uint64
 	Reasons                           []ReasonCount // of dropped and refused
+	// Memory is how full the state of a step is that remembers; nil: it does not.
+	Memory *detect.Stats
 }
 
 // ReasonCount is how often a reason was given.
@@ -57,6 +62,9 @@ func (r *running) status() Status {
 	st.Messages, st.Records, st.Stored = c.messages.Load(), c.records.Load(), c.stored.Load()
 	st.Dropped, st.Refused, st.Failures = c.dropped.Load(), c.refused.Load(), c.failures.Load()
 	st.Steps = p.stepStatus()
+	if c, ok := r.source.(source.Counter); ok {
+		st.Events = c.Counts()
+	}
 	return st
 }
 
@@ -85,7 +93,7 @@ func (p *Pipeline) stepStatus() []StepStatus {
 		for reason, n := range c.Reasons {
 			st.Reasons = append(st.Reasons, ReasonCount{reason, n})
 		}
-		st.Reasons = sorted(st.Reasons)
+		st.Reasons, st.Memory = sorted(st.Reasons), s.Memory()
 		all = append(all, st)
 	}
 	for _, s := range p.sinks {

@@ -12,6 +12,9 @@ type pipelineCollector struct {
 	readings []reading[pipeline.Status]
 	steps    *prometheus.Desc
 	reasons  *prometheus.Desc
+	events   *prometheus.Desc
+	series   *prometheus.Desc
+	evicted  *prometheus.Desc
 }
 
 func newPipelineCollector(set *pipeline.Set) *pipelineCollector {
@@ -38,6 +41,12 @@ func newPipelineCollector(set *pipeline.Set) *pipelineCollector {
 			"Records that a step passed, changed, dropped or refused.", []string{label, "step", "outcome"}, nil),
 		reasons: prometheus.NewDesc("varve_pipeline_step_reasons_total",
 			"Records that a step, the decoder or a sink dropped or refused, by reason.", []string{label, "step", "reason"}, nil),
+		events: prometheus.NewDesc("varve_pipeline_source_events_total",
+			"What the source of a pipeline counts itself, such as packets that it had no room for.", []string{label, "event"}, nil),
+		series: prometheus.NewDesc("varve_pipeline_step_series",
+			"Series, or records, of which a step that remembers has a state.", []string{label, "step"}, nil),
+		evicted: prometheus.NewDesc("varve_pipeline_step_evicted_total",
+			"Series, or records, that a step forgot because there were more than it may remember.", []string{label, "step"}, nil),
 	}
 }
 
@@ -45,12 +54,22 @@ func (c *pipelineCollector) Describe(to chan<- *prometheus.Desc) {
 	describe(to, c.readings)
 	to <- c.steps
 	to <- c.reasons
+	to <- c.events
+	to <- c.series
+	to <- c.evicted
 }
 
 func (c *pipelineCollector) Collect(to chan<- prometheus.Metric) {
 	for _, st := range c.set.Status() {
 		collect(to, c.readings, &st, st.Name)
+		for _, e := range st.Events {
+			to <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(e.N), st.Name, e.Event)
+		}
 		for _, step := range st.Steps {
+			if m := step.Memory; m != nil {
+				to <- prometheus.MustNewConstMetric(c.series, prometheus.GaugeValue, float64(m.Series), st.Name, step.Name)
+				to <- prometheus.MustNewConstMetric(c.evicted, prometheus.CounterValue, float64(m.Evicted), st.Name, step.Name)
+			}
 			for _, o := range []struct {
 				outcome string
 				n       uint64

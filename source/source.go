@@ -78,6 +78,18 @@ type Source interface {
 	Status() Status
 }
 
+// Counter is a source that counts more than pipelines do of each.
+type Counter interface {
+	// Counts returns what happened since the source began.
+	Counts() []Count
+}
+
+// Count is how often something happened.
+type Count struct {
+	Event string // for metrics: lower case, words joined by underscores, one of few
+	N     uint64
+}
+
 // Status is how a source fares.
 type Status struct {
 	Connected bool

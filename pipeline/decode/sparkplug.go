@@ -23,7 +23,9 @@ func declareSparkplug(s *declare.Map, key string) Format {
 }
 
 // Names implements Format.
-func (f *sparkplugFormat) Names() rule.Names { return rule.Names{Fields: unknown(), Open: true} }
+func (f *sparkplugFormat) Names() rule.Names {
+	return rule.Names{Fields: unknown(), Tags: []string{"group", "node", "device"}, Open: true}
+}
 
 // Decoder implements Format.
 func (f *sparkplugFormat) Decoder() Decoder { return f }

@@ -110,6 +110,15 @@ func (d *Declared) Counts() Counts {
 	return c
 }
 
+// Memory returns how full the state of d is, nil if it remembers nothing.
+func (d *Declared) Memory() *detect.Stats {
+	if d.detector == nil {
+		return nil
+	}
+	s := d.detector.Stats()
+	return &s
+}
+
 // Run is a step at work on the records of one call. It belongs to one goroutine.
 type Run struct {
 	*Declared

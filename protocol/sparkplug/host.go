@@ -143,13 +143,6 @@ func NewHost(c Config) *Host {
 	return &Host{c: c, nodes: map[nodeID]*node{}, order: list.New()}
 }
 
-// Stats tells how much is remembered: edge nodes, and bytes.
-func (h *Host) Stats() (nodes, bytes int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.nodes), h.bytes
-}
-
 // Decode appends the records of a message, which is number n of those under way
 // and arrived at now (nanoseconds since 1970). If it returns an error, a
 // *record.Refusal, out is as it was, though what a birth certificate announces is

@@ -124,16 +124,9 @@ type destination struct {
 func (d *destination) Write(ctx context.Context, b *column.Batch) error {
 	m := d.f.message(nil, -1)
 	s := d.f.s
-	r, err := source.Persist(ctx, func(ctx context.Context) (source.Result, error) { return d.intake.TakeBatch(ctx, 0, b, &m) },
+	_, err := source.Persist(ctx, func(ctx context.Context) (source.Result, error) { return d.intake.TakeBatch(ctx, 0, b, &m) },
 		func(err error) { s.tell(&s.intake, err) })
-	if err != nil {
-		return err
-	}
-	s.count(func(all *Stats) {
-		all.Rows += uint64(r.Stored)
-		all.Refused += uint64(r.Refused)
-	})
-	return nil
+	return err
 }
 
 // reject writes a row that cannot be read to failed/NAME.rejects.
@@ -161,7 +154,7 @@ func (f *file) reject(row importer.Reject) error {
 		f.rejects = importer.NewRejects(file, f.kept, comment)
 		f.rejects.Header(f.header)
 	}
-	f.s.count(func(all *Stats) { all.Rejected++ })
+	f.s.count(func(all *stats) { all.rejected++ })
 	return f.rejects.Add(row)
 }
 
@@ -198,7 +191,7 @@ func (f *file) done() error {
 	} else if err := f.move(doneFolder, nil); err != nil {
 		return err
 	}
-	f.s.count(func(all *Stats) { all.Done++ })
+	f.s.count(func(all *stats) { all.done++ })
 	return f.forget()
 }
 
@@ -207,7 +200,7 @@ func (f *file) fail(why refusal) error {
 	if err := f.move(failedFolder, []byte(why.Error()+"\n")); err != nil {
 		return err
 	}
-	f.s.count(func(all *Stats) { all.Failed++ })
+	f.s.count(func(all *stats) { all.failed++ })
 	return f.forget()
 }
 

@@ -73,16 +73,11 @@ func (b *batch) add(ctx context.Context, line []byte) error {
 func (b *batch) flush(ctx context.Context) error {
 	if len(b.messages) > 0 {
 		s := b.f.s
-		r, err := source.Persist(ctx, func(ctx context.Context) (source.Result, error) { return b.intake.Take(ctx, b.messages) },
+		_, err := source.Persist(ctx, func(ctx context.Context) (source.Result, error) { return b.intake.Take(ctx, b.messages) },
 			func(err error) { s.tell(&s.intake, err) })
 		if err != nil {
 			return err
 		}
-		n := uint64(len(b.messages))
-		s.count(func(all *Stats) {
-			all.Messages += n
-			all.Refused += uint64(r.Refused)
-		})
 	}
 	clear(b.messages)
 	b.text, b.messages = b.text[:0], b.messages[:0]

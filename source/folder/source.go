@@ -45,13 +45,10 @@ import (
 	"github.com/varvedb/varve/source"
 )
 
-// Stats are counts since the start.
-type Stats struct {
-	Done, Failed uint64 // files
-	Messages     uint64 // handed over, of files that are cut into messages
-	Rows         uint64 // stored, of CSV
-	Refused      uint64 // messages or points that the intake refused and kept
-	Rejected     uint64 // rows of CSV that could not be read
+// stats are counts since the start.
+type stats struct {
+	done, failed uint64 // files
+	rejected     uint64 // rows of CSV that could not be read
 }
 
 // Source watches a folder.
@@ -60,7 +57,7 @@ type Source struct {
 	now func() time.Time
 
 	mu      sync.Mutex // guards all below
-	stats   Stats
+	stats   stats
 	found   bool   // the folder is there
 	folder  string // what is in the way of looking through it
 	intake  string // what is in the way of the intake
@@ -71,14 +68,15 @@ type Source struct {
 // New returns a source that watches nothing yet.
 func New(c Config) *Source { return &Source{c: c, now: time.Now} }
 
-// Stats returns the counts.
-func (s *Source) Stats() Stats {
+// Counts implements source.Counter: files that are done, files that failed, and
+// rows of CSV that could not be read.
+func (s *Source) Counts() []source.Count {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stats
+	return []source.Count{{Event: "files_done", N: s.stats.done}, {Event: "files_failed", N: s.stats.failed}, {Event: "rows_rejected", N: s.stats.rejected}}
 }
 
-func (s *Source) count(add func(*Stats)) {
+func (s *Source) count(add func(*stats)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	add(&s.stats)

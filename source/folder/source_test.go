@@ -113,6 +113,12 @@ func start(t *testing.T, c Config, in source.Intake) (s *Source, stop func()) {
 	return s, stop
 }
 
+func counts(s *Source) stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
 // put renames a file into place.
 func put(t *testing.T, c Config, name string, text []byte) {
 	t.Helper()
@@ -183,7 +189,7 @@ func TestLinesOfFiles(t *testing.T) {
 	}
 	in := &intake{}
 	s, stop := start(t, c, in)
-	wait(t, "all are done", func() bool { return s.Stats().Done == 4 })
+	wait(t, "all are done", func() bool { return counts(s).done == 4 })
 	if got, want := in.taken(), []string{"m v=1 10", "m s=\"two\nlines\" 20", "  m v=3", "g v=1", "g v=2", "z v=1"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -202,7 +208,7 @@ func TestLinesOfFiles(t *testing.T) {
 	wait(t, "none is left", func() bool { return s.Status() == source.Status{Connected: true} })
 	// The same name again.
 	put(t, c, "a.lp", []byte("again v=1"))
-	wait(t, "it is done", func() bool { return s.Stats().Done == 5 })
+	wait(t, "it is done", func() bool { return counts(s).done == 5 })
 	stop()
 	if read(t, c.Path, "done", "a.lp") != text || read(t, c.Path, "done", "a.lp.2") != "again v=1" {
 		t.Errorf("there is %s", files(t, c.Path))
@@ -215,7 +221,7 @@ func TestOtherFormats(t *testing.T) {
 	in := &intake{}
 	s, stop := start(t, c, in)
 	put(t, c, "a", []byte("{\"a\": \"#\"}\n\n#no comment here\r\n{\"b\": 1}"))
-	wait(t, "it is done", func() bool { return s.Stats().Done == 1 })
+	wait(t, "it is done", func() bool { return counts(s).done == 1 })
 	stop()
 	if got, want := in.taken(), []string{`{"a": "#"}`, "#no comment here", `{"b": 1}`}; !slices.Equal(got, want) || in.messages[1].Offset != 3 {
 		t.Errorf("got %q, want %q", got, want)
@@ -228,7 +234,7 @@ func TestOtherFormats(t *testing.T) {
 	in = &intake{}
 	s, _ = start(t, c, in)
 	put(t, c, "a", []byte("{\n\"a\": 1}\n"))
-	wait(t, "it is done", func() bool { return s.Stats().Done == 1 })
+	wait(t, "it is done", func() bool { return counts(s).done == 1 })
 	if got := in.taken(); len(got) != 1 || got[0] != "{\n\"a\": 1}" {
 		t.Errorf("got %q", got)
 	}
@@ -249,7 +255,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	put(t, c, "bad.gz", []byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
 	put(t, c, "long", []byte("good 3\n"+strings.Repeat("x", 101)+"\ngood 4\n"))
 	put(t, c, "fits", []byte(strings.Repeat("x", 100)+"\n"))
-	wait(t, "all are put away", func() bool { return s.Stats().Failed == 3 && s.Stats().Done == 1 })
+	wait(t, "all are put away", func() bool { return counts(s).failed == 3 && counts(s).done == 1 })
 	stop()
 	got := in.taken()
 	all := len(got)
@@ -274,7 +280,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	c.MaxMessage = 1000
 	s, _ = start(t, c, &intake{})
 	put(t, c, "open", []byte("m s=\"never closed\n"+strings.Repeat("m v=1\n", batchBytes/4)))
-	wait(t, "it fails", func() bool { return s.Stats().Failed == 1 })
+	wait(t, "it fails", func() bool { return counts(s).failed == 1 })
 	if got := read(t, c.Path, "failed", "open.reason"); !strings.Contains(got, "is a quote left open?") {
 		t.Errorf("it failed because of %q", got)
 	}
@@ -282,7 +288,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	c.MaxMessage = 10
 	s, _ = start(t, c, &intake{})
 	put(t, c, "large", make([]byte, 11))
-	wait(t, "it fails", func() bool { return s.Stats().Failed == 1 })
+	wait(t, "it fails", func() bool { return counts(s).failed == 1 })
 }
 
 func TestCSV(t *testing.T) {
@@ -292,7 +298,7 @@ func TestCSV(t *testing.T) {
 	s, stop := start(t, c, in)
 	put(t, c, "a.csv", []byte("at,station,heat\n1,north,20.5\nnever,north,1\n3,south,21\n4,south\n"))
 	put(t, c, "b.csv", []byte("at,heat\n1,20\n"))
-	wait(t, "both are put away", func() bool { return s.Stats().Done == 1 && s.Stats().Failed == 1 })
+	wait(t, "both are put away", func() bool { return counts(s).done == 1 && counts(s).failed == 1 })
 	stop()
 	if in.rows != 2 || in.columns[0].Tables[0].Measurement != "weather" {
 		t.Errorf("%d rows", in.rows)
@@ -311,8 +317,8 @@ func TestCSV(t *testing.T) {
 	if got := read(t, c.Path, "failed", "b.csv.reason"); !strings.Contains(got, `no column ["station"]`) {
 		t.Errorf("b.csv failed because of %q", got)
 	}
-	if got := s.Stats(); got.Rejected != 2 || got.Rows != 2 {
-		t.Errorf("got %+v", got)
+	if want := []source.Count{{Event: "files_done", N: 1}, {Event: "files_failed", N: 1}, {Event: "rows_rejected", N: 2}}; !slices.Equal(s.Counts(), want) {
+		t.Errorf("got %+v", s.Counts())
 	}
 }
 
@@ -345,7 +351,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 			in.mu.Unlock()
 			s := New(c)
 			go func() {
-				for s.Stats().Done == 0 && ctx.Err() == nil {
+				for counts(s).done == 0 && ctx.Err() == nil {
 					time.Sleep(time.Millisecond)
 				}
 				cancel()
@@ -399,7 +405,7 @@ func TestFileIsTakenWhenItIsQuiet(t *testing.T) {
 		}
 	}
 	f.Close()
-	wait(t, "it is done", func() bool { return s.Stats().Done >= 1 })
+	wait(t, "it is done", func() bool { return counts(s).done >= 1 })
 	if got := in.taken(); got[len(got)-1] != "m v=9" {
 		t.Errorf("got %q", got)
 	}
@@ -428,7 +434,7 @@ func TestFileThatGrowsIsTakenAgain(t *testing.T) {
 	in := &growing{intake: &intake{}, path: filepath.Join(c.Path, "a")}
 	put(t, c, "a", []byte("m v=1 1\n"))
 	s, _ := start(t, c, in)
-	wait(t, "it is done", func() bool { return s.Stats().Done == 1 })
+	wait(t, "it is done", func() bool { return counts(s).done == 1 })
 	got := in.taken()
 	if !slices.Equal(got, []string{"m v=1 1", "m v=1 1", "m v=2 2"}) {
 		t.Errorf("got %q", got)
@@ -454,7 +460,7 @@ func TestTroubleIsSatOut(t *testing.T) {
 		t.Errorf("there is %s", got)
 	}
 	in.set(nil)
-	wait(t, "it is done", func() bool { return s.Stats().Done == 1 && s.Status().Trouble == "" })
+	wait(t, "it is done", func() bool { return counts(s).done == 1 && s.Status().Trouble == "" })
 }
 
 // TestChangesAreTold has no poll to fall back on.
@@ -466,6 +472,6 @@ func TestChangesAreTold(t *testing.T) {
 	wait(t, "it watches", func() bool { return s.Status().Connected })
 	for i := range uint64(3) {
 		put(t, c, fmt.Sprint("file", i), []byte("m v=1\n"))
-		wait(t, "it is done", func() bool { return s.Stats().Done == i+1 })
+		wait(t, "it is done", func() bool { return counts(s).done == i+1 })
 	}
 }

@@ -25,20 +25,6 @@ import (
 	"github.com/varvedb/varve/source"
 )
 
-// Stats are counts since the start.
-type Stats struct {
-	Packets uint64 // read
-	Bytes   uint64 // of them
-	// NoRoom are packets that were read and dropped, because the queue was full.
-	NoRoom uint64
-	// Overflowed are packets that the system dropped, because its buffer was full;
-	// where it does not tell, 0.
-	Overflowed uint64
-	// Abandoned are packets that the intake had not taken when the source ended.
-	Abandoned uint64
-	Refused   uint64 // packets that the intake refused and kept
-}
-
 // Source listens for packets.
 type Source struct {
 	c       Config
@@ -47,18 +33,21 @@ type Source struct {
 	trouble atomic.Pointer[string]
 	waiting atomic.Int64 // packets in the queue
 
-	packets, bytes, noRoom, overflowed, abandoned, refused atomic.Uint64
-	lastDrop                                               atomic.Int64 // when, in nanoseconds since 1970
+	packets, bytes, noRoom, overflowed, abandoned atomic.Uint64
+	lastDrop                                      atomic.Int64 // when, in nanoseconds since 1970
 }
 
 // New returns a source that does not listen yet.
 func New(c Config) *Source { return &Source{c: c, now: time.Now} }
 
-// Stats returns the counts.
-func (s *Source) Stats() Stats {
-	return Stats{
-		Packets: s.packets.Load(), Bytes: s.bytes.Load(), NoRoom: s.noRoom.Load(),
-		Overflowed: s.overflowed.Load(), Abandoned: s.abandoned.Load(), Refused: s.refused.Load(),
+// Counts implements source.Counter. no_room are packets that were dropped because
+// the queue was full, overflowed those that the system dropped because its buffer
+// was (it tells with the next packet), abandoned those that the intake had not
+// taken when the source ended.
+func (s *Source) Counts() []source.Count {
+	return []source.Count{
+		{Event: "packets", N: s.packets.Load()}, {Event: "bytes", N: s.bytes.Load()},
+		{Event: "no_room", N: s.noRoom.Load()}, {Event: "overflowed", N: s.overflowed.Load()}, {Event: "abandoned", N: s.abandoned.Load()},
 	}
 }
 
@@ -236,11 +225,10 @@ func (s *Source) hand(ctx context.Context, intake source.Intake, full, free chan
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
 	defer stop()
 	for b := range full {
-		result, err := source.Persist(last, func(ctx context.Context) (source.Result, error) { return intake.Take(ctx, b.messages) }, s.tell)
+		_, err := source.Persist(last, func(ctx context.Context) (source.Result, error) { return intake.Take(ctx, b.messages) }, s.tell)
 		if err != nil {
 			s.abandoned.Add(uint64(len(b.messages)))
 		}
-		s.refused.Add(uint64(result.Refused))
 		s.waiting.Add(-int64(len(b.messages)))
 		b.reset()
 		free <- b
