@@ -11,11 +11,13 @@ import (
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/pipeline"
 	"github.com/varvedb/varve/pipeline/declare"
+	formats "github.com/varvedb/varve/pipeline/decode"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/source"
 	watched "github.com/varvedb/varve/source/folder"
 	"github.com/varvedb/varve/source/inlet"
 	"github.com/varvedb/varve/source/kafka"
+	"github.com/varvedb/varve/source/postgres"
 	"github.com/varvedb/varve/source/prometheus"
 	"github.com/varvedb/varve/source/udp"
 	"github.com/varvedb/varve/vfs"
@@ -54,6 +56,12 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 			"kafka": func(m *declare.Map) pipeline.SourceSpec {
 				c := kafka.Declare(m)
 				return pipeline.SourceSpec{Open: func(name string) (source.Source, error) { return kafka.New(c, s.log.With("pipeline", name)) }}
+			},
+			"postgres": func(m *declare.Map) pipeline.SourceSpec {
+				c := postgres.Declare(m)
+				return pipeline.SourceSpec{Format: formats.ChangeEvents(c.Mapping()), Open: func(name string) (source.Source, error) {
+					return postgres.New(c, positionOf(s.bolt, "postgres", name))
+				}}
 			},
 			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
 				c := prometheus.Declare(m)
