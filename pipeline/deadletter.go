@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"unicode/utf8"
@@ -199,7 +200,11 @@ func (d *deadTopic) Keep(ctx context.Context, pipeline string, _ int64, refused 
 		}
 		out = append(out, o)
 	}
-	return d.producer.Produce(ctx, out)
+	err := d.producer.Produce(ctx, out)
+	if not := (*Unacceptable)(nil); errors.As(err, &not) {
+		return nil // the bucket has them
+	}
+	return err
 }
 
 // lineOf writes a row of a batch as line protocol, or says why that cannot be.

@@ -2,9 +2,12 @@ package pipeline
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/record"
 	"github.com/varvedb/varve/source"
 )
 
@@ -26,10 +29,28 @@ type Header struct {
 type Producer interface {
 	// Produce returns when all messages are acknowledged by whom they go to. If it
 	// returns an error nothing is promised of any, and to send them again does no
-	// harm but that readers see repeats. It keeps nothing of messages.
+	// harm but that readers see repeats; an *Unacceptable is the exception. It keeps
+	// nothing of messages.
 	Produce(ctx context.Context, messages []Outgoing) error
 	Close() error
 }
+
+// Unacceptable is what Produce returns if some messages will not be accepted
+// however often they are sent, being too large, say, and all others are
+// acknowledged.
+type Unacceptable struct {
+	Messages []int // by their place, in order
+	Err      error // why the first is not
+}
+
+func (e *Unacceptable) Error() string {
+	return fmt.Sprintf("%d messages are not accepted: %v", len(e.Messages), e.Err)
+}
+
+func (e *Unacceptable) Unwrap() error { return e.Err }
+
+// NotAccepted is the reason of records that cannot be passed on for good.
+const NotAccepted = "not_accepted"
 
 // forwardSink passes records on as JSON.
 type forwardSink struct {
@@ -86,7 +107,15 @@ func (s *forwardSink) Pass(ctx context.Context, p *Passage) error {
 		out = append(out, o)
 		from = end
 	}
-	return s.producer.Produce(ctx, out)
+	err := s.producer.Produce(ctx, out)
+	var not *Unacceptable
+	if !errors.As(err, &not) {
+		return err
+	}
+	for _, n := range not.Messages {
+		p.Refuse(p.Live[n], s.name, &record.Refusal{Reason: NotAccepted, Detail: not.Err.Error()})
+	}
+	return nil
 }
 
 // appendIdentity appends what tells a repeat of m: where it stands at its source,

@@ -254,6 +254,30 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// TestNotAccepted: a record that a producer will never take is stored, and its
+// message kept with the reason. The others are passed on.
+func TestNotAccepted(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, Builtin(), "sensor-data")
+	w.producers["processed-data"].fail = &Unacceptable{Messages: []int{1}, Err: errors.New("too large")}
+	result, err := in.Take(context.Background(), messages(
+		reading(1, "temperature", "seoul", 300, 98), reading(2, "temperature", "seoul", 20, 98), reading(3, "temperature", "seoul", 21, 98)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(source.Result{Stored: 1, Refused: 2, Reason: "value_out_of_range: value is 300, want -50 to 100"}, result); diff != "" {
+		t.Error(diff)
+	}
+	if n := len(w.store.lines[1]); n != 2 {
+		t.Errorf("%d points are stored, want 2", n)
+	}
+	dead := w.store.lines[2]
+	if len(dead) != 2 || !strings.HasPrefix(dead[1], "refused,pipeline=sensor-data,place=kafka:processed-data,reason=not_accepted ") ||
+		!strings.Contains(dead[1], "offset=2i") || !strings.Contains(dead[1], `detail="too large"`) {
+		t.Errorf("refused messages are kept as %q", dead)
+	}
+}
+
 // TestStoreRefuses: what the store refuses is kept, and is not passed on.
 func TestStoreRefuses(t *testing.T) {
 	w := newWorld()

@@ -13,6 +13,7 @@ import (
 	"github.com/varvedb/varve/pipeline/declare"
 	formats "github.com/varvedb/varve/pipeline/decode"
 	"github.com/varvedb/varve/protocol/lineproto"
+	kafkasink "github.com/varvedb/varve/sink/kafka"
 	"github.com/varvedb/varve/source"
 	watched "github.com/varvedb/varve/source/folder"
 	"github.com/varvedb/varve/source/inlet"
@@ -68,7 +69,12 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return prometheus.New(c, &s.gates.remoteWrite), nil }}
 			},
 		},
-		Producers: map[string]func(*declare.Map) func() (pipeline.Producer, error){},
+		Producers: map[string]func(*declare.Map) func() (pipeline.Producer, error){
+			"kafka": func(m *declare.Map) func() (pipeline.Producer, error) {
+				c := kafkasink.Declare(m)
+				return func() (pipeline.Producer, error) { return kafkasink.New(c) }
+			},
+		},
 		Sections:  map[string]func(*declare.Map) any{},
 	}
 }

@@ -19,8 +19,6 @@ type Config struct {
 	// Latest begins a partition that the group has not read yet at its end
 	// instead of at its beginning.
 	Latest bool
-	// KeyTag is the tag that is set to the key of a message; "" is none.
-	KeyTag string
 	// HeaderTags are the tags that are set to headers of a message.
 	HeaderTags []HeaderTag
 	// BatchMessages is how many messages are handed over at once at most, and
@@ -79,7 +77,6 @@ func Declare(s *declare.Map) Config {
 		s.Fail("group", "want the name of a consumer group")
 	}
 	c.Latest = s.Choice("from", "earliest", "earliest", "latest") == "latest"
-	c.KeyTag = s.Text("key_tag", "")
 	for _, p := range s.Pairs("header_tags") {
 		c.HeaderTags = append(c.HeaderTags, HeaderTag{Tag: p.Key, Header: p.Value})
 	}

@@ -30,7 +30,6 @@ patterns: ['plant-\d+']
 exclude: [plant-0]
 group: g
 from: latest
-key_tag: device
 header_tags: {where: site}
 client_id: me
 tls: {ca: ca.pem, server_name: kafka}
@@ -51,7 +50,7 @@ max_unpacked: 2MiB
 			SASL: &kafka.SASL{Mechanism: "plain", User: "u", Password: "p"},
 		},
 		Topics: []string{"sensor-data"}, Patterns: []string{`plant-\d+`}, Exclude: []string{"plant-0"},
-		Group: "g", Latest: true, KeyTag: "device", HeaderTags: []HeaderTag{{Tag: "where", Header: "site"}},
+		Group: "g", Latest: true, HeaderTags: []HeaderTag{{Tag: "where", Header: "site"}},
 		BatchMessages: 100, InFlight: 2, BufferBytes: 1 << 20, FetchBytes: 64 << 10, MaxUnpackedBytes: 2 << 20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

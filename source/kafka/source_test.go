@@ -37,7 +37,7 @@ func TestMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := testConfig(c, "sensor-data")
-	cfg.KeyTag, cfg.HeaderTags = "device", []HeaderTag{{Tag: "where", Header: "site"}, {Tag: "none", Header: "absent"}}
+	cfg.HeaderTags = []HeaderTag{{Tag: "where", Header: "site"}, {Tag: "none", Header: "absent"}}
 	f := newFakeIntake()
 	start(t, cfg, f)
 	eventually(t, "both messages", func() bool { return f.count() == 2 })
@@ -50,7 +50,7 @@ func TestMessages(t *testing.T) {
 	for _, tag := range m.Tags {
 		tags = append(tags, string(tag.Key)+"="+string(tag.Value))
 	}
-	if !slices.Equal(tags, []string{"device=d1", "where=seoul"}) {
+	if !slices.Equal(tags, []string{"where=seoul"}) {
 		t.Errorf("tags %q", tags)
 	}
 	if m := f.copies[1]; m.Offset != 1 || len(m.Key) > 0 || len(m.Payload) > 0 || m.Tags != nil {

@@ -24,8 +24,7 @@ type worker struct {
 	queue  *queue
 	intake source.Intake
 	told   func(trouble string)
-	// keyTag is nil if there is none; headerTags belong to headers one by one.
-	keyTag     []byte
+	// headerTags belong to headers one by one.
 	headers    []string
 	headerTags [][]byte
 
@@ -35,9 +34,6 @@ type worker struct {
 
 func newWorker(cfg *Config, q *queue, intake source.Intake, told func(string)) *worker {
 	w := &worker{queue: q, intake: intake, told: told}
-	if cfg.KeyTag != "" {
-		w.keyTag = []byte(cfg.KeyTag)
-	}
 	for _, t := range cfg.HeaderTags {
 		w.headers, w.headerTags = append(w.headers, t.Header), append(w.headerTags, []byte(t.Tag))
 	}
@@ -105,7 +101,7 @@ func (w *worker) fill(b *batch) []source.Message {
 			if t := r.Timestamp.UnixNano(); t > 0 {
 				m.Time = t
 			}
-			if w.keyTag != nil || w.headers != nil {
+			if w.headers != nil {
 				m.Tags = w.tagsOf(r)
 			}
 			w.messages = append(w.messages, m)
@@ -114,13 +110,10 @@ func (w *worker) fill(b *batch) []source.Message {
 	return w.messages
 }
 
-// tagsOf returns the tags of a record: its key and headers, as far as they are
-// declared and not empty. Of a header that is given twice the last counts.
+// tagsOf returns the headers of a record that are declared as tags and not
+// empty. Of one that is given twice the last counts.
 func (w *worker) tagsOf(r *kgo.Record) []column.Tag {
 	from := len(w.tags)
-	if w.keyTag != nil && len(r.Key) > 0 {
-		w.tags = append(w.tags, column.Tag{Key: w.keyTag, Value: r.Key})
-	}
 	for n, name := range w.headers {
 		for i := len(r.Headers) - 1; i >= 0; i-- {
 			if h := &r.Headers[i]; h.Key == name {
