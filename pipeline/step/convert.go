@@ -1,6 +1,7 @@
 package step
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -10,11 +11,12 @@ import (
 	"github.com/varvedb/varve/pipeline/rule"
 )
 
-// unit is a unit of measurement: a value in it, times scale and plus offset, is
-// a value in the base unit of its quantity.
+// unit is a unit of measurement: a value in it, plus shift, times up and divided
+// by down, is a value in the base unit of its quantity. The ratio is two numbers so
+// that what people expect comes out: 212 °F are 100 °C, not a little more.
 type unit struct {
-	quantity      string
-	scale, offset float64
+	quantity        string
+	shift, up, down float64
 }
 
 // units are those that declarations may name: the coherent ones of the SI, what
@@ -23,40 +25,39 @@ type unit struct {
 // SP 811, appendix B).
 func units() map[string]unit {
 	return map[string]unit{
-		"K": {"temperature", 1, 0}, "C": {"temperature", 1, 273.15}, "°C": {"temperature", 1, 273.15},
-		"F": {"temperature", 5. / 9, 459.67 * 5 / 9}, "°F": {"temperature", 5. / 9, 459.67 * 5 / 9},
-		"Pa": {"pressure", 1, 0}, "hPa": {"pressure", 100, 0}, "mbar": {"pressure", 100, 0}, "kPa": {"pressure", 1e3, 0},
-		"MPa": {"pressure", 1e6, 0}, "bar": {"pressure", 1e5, 0}, "psi": {"pressure", 6894.757293168361, 0},
-		"atm": {"pressure", 101325, 0}, "mmHg": {"pressure", 133.322387415, 0}, "inHg": {"pressure", 3386.389, 0},
-		"m": {"length", 1, 0}, "mm": {"length", 1e-3, 0}, "cm": {"length", 1e-2, 0}, "km": {"length", 1e3, 0},
-		"in": {"length", 0.0254, 0}, "ft": {"length", 0.3048, 0}, "mi": {"length", 1609.344, 0},
-		"m/s": {"speed", 1, 0}, "mm/s": {"speed", 1e-3, 0}, "km/h": {"speed", 1 / 3.6, 0}, "mph": {"speed", 0.44704, 0},
-		"kn":   {"speed", 1852. / 3600, 0},
-		"m/s2": {"acceleration", 1, 0}, "g": {"acceleration", 9.80665, 0},
-		"J": {"energy", 1, 0}, "kJ": {"energy", 1e3, 0}, "Wh": {"energy", 3600, 0}, "kWh": {"energy", 3.6e6, 0}, "MWh": {"energy", 3.6e9, 0},
-		"W": {"power", 1, 0}, "kW": {"power", 1e3, 0}, "MW": {"power", 1e6, 0},
-		"V": {"voltage", 1, 0}, "mV": {"voltage", 1e-3, 0}, "kV": {"voltage", 1e3, 0},
-		"A": {"current", 1, 0}, "mA": {"current", 1e-3, 0},
-		"kg": {"mass", 1, 0}, "gram": {"mass", 1e-3, 0}, "t": {"mass", 1e3, 0}, "lb": {"mass", 0.45359237, 0},
-		"L": {"volume", 1e-3, 0}, "mL": {"volume", 1e-6, 0}, "m3": {"volume", 1, 0}, "gal": {"volume", 3.785411784e-3, 0},
-		"s": {"time", 1, 0}, "ms": {"time", 1e-3, 0}, "us": {"time", 1e-6, 0}, "min": {"time", 60, 0}, "h": {"time", 3600, 0},
-		"B": {"data", 1, 0}, "kB": {"data", 1e3, 0}, "MB": {"data", 1e6, 0}, "KiB": {"data", 1 << 10, 0}, "MiB": {"data", 1 << 20, 0},
-		"%": {"ratio", 1e-2, 0}, "ratio": {"ratio", 1, 0}, "ppm": {"ratio", 1e-6, 0},
-		"Hz": {"frequency", 1, 0}, "kHz": {"frequency", 1e3, 0}, "rpm": {"frequency", 1. / 60, 0},
-		"deg": {"angle", 3.14159265358979323846 / 180, 0}, "rad": {"angle", 1, 0},
+		"C": {"temperature", 0, 1, 1}, "°C": {"temperature", 0, 1, 1}, "K": {"temperature", -273.15, 1, 1},
+		"F": {"temperature", -32, 5, 9}, "°F": {"temperature", -32, 5, 9},
+		"Pa": {"pressure", 0, 1, 1}, "hPa": {"pressure", 0, 100, 1}, "mbar": {"pressure", 0, 100, 1}, "kPa": {"pressure", 0, 1e3, 1},
+		"MPa": {"pressure", 0, 1e6, 1}, "bar": {"pressure", 0, 1e5, 1}, "psi": {"pressure", 0, 6894.757293168361, 1},
+		"atm": {"pressure", 0, 101325, 1}, "mmHg": {"pressure", 0, 133.322387415, 1}, "inHg": {"pressure", 0, 3386.389, 1},
+		"m": {"length", 0, 1, 1}, "mm": {"length", 0, 1, 1e3}, "cm": {"length", 0, 1, 100}, "km": {"length", 0, 1e3, 1},
+		"in": {"length", 0, 254, 1e4}, "ft": {"length", 0, 3048, 1e4}, "mi": {"length", 0, 1609344, 1e3},
+		"m/s": {"speed", 0, 1, 1}, "mm/s": {"speed", 0, 1, 1e3}, "km/h": {"speed", 0, 5, 18}, "mph": {"speed", 0, 44704, 1e5},
+		"kn":   {"speed", 0, 1852, 3600},
+		"m/s2": {"acceleration", 0, 1, 1}, "g": {"acceleration", 0, 980665, 1e5},
+		"J": {"energy", 0, 1, 1}, "kJ": {"energy", 0, 1e3, 1}, "Wh": {"energy", 0, 3600, 1}, "kWh": {"energy", 0, 3.6e6, 1}, "MWh": {"energy", 0, 3.6e9, 1},
+		"W": {"power", 0, 1, 1}, "kW": {"power", 0, 1e3, 1}, "MW": {"power", 0, 1e6, 1},
+		"V": {"voltage", 0, 1, 1}, "mV": {"voltage", 0, 1, 1e3}, "kV": {"voltage", 0, 1e3, 1},
+		"A": {"current", 0, 1, 1}, "mA": {"current", 0, 1, 1e3},
+		"kg": {"mass", 0, 1, 1}, "gram": {"mass", 0, 1, 1e3}, "t": {"mass", 0, 1e3, 1}, "lb": {"mass", 0, 45359237, 1e8},
+		"m3": {"volume", 0, 1, 1}, "L": {"volume", 0, 1, 1e3}, "mL": {"volume", 0, 1, 1e6}, "gal": {"volume", 0, 3785411784, 1e12},
+		"s": {"time", 0, 1, 1}, "ms": {"time", 0, 1, 1e3}, "us": {"time", 0, 1, 1e6}, "min": {"time", 0, 60, 1}, "h": {"time", 0, 3600, 1},
+		"B": {"data", 0, 1, 1}, "kB": {"data", 0, 1e3, 1}, "MB": {"data", 0, 1e6, 1}, "KiB": {"data", 0, 1 << 10, 1}, "MiB": {"data", 0, 1 << 20, 1},
+		"ratio": {"ratio", 0, 1, 1}, "%": {"ratio", 0, 1, 100}, "ppm": {"ratio", 0, 1, 1e6},
+		"Hz": {"frequency", 0, 1, 1}, "kHz": {"frequency", 0, 1e3, 1}, "rpm": {"frequency", 0, 1, 60},
+		"rad": {"angle", 0, 1, 1}, "deg": {"angle", 0, math.Pi, 180},
 	}
 }
 
-// convert turns a number into another unit.
+// convert turns a number into another unit, or scales it.
 type convert struct {
-	field, into   string
-	scale, offset float64
-	divide        bool // by scale: keeps decimal ratios exact, as 1013.25 hPa
+	field, into string
+	from, to    unit
 }
 
 func declareConvert(s *declare.Map, key string, names *rule.Names) Step {
 	m := s.Section(key)
-	c := &convert{field: m.Required("field"), scale: 1}
+	c := &convert{field: m.Required("field"), from: unit{up: 1, down: 1}, to: unit{up: 1, down: 1}}
 	c.into = m.Text("into", c.field)
 	from, to := m.Text("from", ""), m.Text("to", "")
 	scale, scaled := m.Float("scale")
@@ -81,15 +82,12 @@ func declareConvert(s *declare.Map, key string, names *rule.Names) Step {
 		case a.quantity != b.quantity:
 			m.Fail("to", "%s is a unit of %s, %s one of %s", to, b.quantity, from, a.quantity)
 		}
-		c.offset = (a.offset - b.offset) / b.scale
-		if c.scale = a.scale / b.scale; b.scale > a.scale && a.scale != 0 {
-			c.scale, c.divide = b.scale/a.scale, true
-		}
+		c.from, c.to = a, b
 	case scaled || shifted:
 		if scaled {
-			c.scale = scale
+			c.from.up = scale
 		}
-		c.offset = offset
+		c.to.shift = -offset
 	default:
 		m.Fail("", "want from and to (units), or scale and offset (numbers)")
 	}
@@ -113,11 +111,8 @@ func (v *convert) Apply(c *Context, r *record.Record) Outcome {
 	if !ok {
 		return c.refuse("wrong_type", v.field+" is not a number")
 	}
-	if v.divide {
-		f = f/v.scale + v.offset
-	} else {
-		f = f*v.scale + v.offset
-	}
+	f = (f + v.from.shift) * v.from.up / v.from.down
+	f = f*v.to.down/v.to.up - v.to.shift
 	r.Set(v.into, record.Float(f))
 	return Changed
 }
