@@ -309,6 +309,7 @@ func drawPlan(t *rapid.T) *plan.Plan {
 		p.List = &plan.List{What: rapid.SampledFrom([]plan.ListKind{plan.Measurements, plan.TagKeys, plan.TagValues, plan.Fields}).Draw(t, "list")}
 		if p.List.What == plan.TagValues {
 			p.List.Tag = rapid.SampledFrom([]string{"host", "region", "none"}).Draw(t, "tag")
+			p.List.From = rapid.SampledFrom([]string{"", "", "a", "h", "h1", "h3\x00", "z"}).Draw(t, "from")
 		}
 	}
 	return p

@@ -353,7 +353,7 @@ func (s *store) list(p *plan.Plan, measurement string) []answer {
 				found[string(k)] = ""
 			}
 		case plan.TagValues:
-			if v := column.TagValue([]byte(r.series), p.List.Tag); v != nil {
+			if v := column.TagValue([]byte(r.series), p.List.Tag); v != nil && string(v) >= p.List.From {
 				found[string(v)] = ""
 			}
 		}

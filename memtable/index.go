@@ -1,6 +1,7 @@
 package memtable
 
 import (
+	"math"
 	"slices"
 	"sync"
 
@@ -110,17 +111,31 @@ func (x viewIndex) Postings(key, value string) (*roaring.Bitmap, error) {
 }
 
 func (x viewIndex) Values(key string, fn func(value []byte, postings *roaring.Bitmap) bool) error {
+	return x.ValuesFrom(key, "", math.MaxInt, fn)
+}
+
+// ValuesFrom is Values for those that are not below from, most of them at most.
+// Only so many are sorted.
+func (x viewIndex) ValuesFrom(key, from string, most int, fn func(value []byte, postings *roaring.Bitmap) bool) error {
 	ix := &x.v.t.index
 	ix.update(x.v.t, x.v.limit.series)
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	values := ix.tags[key]
-	names := make([]string, 0, len(values))
-	for v := range values {
-		names = append(names, v)
+	most = min(most, len(values))
+	names := make([]string, 0, min(2*most, len(values)))
+	beyond := "" // from here on none is among the least; "": not known
+	for v, p := range values {
+		if v < from || beyond != "" && v >= beyond || p.first >= x.v.limit.series {
+			continue
+		}
+		if names = append(names, v); len(names) == 2*most {
+			slices.Sort(names)
+			beyond, names = names[most], names[:most]
+		}
 	}
 	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range names[:min(most, len(names))] {
 		b := values[name].below(x.v.limit.series)
 		if b != nil && !fn([]byte(name), b) {
 			break

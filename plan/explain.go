@@ -48,6 +48,9 @@ func (p *Plan) what() string {
 	case p.Aggregate != nil:
 		return p.Aggregate.String()
 	case p.List != nil && p.List.What == TagValues:
+		if p.List.From != "" {
+			return fmt.Sprintf("list: values of tag %q from %q on", p.List.Tag, p.List.From)
+		}
 		return fmt.Sprintf("list: values of tag %q", p.List.Tag)
 	case p.List != nil:
 		return "list: " + strings.ReplaceAll(string(p.List.What), "_", " ")

@@ -103,6 +103,10 @@ func ByTags(tags ...string) Group { return Group{Tags: tags} }
 type List struct {
 	What ListKind `json:"what"`
 	Tag  string   `json:"tag,omitempty"` // the tag key, for TagValues
+	// From is the least value that is wanted, of TagValues. With it and a limit
+	// of each group, a page of very many values takes no more work and memory
+	// than a page of few.
+	From string `json:"from,omitempty"`
 }
 
 // ListKind says which names a List wants.

@@ -89,6 +89,7 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		{func(p *Plan) { p.Where = Compare("a", Lt, Bool(true)) }, "no order"},
 		{func(p *Plan) { p.Where = Any(nil) }, "empty argument"},
 		{func(p *Plan) { p.Aggregate, p.List = nil, &List{What: TagValues} }, "needs a tag key"},
+		{func(p *Plan) { p.Aggregate, p.List = nil, &List{What: Fields, From: "a"} }, "takes no least value"},
 		{func(p *Plan) { p.Aggregate, p.List = nil, &List{What: "shards"} }, `unknown list "shards"`},
 	} {
 		p := full()

@@ -137,6 +137,9 @@ func (l *List) validate() error {
 		if l.Tag != "" {
 			return fmt.Errorf("list of %s takes no tag key, but has %q", l.What, l.Tag)
 		}
+		if l.From != "" {
+			return fmt.Errorf("list of %s takes no least value, but has %q", l.What, l.From)
+		}
 		return nil
 	}
 	return fmt.Errorf("unknown list %q", string(l.What))

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -28,6 +29,9 @@ func (s *Scan) openList(src *source) error {
 	exact := src.where != nil || s.plan.List.What == plan.Fields && src.matcher != nil ||
 		slices.ContainsFunc(src.inputs, func(in input) bool { return in.hidden != nil })
 	l := &lister{scan: s, src: src, names: map[string]string{}}
+	if end := s.plan.Each.End(); end > 0 && end <= maxPage && s.plan.List.What == plan.TagValues {
+		l.most = int(end)
+	}
 	if !exact {
 		if err := l.index(); err != nil {
 			return err
@@ -49,6 +53,35 @@ type lister struct {
 	scan  *Scan
 	src   *source
 	names map[string]string // name → what else is known of it: the type of a field
+
+	// most is how many of the least tag values are in question; 0: all of them.
+	// From beyond on none can be among them; "" while that is not known.
+	most   int
+	beyond string
+}
+
+// maxPage is up to where a page is worth to be kept apart from all names.
+const maxPage = 1 << 20
+
+// wants reports whether a tag value is in question.
+func (l *lister) wants(value string) bool {
+	return value >= l.scan.plan.List.From && (l.beyond == "" || value < l.beyond)
+}
+
+// keep takes a tag value. Of a page, it forgets those that cannot be in it.
+func (l *lister) keep(value string) {
+	if !l.wants(value) {
+		return
+	}
+	l.names[value] = ""
+	if l.most == 0 || len(l.names) < 2*l.most+1 {
+		return
+	}
+	all := slices.Sorted(maps.Keys(l.names))
+	l.beyond = all[l.most]
+	for _, v := range all[l.most:] {
+		delete(l.names, v)
+	}
 }
 
 // index takes names from the indexes of the runs.
@@ -72,12 +105,7 @@ func (l *lister) index() error {
 		case plan.TagKeys:
 			err = l.tagKeys(in)
 		case plan.TagValues:
-			err = l.tagValues(in, l.scan.plan.List.Tag, func(value []byte) bool {
-				if _, ok := l.names[string(value)]; !ok {
-					l.names[string(value)] = ""
-				}
-				return true
-			})
+			err = l.page(in)
 		}
 		if err != nil {
 			return err
@@ -125,6 +153,65 @@ func (l *lister) tagValues(in input, tag string, fn func([]byte) bool) error {
 	})
 }
 
+// page takes the values of a tag: all of them, or as many as are in question.
+func (l *lister) page(in input) error {
+	list := l.scan.plan.List
+	ix, ok := in.run.Index().(orderedIndex)
+	if !ok || list.From == "" && l.most == 0 {
+		return l.tagValues(in, list.Tag, func(value []byte) bool {
+			if _, ok := l.names[string(value)]; !ok {
+				l.keep(string(value))
+			}
+			return true
+		})
+	}
+	var chosen *roaring.Bitmap
+	if l.src.matcher != nil {
+		var err error
+		if chosen, err = l.src.matcher.Eval(in.run.Index()); err != nil {
+			return err
+		}
+	}
+	// Under a condition on tags nobody knows how many have to be looked at, so
+	// more and more are asked for.
+	step, taken := math.MaxInt, 0
+	if l.most > 0 {
+		step = max(l.most, pageStep)
+	}
+	for from := list.From; ; {
+		if err := context.Cause(l.scan.ctx); err != nil {
+			return err
+		}
+		n := 0
+		err := ix.ValuesFrom(list.Tag, from, step, func(value []byte, p *roaring.Bitmap) bool {
+			n++
+			from = string(value)
+			if chosen == nil || p.Intersects(chosen) {
+				taken++
+				l.keep(from)
+			}
+			return (l.most == 0 || taken < l.most) && (l.beyond == "" || from < l.beyond)
+		})
+		if err != nil || n < step || l.most > 0 && taken >= l.most {
+			return err
+		}
+		from += "\x00"
+		step = min(4*step, math.MaxInt32)
+	}
+}
+
+// pageStep is how many values an index is asked for at first. A memtable has to
+// look at all of them for it.
+const pageStep = 16 << 10
+
+// orderedIndex is an index that finds some of the values of a tag without going
+// through those before them.
+type orderedIndex interface {
+	// ValuesFrom calls fn with the least values of a tag that are not below
+	// from, ascending, most of them at most, until fn returns false.
+	ValuesFrom(key, from string, most int, fn func(value []byte, postings *roaring.Bitmap) bool) error
+}
+
 // read takes names from the rows themselves.
 func (l *lister) read(ctx context.Context, j *job) error {
 	r := newReader(j, false)
@@ -166,7 +253,7 @@ func (l *lister) series(ctx context.Context, r *reader) (done bool, err error) {
 			fresh = append(fresh, string(k))
 		}
 	case plan.TagValues:
-		if v := column.TagValue(r.walker.key, l.scan.plan.List.Tag); v != nil {
+		if v := column.TagValue(r.walker.key, l.scan.plan.List.Tag); v != nil && l.wants(string(v)) {
 			fresh = append(fresh, string(v))
 		}
 	}
@@ -184,7 +271,11 @@ func (l *lister) series(ctx context.Context, r *reader) (done bool, err error) {
 		return false, err
 	}
 	for _, n := range fresh {
-		l.names[n] = ""
+		if l.scan.plan.List.What == plan.TagValues {
+			l.keep(n)
+		} else {
+			l.names[n] = ""
+		}
 	}
 	return l.scan.plan.List.What == plan.Measurements, nil
 }

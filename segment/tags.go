@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -396,6 +397,12 @@ func (x sectionIndex) Postings(key, value string) (*roaring.Bitmap, error) {
 // Values calls fn with each value of a tag key in ascending order and its
 // postings, until fn returns false.
 func (x sectionIndex) Values(key string, fn func(value []byte, postings *roaring.Bitmap) bool) error {
+	return x.ValuesFrom(key, "", math.MaxInt, fn)
+}
+
+// ValuesFrom is Values for those that are not below from, most of them at most.
+// Pages before them are not read.
+func (x sectionIndex) ValuesFrom(key, from string, most int, fn func(value []byte, postings *roaring.Bitmap) bool) error {
 	tags, err := x.s.tagIndex()
 	if err != nil {
 		return err
@@ -404,13 +411,24 @@ func (x sectionIndex) Values(key string, fn func(value []byte, postings *roaring
 	if k == nil {
 		return nil
 	}
+	least := []byte(from)
+	no, found := slices.BinarySearchFunc(k.firsts, least, bytes.Compare)
+	if !found && no > 0 {
+		no--
+	}
 	small := roaring.New()
-	for _, e := range k.pages {
+	for _, e := range k.pages[no:] {
 		page, err := x.s.tagPage(e)
 		if err != nil {
 			return err
 		}
 		for page.next() {
+			if bytes.Compare(page.value, least) < 0 {
+				continue
+			}
+			if most--; most < 0 {
+				return nil
+			}
 			b := small
 			if page.kind == postingsRoaring {
 				b = roaring.New()
