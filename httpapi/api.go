@@ -174,6 +174,7 @@ type Parts struct {
 	Scripts     Scripts
 	Exporter    Exporter
 	Live        Live
+	Devices     Devices
 	Upkeep      Upkeep
 	// Pipelines are those that the server runs.
 	Pipelines Pipelines
@@ -209,6 +210,7 @@ type API struct {
 	zips      sync.Pool // *gzip.Writer, of answers to scripts
 	exporter  Exporter
 	live      Live
+	devices   Devices
 	upkeep    Upkeep
 	managed   Managed
 	health    func() health.Report
@@ -249,6 +251,7 @@ func New(c Config, p Parts) (*API, error) {
 		scripts:   p.Scripts,
 		exporter:  p.Exporter,
 		live:      p.Live,
+		devices:   p.Devices,
 		upkeep:    p.Upkeep,
 		points:    p.PointWriter,
 		pipelines: p.Pipelines,

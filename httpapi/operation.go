@@ -56,6 +56,8 @@ func pathParameter(name string) string {
 		return "name of a measurement"
 	case "tag":
 		return "name of a tag"
+	case "device":
+		return "name of a device: the value of the tag that names it"
 	case "name":
 		return "name of a function, with its package"
 	}

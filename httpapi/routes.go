@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/varvedb/varve/export/stream"
 	"github.com/varvedb/varve/plan"
@@ -97,7 +98,6 @@ func (a *API) pointRoutes() []route {
 			name: "queryAST", group: "Scripts", summary: "A Flux script as a tree",
 			takes: script{}, example: `{"query": "from(bucket: \"default\") |> range(start: -1h)"}`,
 			status: http.StatusOK, gives: scriptTree{}}},
-		a.streamRoute(func(r *http.Request) (Principal, error) { return a.principal(r, headerOnly) }),
 		{http.MethodGet, "/ping", a.ping, &operation{
 			name: "ping", group: "Server", summary: "Is it there?", open: true, status: http.StatusNoContent}},
 		{http.MethodGet, "/health", a.influxHealth, &operation{
@@ -107,12 +107,12 @@ func (a *API) pointRoutes() []route {
 			name: "ready", group: "Server", summary: "Since when does it serve?", open: true, status: http.StatusOK, gives: readyAnswer{}}},
 		{http.MethodGet, "/metrics", a.serveMetrics, &operation{
 			name: "metrics", group: "Server", summary: "Metrics for Prometheus", open: true, status: http.StatusOK, givesAs: "text/plain"}},
-	}, a.managed.routes()...)
+	}, slices.Concat(a.liveRoutes(func(r *http.Request) (Principal, error) { return a.principal(r, headerOnly) }), a.managed.routes())...)
 }
 
 // serviceRoutes are those of the service port.
 func (a *API) serviceRoutes() []route {
-	return []route{
+	return append([]route{
 		{http.MethodPost, "/data", a.data, &operation{
 			name: "data", group: "Points", summary: "Store points",
 			about: "A point or an array of points. Answers when they are on disk. A body with a bad point is refused as a whole (400); points that contradict the types or the retention of the bucket are left out and the others stored (422). The body may be gzip or zstd, as Content-Encoding says.\n\n" +
@@ -127,7 +127,6 @@ func (a *API) serviceRoutes() []route {
 			params: []parameter{{"org", "organisation by name or id; default: that of the token", text(), false}},
 			takes:  queryRequest{}, example: `{"measurement":"weather","start":"-7d","fields":["temperature"],"aggregation":"mean","every":"1h","group_by":["city"]}`,
 			status: http.StatusOK, gives: queryAnswer{}}},
-		a.streamRoute(a.servicePrincipal),
 		{http.MethodGet, "/measurements", a.list(plan.List{What: plan.Measurements}), &operation{
 			name: "measurements", group: "Names", summary: "Measurements of a bucket", params: listParameters(), status: http.StatusOK, gives: namesAnswer{}}},
 		{http.MethodGet, "/measurements/{measurement}/tags", a.list(plan.List{What: plan.TagKeys}), &operation{
@@ -159,20 +158,39 @@ func (a *API) serviceRoutes() []route {
 			name: "check", group: "Server", summary: "Look for damage in the whole store",
 			about:  "Takes an all-access token. A JSON object in a line for each problem, and one with the number of problems at the end.",
 			status: http.StatusOK, givesAs: "application/x-ndjson"}},
-	}
+	}, a.liveRoutes(a.servicePrincipal)...)
 }
 
-const liveGroup = "Points as they come"
+const liveGroup = "Points as they come, and the devices that send them"
 
-// streamRoute is on both ports.
-func (a *API) streamRoute(identify func(*http.Request) (Principal, error)) route {
-	return route{http.MethodGet, "/api/v1/stream", a.stream(identify), &operation{
+// liveRoutes are on both ports.
+func (a *API) liveRoutes(identify func(*http.Request) (Principal, error)) []route {
+	window := parameter{"window", "of rates, such as 5m or 1h, up to now; default: 5m", text(), false}
+	return []route{{http.MethodGet, "/api/v1/stream", a.stream(identify), &operation{
 		name: "stream", group: "Live", summary: "Points as they are stored",
 		about: "Each point comes when it is on disk, as a JSON object `{\"time\":…,\"measurement\":…,\"tags\":{…},\"fields\":{…}}`: an event each, or a line each for clients that accept `application/x-ndjson`. " +
 			"A request for a WebSocket gets text messages of one or more lines.\n\n" +
 			"Who reads too slowly loses the oldest of the points that wait, and gets `{\"missed\":n}` in their place. `{\"end\":…}` says why the server ends a stream: the limit or the duration is reached, the token may not read any more, the server stops. " +
 			"Between the points that a stream begins with (`last`, `since`) and the live ones none is left out, but some may come twice.",
-		params: streamParameters(), status: http.StatusOK, givesAs: contentEvents + " " + contentLines}}
+		params: streamParameters(), status: http.StatusOK, givesAs: contentEvents + " " + contentLines}},
+		{http.MethodGet, "/api/v1/devices", a.listDevices(identify), &operation{
+			name: "devices", group: "Live", summary: "Devices: since when, when last heard of, how often, online or not",
+			about: "A device is a value of the tag that names the devices of a measurement: the first of the setting `devices.tags` that it has. What is said of devices is derived from the points that are stored. " +
+				"`online=false` has to look at all devices before the first that is offline: some seconds for a million.",
+			params: append(bucketParameters(),
+				parameter{"measurement", "only devices that write this measurement, and what they write there; may be repeated", text(), false},
+				parameter{"filters", "tag to value, or to a list of values of which one must hold: " + `{"location":["seoul","busan"]}`, text(), false},
+				parameter{"tags", "condition on tags as in the predicate of a delete: " + `location = "seoul" AND floor != "2"`, text(), false},
+				parameter{"prefix", "only devices whose names begin so", text(), false},
+				parameter{"online", "only those that are, or are not", oneOf("true", "false"), false},
+				parameter{"after", "begin behind this name: next of the page before", text(), false},
+				parameter{"limit", "devices of a page; default: 100", count(1, maxDevices), false},
+				window),
+			status: http.StatusOK, gives: devicesAnswer{}}},
+		{http.MethodGet, "/api/v1/devices/{device}", a.device(identify), &operation{
+			name: "device", group: "Live", summary: "A device, its series and their last values",
+			params: append(bucketParameters(), window), status: http.StatusOK, gives: deviceDetailAnswer{}}},
+	}
 }
 
 // Points returns the handler of the port that InfluxDB clients use.

@@ -29,6 +29,7 @@
 package live
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -169,7 +170,8 @@ func (h *Hub) Subscribe(p *plan.Plan) (*Subscription, error) {
 	return s, nil
 }
 
-// normalise returns p without what does not matter, and what it is known by.
+// normalise returns p without what does not matter, and what it is known by: ""
+// if that cannot be told.
 func normalise(p *plan.Plan) (*plan.Plan, string, error) {
 	if p.Rows == nil {
 		return nil, "", errors.New("live: the plan is not about rows")
@@ -182,6 +184,9 @@ func normalise(p *plan.Plan) (*plan.Plan, string, error) {
 		return nil, "", err
 	}
 	key, err := json.Marshal(what)
+	if bytes.Contains(key, []byte(`\ufffd`)) {
+		return what, "", nil // bytes that JSON cannot hold: other plans may look the same
+	}
 	return what, string(key), err
 }
 
@@ -205,9 +210,10 @@ func (h *Hub) of(bucket uint64) []*feed {
 	return nil
 }
 
+// feed returns the feed of a key, nil if there is none.
 func (h *Hub) feed(bucket uint64, key string) *feed {
 	for _, f := range h.of(bucket) {
-		if f.key == key {
+		if f.key == key && key != "" {
 			return f
 		}
 	}

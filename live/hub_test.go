@@ -167,6 +167,23 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// Values of tags may be no UTF-8, and JSON, by which feeds are known, cannot
+// tell them apart.
+func TestConditionsOfOddBytes(t *testing.T) {
+	r := newRig(t, nil)
+	host := func(name string) *live.Subscription {
+		return r.subscribe(t, func(p *plan.Plan) { p.Tags = predicate.Eq("host", name) })
+	}
+	first, second := host("\xff"), host("\xfe")
+	r.Observe(bucket, parse(t, "m,host=\xff x=1 1", "m,host=\xfe x=2 2", "m,host=\xfe x=3 3"))
+	if got, _, _ := drain(t, first); len(got) != 1 {
+		t.Errorf("the first gets %q", got)
+	}
+	if got, _, _ := drain(t, second); len(got) != 2 {
+		t.Errorf("the second gets %q", got)
+	}
+}
+
 func TestConditionOfAnotherType(t *testing.T) {
 	r := newRig(t, nil)
 	about := func(measurements ...string) func(*plan.Plan) {

@@ -93,12 +93,19 @@ func (e *Expr) String() string {
 		if len(e.Values) == 1 {
 			return fmt.Sprintf("%s = %q", e.Key, e.Values[0])
 		}
+		if n := len(e.Values) - maxShown; n > 0 {
+			return fmt.Sprintf("%s in %q and %d more", e.Key, e.Values[:maxShown], n)
+		}
 		return fmt.Sprintf("%s in %q", e.Key, e.Values)
 	case Regexp:
 		return fmt.Sprintf("%s =~ /%s/", e.Key, e.Pattern)
 	}
 	return fmt.Sprintf("unknown(%q)", string(e.Op))
 }
+
+// maxShown is how many values of a list are rendered: a line of a log or a
+// plan is for people.
+const maxShown = 20
 
 // maxDepth bounds the nesting of an expression from outside, so that
 // evaluation cannot exhaust the stack.

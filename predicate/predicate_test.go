@@ -83,6 +83,16 @@ func exampleSeries(t testing.TB) listIndex {
 	}
 }
 
+func TestStringOfManyValues(t *testing.T) {
+	var values []string
+	for i := range 25 {
+		values = append(values, fmt.Sprint("h", i))
+	}
+	if got := OneOf("host", values...).String(); !strings.HasPrefix(got, `host in ["h0" "h1" `) || !strings.HasSuffix(got, `"h19"] and 5 more`) {
+		t.Error(got)
+	}
+}
+
 func TestMatch(t *testing.T) {
 	series := exampleSeries(t)
 	for _, c := range []struct {

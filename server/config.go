@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/varvedb/varve/devices"
 	"github.com/varvedb/varve/live"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/query"
@@ -60,6 +61,8 @@ type Config struct {
 	QueryCache bool
 	// Live has the limits of live data.
 	Live live.Config
+	// Devices says what a device is.
+	Devices devices.Config
 	// StopTimeout is how long requests under way may take to end when the
 	// server is told to stop.
 	StopTimeout time.Duration
@@ -105,6 +108,7 @@ func Default() Config {
 		Query:       query.Default(),
 		QueryCache:  true,
 		Live:        live.Default(),
+		Devices:     devices.Default(),
 		StopTimeout: 10 * time.Second,                 // what service managers grant before they kill
 		TLS:         transport.TLS{MinVersion: "1.2"}, // clients in the field that have no later one
 		Limits:      transport.DefaultLimits(),
@@ -156,6 +160,9 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if err := c.Limits.Validate(); err != nil {
+		return err
+	}
+	if err := c.Devices.Validate(); err != nil {
 		return err
 	}
 	if err := c.Live.Validate(); err != nil {

@@ -36,6 +36,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/varvedb/varve/catalog/bolt"
+	"github.com/varvedb/varve/devices"
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/ingest"
 	"github.com/varvedb/varve/live"
@@ -258,6 +259,10 @@ func (s *server) openAPI() error {
 		}
 		ac.OpenService, ac.Anonymous = true, a.principal(admin)
 	}
+	known := &registry{errors: &querier{s.query, s.store}}
+	if known.devices, err = devices.New(c.Devices, s.query, s.schema, s.now); err != nil {
+		return err
+	}
 	parts := httpapi.Parts{
 		Access:      a,
 		NewDecoder:  lineDecoder,
@@ -271,6 +276,7 @@ func (s *server) openAPI() error {
 		Scripts:     &scripts{s.query, s.meta, s.store, &writer{s.meta, s.ingest}},
 		Exporter:    s.exporter(),
 		Live:        s.live,
+		Devices:     known,
 		Budget:      s.budget.Ingest,
 		Health:      s.health,
 		Stopping:    s.stopping.Load,

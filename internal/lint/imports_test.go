@@ -24,6 +24,7 @@ var order = [][]string{
 	{"source/*", "sink/*", "source/postgres/pgtest"},
 	{"manage"},
 	{"httpapi", "transport"},
+	{"devices"},
 	{"result"},
 	{"lang/*"},
 	{"lang/flux/stdlib"},

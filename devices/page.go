@@ -1,0 +1,294 @@
+package devices
+
+import (
+	"context"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/predicate"
+	"github.com/varvedb/varve/scan"
+)
+
+// Request is a question for a page of devices.
+type Request struct {
+	Bucket       uint64
+	Measurements []string        // that they write; none: any
+	Tags         *predicate.Expr // of their series; nil: any
+	Prefix       string          // of their names
+	After        string          // the name before the page; "": the first page
+	Online       *bool           // nil: either
+	Limit        int             // 1 or more
+	Window       time.Duration   // for the rate, more than 0
+}
+
+// Device is what is known of a device from the points that a Request is about.
+type Device struct {
+	Name         string
+	Measurements []string // ascending; without that of the broker
+	// FirstSeen and LastSeen are the times of its first and last point, in
+	// nanoseconds since 1970; Seen is false if there are none, but the broker
+	// knows it.
+	Seen                bool
+	FirstSeen, LastSeen int64
+	// Points is how many came within the window of the request: of each
+	// measurement, as many as the field has that has most.
+	Points int64
+	Online bool
+	// Status is what the broker said last; nil: nothing.
+	Status *Status
+}
+
+// Status is the connection of a device to a broker.
+type Status struct {
+	Online bool
+	Since  int64 // nanoseconds since 1970
+}
+
+// sieve is how many devices are looked at at a time for those that are online
+// or not: some 25 ms of work, and about a MiB.
+const sieve = 4_000
+
+// Page returns devices by name, and whether there are more behind them.
+func (r *Registry) Page(ctx context.Context, q *Request) (page []*Device, more bool, err error) {
+	groups, status := r.groups(q.Bucket, q.Measurements)
+	return r.page(ctx, q, groups, status)
+}
+
+func (r *Registry) page(ctx context.Context, q *Request, groups []group, status bool) (page []*Device, more bool, err error) {
+	step := q.Limit + 1
+	if q.Online != nil {
+		step = max(step, sieve)
+	}
+	from := q.Prefix
+	if q.After != "" {
+		from = max(from, q.After+"\x00")
+	}
+	for {
+		names, end, err := r.names(ctx, q, groups, status, from, step)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(names) == 0 {
+			break
+		}
+		some, err := r.lookUp(ctx, q, groups, status, names)
+		if err != nil {
+			return nil, false, err
+		}
+		if q.Online != nil {
+			some = slices.DeleteFunc(some, func(d *Device) bool { return d.Online != *q.Online })
+		}
+		page = append(page, some...)
+		if len(page) > q.Limit || end {
+			break
+		}
+		from = names[len(names)-1] + "\x00"
+	}
+	more = len(page) > q.Limit
+	page = page[:min(q.Limit, len(page))]
+	return page, more, r.complete(ctx, q, groups, page)
+}
+
+// names returns the least names from one on, most of them at most, and whether
+// there are no others.
+func (r *Registry) names(ctx context.Context, q *Request, groups []group, status bool, from string, most int) (names []string, end bool, err error) {
+	if status && len(q.Measurements) == 0 {
+		groups = append(slices.Clone(groups), group{statusTag, []string{statusMeasurement}})
+	}
+	set := map[string]struct{}{}
+	beyond := "" // from here on none is among the least; "": not known
+	end = true
+	for _, g := range groups {
+		p := plan.New(q.Bucket, column.MinTime, column.MaxTime)
+		p.Measurements, p.Tags = g.measurements, q.Tags
+		p.List = &plan.List{What: plan.TagValues, Tag: g.tag, From: from}
+		p.Each.Limit = int64(most)
+		_, err := r.driver.Run(ctx, p, func(b *scan.Batch) error {
+			end = end && b.Rows() < most
+			for i := range b.Rows() {
+				name := b.Columns[0].Str(i)
+				if !strings.HasPrefix(string(name), q.Prefix) {
+					break // the values ascend
+				}
+				if beyond != "" && string(name) >= beyond {
+					break
+				}
+				set[string(name)] = struct{}{}
+			}
+			if len(set) > 2*most {
+				all := slices.Sorted(maps.Keys(set))
+				beyond, end = all[most], false
+				for _, name := range all[most:] {
+					delete(set, name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	names = slices.Sorted(maps.Keys(set))
+	if len(names) > most {
+		names, end = names[:most], false
+	}
+	return names, end, nil
+}
+
+// lookUp finds when devices were last heard of. Of those that nothing is of,
+// such as after a delete, there is none.
+func (r *Registry) lookUp(ctx context.Context, q *Request, groups []group, status bool, names []string) ([]*Device, error) {
+	found := map[string]*Device{}
+	device := func(name string) *Device {
+		d := found[name]
+		if d == nil {
+			d = &Device{Name: name}
+			found[name] = d
+		}
+		return d
+	}
+	for _, g := range groups {
+		p := g.plan(q.Bucket, column.MinTime, column.MaxTime, q.Tags, names)
+		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last}}, Group: plan.ByTags(g.tag)}
+		err := r.each(ctx, p, g.tag, func(name, measurement string, b *scan.Batch, row int) {
+			at, ok := latest(b, row)
+			if !ok {
+				return
+			}
+			d := device(name)
+			if !d.Seen || at > d.LastSeen {
+				d.Seen, d.LastSeen = true, at
+			}
+			if i, ok := slices.BinarySearch(d.Measurements, measurement); !ok {
+				d.Measurements = slices.Insert(d.Measurements, i, measurement)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if status {
+		p := (&group{statusTag, []string{statusMeasurement}}).plan(q.Bucket, column.MinTime, column.MaxTime, nil, names)
+		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last, Field: statusField}}, Group: plan.ByTags(statusTag)}
+		err := r.each(ctx, p, statusTag, func(name, _ string, b *scan.Batch, row int) {
+			c := &b.Columns[0]
+			if c.Type == column.Bool && c.Valid.Get(row) && (found[name] != nil || len(q.Measurements) == 0) {
+				device(name).Status = &Status{c.Words[row] != 0, c.At[row]}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	now := r.now().UnixNano()
+	all := make([]*Device, 0, len(found))
+	for _, name := range names {
+		if d := found[name]; d != nil {
+			d.Online = r.online(d, now)
+			all = append(all, d)
+		}
+	}
+	return all, nil
+}
+
+// online judges a device. A broker that has its connection knows best. One that
+// has lost it knows of no other way that the device may have: points that came
+// since then count.
+func (r *Registry) online(d *Device, now int64) bool {
+	if d.Status != nil && d.Status.Online {
+		return true
+	}
+	heard := d.Seen && now-int64(r.cfg.OfflineAfter) <= d.LastSeen
+	return heard && (d.Status == nil || d.LastSeen > d.Status.Since)
+}
+
+// complete looks up what the devices of a page lack.
+func (r *Registry) complete(ctx context.Context, q *Request, groups []group, page []*Device) error {
+	if len(page) == 0 {
+		return nil
+	}
+	found := map[string]*Device{}
+	names := make([]string, len(page))
+	for i, d := range page {
+		d.FirstSeen = math.MaxInt64
+		found[d.Name], names[i] = d, d.Name
+	}
+	now := r.now().UnixNano()
+	for _, g := range groups {
+		p := g.plan(q.Bucket, column.MinTime, column.MaxTime, q.Tags, names)
+		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.First}}, Group: plan.ByTags(g.tag)}
+		if err := r.each(ctx, p, g.tag, func(name, _ string, b *scan.Batch, row int) {
+			if at, ok := earliest(b, row); ok && found[name] != nil {
+				found[name].FirstSeen = min(found[name].FirstSeen, at)
+			}
+		}); err != nil {
+			return err
+		}
+		p = g.plan(q.Bucket, now-int64(q.Window), now, q.Tags, names)
+		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Count}}, Group: plan.ByTags(g.tag)}
+		if err := r.each(ctx, p, g.tag, func(name, _ string, b *scan.Batch, row int) {
+			if found[name] != nil {
+				found[name].Points += most(b, row)
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	for _, d := range page {
+		if d.FirstSeen == math.MaxInt64 {
+			d.FirstSeen = d.LastSeen // written and deleted since then
+		}
+	}
+	return nil
+}
+
+// each runs an aggregate without windows by one tag and calls use with each
+// row.
+func (r *Registry) each(ctx context.Context, p *plan.Plan, tag string, use func(name, measurement string, b *scan.Batch, row int)) error {
+	_, err := r.driver.Run(ctx, p, func(b *scan.Batch) error {
+		for _, g := range b.Groups {
+			name := string(column.TagValue(g.Key, tag))
+			for row := g.From; row < g.To; row++ {
+				use(name, b.Measurement, b, row)
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// latest returns the greatest time of the points chosen in a row, earliest the
+// least, and most the greatest count.
+func latest(b *scan.Batch, row int) (at int64, ok bool) {
+	at = math.MinInt64
+	for i := range b.Columns {
+		if c := &b.Columns[i]; c.Valid.Get(row) {
+			at, ok = max(at, c.At[row]), true
+		}
+	}
+	return at, ok
+}
+
+func earliest(b *scan.Batch, row int) (at int64, ok bool) {
+	at = math.MaxInt64
+	for i := range b.Columns {
+		if c := &b.Columns[i]; c.Valid.Get(row) {
+			at, ok = min(at, c.At[row]), true
+		}
+	}
+	return at, ok
+}
+
+func most(b *scan.Batch, row int) (n int64) {
+	for i := range b.Columns {
+		if c := &b.Columns[i]; c.Valid.Get(row) {
+			n = max(n, int64(c.Words[row]))
+		}
+	}
+	return n
+}

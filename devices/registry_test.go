@@ -1,0 +1,160 @@
+package devices
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/meta"
+	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/scan"
+)
+
+// fakeStore has a measurement m whose devices d000000 and so on spoke at
+// second 0; every tenth is long silent. It counts what is asked of it.
+type fakeStore struct {
+	devices int
+	lists   int
+	most    int // names that were asked for at once
+	err     error
+}
+
+func (s *fakeStore) Measurements(uint64) []string { return []string{"m"} }
+
+func (s *fakeStore) Measurement(uint64, string) *meta.Measurement { return nil }
+
+const silent = -int64(time.Hour)
+
+func (s *fakeStore) Run(_ context.Context, p *plan.Plan, use func(*scan.Batch) error) (string, error) {
+	if s.err != nil {
+		return "", s.err
+	}
+	if err := p.Validate(); err != nil {
+		return "", err
+	}
+	b := &scan.Batch{Measurement: "m", Columns: []scan.Column{{Field: "x", Vector: column.Vector{Type: column.String}}}}
+	c := &b.Columns[0]
+	if p.List != nil {
+		s.lists++
+		for i := range s.devices {
+			if name := fmt.Sprintf("d%06d", i); name >= p.List.From && c.Len() < int(p.Each.Limit) {
+				c.AppendString([]byte(name))
+			}
+		}
+		b.Groups = []scan.Group{{To: c.Len()}}
+		return "", use(b)
+	}
+	s.most = max(s.most, len(p.Tags.Values))
+	c.Vector = column.Vector{Type: column.Int64}
+	for _, name := range p.Tags.Values {
+		var n int
+		if _, err := fmt.Sscanf(name, "d%06d", &n); err != nil || n >= s.devices {
+			continue
+		}
+		at := int64(0)
+		if n%10 == 0 {
+			at = silent
+		}
+		key, err := column.AppendSeriesKey(nil, []column.Tag{{Key: []byte("device"), Value: []byte(name)}})
+		if err != nil {
+			return "", err
+		}
+		b.Groups = append(b.Groups, scan.Group{Key: key, From: c.Len(), To: c.Len() + 1})
+		c.At = append(c.At, at)
+		c.AppendWord(3)
+	}
+	return "", use(b)
+}
+
+func registry(t *testing.T, s *fakeStore) *Registry {
+	t.Helper()
+	r, err := New(Default(), s, s, func() time.Time { return time.Unix(60, 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestMeasurementsWithoutADevice(t *testing.T) {
+	s := &fakeStore{devices: 10}
+	page, more, err := registry(t, s).Page(t.Context(), &Request{Limit: 10, Window: time.Minute})
+	if len(page) != 0 || more || err != nil || s.lists != 0 {
+		t.Errorf("%d devices, %v, %v after %d lists", len(page), more, err, s.lists)
+	}
+}
+
+// withDevices gives the measurement its tag.
+func withDevices(t *testing.T, r *Registry, q *Request) (page []*Device, more bool, err error) {
+	t.Helper()
+	groups := []group{{"device", []string{"m"}}}
+	return r.page(t.Context(), q, groups, false)
+}
+
+// A page takes the work of a page; the silent ones are sought a sieve at a
+// time.
+func TestWorkOfAPage(t *testing.T) {
+	s := &fakeStore{devices: 100_000}
+	r := registry(t, s)
+	page, more, err := withDevices(t, r, &Request{Limit: 100, Window: time.Minute, After: "d050000"})
+	if err != nil || len(page) != 100 || !more || page[0].Name != "d050001" || s.lists != 1 || s.most != 101 {
+		t.Errorf("%d devices, %v, %v: %d lists and %d names at once", len(page), more, err, s.lists, s.most)
+	}
+	if d := page[9]; d.Online || d.LastSeen != silent || d.FirstSeen != silent || d.Points != 3 || !slices.Equal(d.Measurements, []string{"m"}) {
+		t.Errorf("a silent one is %+v", d)
+	}
+	offline := false
+	s.lists = 0
+	page, more, err = withDevices(t, r, &Request{Limit: 1000, Window: time.Minute, Online: &offline})
+	if err != nil || len(page) != 1000 || !more || page[999].Name != "d009990" || s.lists != 3 || s.most != sieve {
+		t.Errorf("%d devices, %v, %v: %d lists and %d names at once", len(page), more, err, s.lists, s.most)
+	}
+}
+
+func TestErrorsOfTheStore(t *testing.T) {
+	s := &fakeStore{err: errors.New("broken")}
+	r := registry(t, s)
+	if _, _, err := withDevices(t, r, &Request{Limit: 1, Window: time.Minute}); !errors.Is(err, s.err) {
+		t.Error(err)
+	}
+	s.err = nil
+	if _, err := r.Device(t.Context(), 7, "x", time.Minute); !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+}
+
+func TestOnline(t *testing.T) {
+	r := registry(t, &fakeStore{})
+	const now = int64(time.Hour)
+	at := func(d time.Duration) int64 { return now + int64(d) }
+	for _, c := range []struct {
+		name   string
+		device Device
+		want   bool
+	}{
+		{"heard of", Device{Seen: true, LastSeen: at(-time.Minute)}, true},
+		{"at the limit", Device{Seen: true, LastSeen: at(-5 * time.Minute)}, true},
+		{"silent", Device{Seen: true, LastSeen: at(-5*time.Minute - 1)}, false},
+		{"silent, connected", Device{Seen: true, LastSeen: at(-time.Hour), Status: &Status{true, at(-2 * time.Hour)}}, true},
+		{"connected only", Device{Status: &Status{true, at(-2 * time.Hour)}}, true},
+		{"lost", Device{Seen: true, LastSeen: at(-2 * time.Minute), Status: &Status{false, at(-time.Minute)}}, false},
+		{"lost, and back by another way", Device{Seen: true, LastSeen: at(-time.Minute), Status: &Status{false, at(-2 * time.Minute)}}, true},
+		{"lost only", Device{Status: &Status{false, at(-time.Minute)}}, false},
+		{"ahead of the clock", Device{Seen: true, LastSeen: at(time.Minute)}, true},
+	} {
+		if got := r.online(&c.device, now); got != c.want {
+			t.Errorf("%s: online is %v", c.name, got)
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for _, c := range []Config{{Tags: []string{""}, OfflineAfter: 1}, {Tags: []string{"a", "a"}, OfflineAfter: 1}, {Tags: []string{"a"}}} {
+		if _, err := New(c, nil, nil, nil); err == nil {
+			t.Errorf("%+v was taken", c)
+		}
+	}
+}
