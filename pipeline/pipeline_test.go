@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -360,7 +361,7 @@ pipelines:
 	}
 }
 
-// TestDeletes: what a source takes back is deleted, in order with what it writes.
+// TestPoints: sources that bring points, with and without steps.
 func TestPoints(t *testing.T) {
 	w := newWorld()
 	_, in := w.start(t, `
@@ -401,6 +402,42 @@ pipelines:
 	dead := w.store.lines[2]
 	if len(dead) != 2 || !strings.Contains(dead[1], `payload="m,a=b v=11 2`) {
 		t.Errorf("kept %q", dead)
+	}
+}
+
+// TestDeletes: deletes and writes of one call end as if they had been done one
+// after the other.
+func TestDeletes(t *testing.T) {
+	list := new(record.List)
+	add := func(del bool, tag string, at int64, fields ...string) {
+		r := list.Add(0)
+		r.Measurement, r.Delete, r.Time, r.Timed = "m", del, at, true
+		r.SetTag("a", tag)
+		for _, f := range fields {
+			r.Set(f, record.Float(float64(list.Len())))
+		}
+	}
+	add(false, "x", 1, "v", "w") // 0: taken back by 2
+	add(false, "y", 1, "v")      // 1: stays
+	add(true, "x", 1)            // 2
+	add(false, "x", 1, "v")      // 3: stays
+	add(true, "x", 2)            // 4
+	add(false, "z", 1, "v", "w") // 5: loses w
+	add(true, "z", 1, "w")       // 6
+	add(false, "u", 1, "w")      // 7: loses all
+	add(true, "u", 1, "w")       // 8
+	live := []int{0, 1, 2, 3, 4, 5, 6, 7, 8}
+	store := newFakeStore()
+	s := &storeSink{store: store, plain: true}
+	if err := s.Pass(context.Background(), &Passage{Records: list, Live: live}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"m,a=y v=2 1", "m,a=x v=4 1", "m,a=z v=6 1"}, store.lines[1]); diff != "" {
+		t.Error(diff)
+	}
+	slices.Sort(store.gone)
+	if diff := cmp.Diff([]string{"m[{a u}] 1 [w]", "m[{a x}] 1 []", "m[{a x}] 2 []", "m[{a z}] 1 [w]"}, store.gone); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/batch"
@@ -105,7 +109,7 @@ func (s *storeSink) give(w *storeWorker) {
 	}
 }
 
-// Pass implements Sink. Points that follow a delete are written after it.
+// Pass implements Sink.
 func (s *storeSink) Pass(ctx context.Context, p *Passage) error {
 	bucket, err := s.target(p.Bucket)
 	if err != nil {
@@ -113,27 +117,72 @@ func (s *storeSink) Pass(ctx context.Context, p *Passage) error {
 	}
 	w := s.take()
 	defer s.give(w)
-	for at := 0; at < len(p.Live); {
-		end := at
-		for end < len(p.Live) && p.Records.At(p.Live[end]).Delete == p.Records.At(p.Live[at]).Delete {
-			end++
-		}
-		part := p.Live[at:end]
-		if p.Records.At(part[0]).Delete {
-			err = s.delete(ctx, bucket, p, part)
-		} else {
-			err = s.write(ctx, w, bucket, p, part)
-		}
-		if err != nil {
-			return err
-		}
-		at = end
+	deletes, writes := w.arrange(p)
+	if err := s.delete(ctx, bucket, p, deletes); err != nil {
+		return err
 	}
-	return nil
+	return s.write(ctx, w, bucket, p, writes)
+}
+
+// arrange parts the live records into deletes and what is written after all of
+// them, so that the end is that of one after the other: a write that a later delete
+// of the same point takes back is left out, or the fields of it that are.
+func (w *storeWorker) arrange(p *Passage) (deletes, writes []int) {
+	first := len(p.Live)
+	for n, i := range p.Live {
+		if p.Records.At(i).Delete {
+			first = n
+			break
+		}
+	}
+	if first == len(p.Live) {
+		return nil, p.Live
+	}
+	written := map[string][]int{} // by point, the records that write it
+	gone := map[int]bool{}
+	for _, i := range p.Live {
+		r := p.Records.At(i)
+		key := point(r, p.Time(r))
+		if !r.Delete {
+			written[key] = append(written[key], i)
+			continue
+		}
+		deletes = append(deletes, i)
+		for _, before := range written[key] {
+			if len(r.Fields) == 0 {
+				gone[before] = true
+				continue
+			}
+			earlier := p.Records.At(before)
+			for k := range r.Fields {
+				earlier.Set(r.Fields[k].Name, record.Value{})
+			}
+			gone[before] = len(earlier.Fields) == 0
+		}
+	}
+	for _, i := range p.Live {
+		if !gone[i] && !p.Records.At(i).Delete {
+			writes = append(writes, i)
+		}
+	}
+	return deletes, writes
+}
+
+// point returns a text that records of one point share.
+func point(r *record.Record, at int64) string {
+	tags := make([]string, 0, len(r.Tags))
+	for i := range r.Tags {
+		tags = append(tags, strconv.Quote(r.Tags[i].Key)+"="+strconv.Quote(r.Tags[i].Value))
+	}
+	slices.Sort(tags)
+	return strconv.Quote(r.Measurement) + strings.Join(tags, ",") + strconv.FormatInt(at, 10)
 }
 
 // write stores some of the live records.
 func (s *storeSink) write(ctx context.Context, w *storeWorker, bucket uint64, p *Passage, part []int) error {
+	if len(part) == 0 {
+		return nil
+	}
 	w.builder.Begin(s.store.Types(bucket))
 	for _, i := range part {
 		r := p.Records.At(i)
@@ -170,21 +219,32 @@ func (w *storeWorker) only(r *record.Record, fields []string) *record.Record {
 	return o
 }
 
-// delete hides the points of some of the live records.
+// maxDeletes is how many deletes are under way at a time: they share an fsync.
+const maxDeletes = 32
+
+// delete hides the points of some of the live records, all of which are deletes.
 func (s *storeSink) delete(ctx context.Context, bucket uint64, p *Passage, part []int) error {
+	if len(part) == 0 {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxDeletes)
 	for _, i := range part {
 		r := p.Records.At(i)
 		if !r.Timed {
 			p.Refuse(i, s.Name(), &record.Refusal{Reason: "no_time", Detail: "a delete needs the time of the point"})
 			continue
 		}
-		var fields []string
-		for k := range r.Fields {
-			fields = append(fields, r.Fields[k].Name)
-		}
-		if err := s.store.Delete(ctx, bucket, r.Measurement, r.Time, r.Tags, fields); err != nil {
-			return fmt.Errorf("delete a point of %s: %w", r.Measurement, err)
-		}
+		g.Go(func() error {
+			var fields []string
+			for k := range r.Fields {
+				fields = append(fields, r.Fields[k].Name)
+			}
+			if err := s.store.Delete(ctx, bucket, r.Measurement, r.Time, r.Tags, fields); err != nil {
+				return fmt.Errorf("delete a point of %s: %w", r.Measurement, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
