@@ -4,6 +4,7 @@ package batch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -25,14 +26,15 @@ const (
 
 // The limits of a point, as line protocol has them.
 const (
-	maxKeyBytes   = 65535      // measurement, tags and field key together
-	maxPointBytes = 128 << 10  // a row must fit into a record of the log, which holds 256 KiB
-	maxTags       = 1024       // of a point
-	maxFields     = 8192       // of a point
-	maxNulls      = 1 << 20    // of a batch, besides eight for each value
-	maxTables     = 1 << 16    // of a batch
-	maxNames      = 1 << 16    // of measurements and fields that are kept from batch to batch
-	pointOverhead = 16 + 4 + 8 // bytes of a point beside its texts
+	maxKeyBytes         = 65535      // measurement, tags and field key together
+	fieldSeparatorBytes = 4          // what InfluxDB puts between tags and field key when it counts them
+	maxPointBytes       = 128 << 10  // a row must fit into a record of the log, which holds 256 KiB
+	maxTags             = 1024       // of a point
+	maxFields           = 8192       // of a point
+	maxNulls            = 1 << 20    // of a batch, besides eight for each value
+	maxTables           = 1 << 16    // of a batch
+	maxNames            = 1 << 16    // of measurements and fields that are kept from batch to batch
+	pointOverhead       = 16 + 4 + 8 // bytes of a point beside its texts
 )
 
 // Types tells what a field is registered as, 0 if it is not: a number becomes
@@ -47,13 +49,19 @@ type Builder struct {
 	open   []*table
 	out    column.Batch
 	origin [][]int32 // by table of out: which record each row is
-	index  index
-	serial uint64 // of the batch
-	epoch  uint64 // of the last output table
-	types  Types
+	index  index     // series by their keys
+	// written finds series by their tags as they came, of which raws has the texts.
+	written index
+	raws    []byte
+	serial  uint64 // of the batch
+	epoch   uint64 // of the last output table
+	types   Types
 
+	// Of the present record.
 	tags []column.Tag
-	key  []byte
+	raw  []byte // its tags as they came
+	key  []byte // the key of its series
+	hash uint64 // of a key that was looked up
 }
 
 // table is what is known of a measurement.
@@ -101,6 +109,8 @@ func (b *Builder) Begin(types Types) {
 	b.out.Tables = b.out.Tables[:0]
 	b.origin = b.origin[:0]
 	b.index.begin(b.serial)
+	b.written.begin(b.serial)
+	b.raws = b.raws[:0]
 }
 
 // Add appends a record, which is number n, with its time. If the record cannot
@@ -113,23 +123,25 @@ func (b *Builder) Add(r *record.Record, at int64, n int) error {
 	if at < column.MinTime || at > column.MaxTime {
 		return record.Refuse(BadTime, "the time is outside of the years 1677 to 2262")
 	}
-	if err := b.seriesKey(r.Tags); err != nil {
-		return err
-	}
-	if err := b.check(t, r); err != nil {
+	size, longest, err := b.check(t, r)
+	if err != nil {
 		return err
 	}
 	if err := b.fit(t, r); err != nil {
 		return err
 	}
-	hash := column.HashKey(t.hash, b.key)
-	series, ok := b.index.find(hash, t, b.key)
-	if !ok {
-		series = t.out.Series.Add(b.key, hash)
-		b.index.add(hash, t.epoch, series)
-		for i := range r.Tags {
-			b.list(t, r.Tags[i].Key)
-		}
+	series, fresh, err := b.series(t, r.Tags)
+	if err != nil {
+		return err
+	}
+	if longest+len(b.key)+len(t.name) > maxKeyBytes-fieldSeparatorBytes {
+		return record.Refuse(TooLarge, "measurement, tags and field name have more than %d bytes together", maxKeyBytes)
+	}
+	if size += len(b.key); size > maxPointBytes {
+		return record.Refuse(TooLarge, "the reading has %d bytes, more than %d", size, maxPointBytes)
+	}
+	if fresh {
+		series = b.addSeries(t, r.Tags)
 	}
 	row := len(t.out.Time)
 	t.out.Row = append(t.out.Row, series)
@@ -289,13 +301,66 @@ func (b *Builder) list(t *table, key string) {
 	}
 }
 
-// seriesKey makes the key of tags.
+// series looks up the series of tags, in the order in which they came, and puts
+// its key into b.key. A series that the output table does not have is fresh.
+func (b *Builder) series(t *table, tags []record.Tag) (series uint32, fresh bool, err error) {
+	// Most records are of a series that was seen in the same batch with its tags in
+	// the same order: their key need not be made again to find it.
+	b.raw = b.raw[:0]
+	for i := range tags {
+		b.raw = binary.AppendUvarint(b.raw, uint64(len(tags[i].Key)))
+		b.raw = append(b.raw, tags[i].Key...)
+		b.raw = binary.AppendUvarint(b.raw, uint64(len(tags[i].Value)))
+		b.raw = append(b.raw, tags[i].Value...)
+	}
+	hash := column.HashKey(t.hash, b.raw)
+	if s, ok := b.written.find(hash, t.epoch, func(s *slot) bool { return string(b.raws[s.from:s.to]) == string(b.raw) }); ok {
+		b.key = append(b.key[:0], t.out.Series.Key(int(s.series))...)
+		return s.series, false, nil
+	}
+	if err := b.seriesKey(tags); err != nil {
+		return 0, false, err
+	}
+	b.hash = column.HashKey(t.hash, b.key)
+	s, ok := b.index.find(b.hash, t.epoch, func(s *slot) bool { return bytes.Equal(t.out.Series.Key(int(s.series)), b.key) })
+	if !ok {
+		return 0, true, nil
+	}
+	b.note(t, hash, s.series)
+	return s.series, false, nil
+}
+
+// note remembers which series the tags in b.raw are.
+func (b *Builder) note(t *table, hash uint64, series uint32) {
+	from := len(b.raws)
+	b.raws = append(b.raws, b.raw...)
+	b.written.add(slot{hash: hash, epoch: t.epoch, series: series, from: uint32(from), to: uint32(len(b.raws))})
+}
+
+// addSeries adds the series with key b.key to the output table.
+func (b *Builder) addSeries(t *table, tags []record.Tag) uint32 {
+	series := t.out.Series.Add(b.key, b.hash)
+	b.index.add(slot{hash: b.hash, epoch: t.epoch, series: series})
+	b.note(t, column.HashKey(t.hash, b.raw), series)
+	for i := range tags {
+		b.list(t, tags[i].Key)
+	}
+	return series
+}
+
+// seriesKey makes the key of tags, which are checked.
 func (b *Builder) seriesKey(tags []record.Tag) error {
 	if len(tags) > maxTags {
 		return record.Refuse(TooLarge, "the reading has more than %d tags", maxTags)
 	}
 	b.tags = b.tags[:0]
 	for i := range tags {
+		if err := checkName("tag", tags[i].Key); err != nil {
+			return err
+		}
+		if err := checkName("tag value", tags[i].Value); err != nil {
+			return err
+		}
 		b.tags = append(b.tags, column.Tag{Key: unsafe.Slice(unsafe.StringData(tags[i].Key), len(tags[i].Key)),
 			Value: unsafe.Slice(unsafe.StringData(tags[i].Value), len(tags[i].Value))})
 	}
@@ -307,16 +372,16 @@ func (b *Builder) seriesKey(tags []record.Tag) error {
 	return nil
 }
 
-// check looks at the size and the names of a record.
-func (b *Builder) check(t *table, r *record.Record) error {
+// check looks at the fields of a record, and returns its size without tags and
+// the length of its longest name.
+func (b *Builder) check(t *table, r *record.Record) (size, longest int, err error) {
 	if len(r.Fields) == 0 {
-		return record.Refuse(NoFields, "the reading has no field")
+		return 0, 0, record.Refuse(NoFields, "the reading has no field")
 	}
 	if len(r.Fields) > maxFields {
-		return record.Refuse(TooLarge, "the reading has more than %d fields", maxFields)
+		return 0, 0, record.Refuse(TooLarge, "the reading has more than %d fields", maxFields)
 	}
-	size := len(b.key) + len(t.name) + pointOverhead
-	longest := 0
+	size = len(t.name) + pointOverhead
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		longest = max(longest, len(f.Name))
@@ -328,26 +393,10 @@ func (b *Builder) check(t *table, r *record.Record) error {
 			continue
 		}
 		if err := checkName("field", f.Name); err != nil {
-			return err
+			return 0, 0, err
 		}
 	}
-	if longest+len(b.key)+len(t.name) > maxKeyBytes-4 {
-		return record.Refuse(TooLarge, "measurement, tags and field name have more than %d bytes together", maxKeyBytes)
-	}
-	if size > maxPointBytes {
-		return record.Refuse(TooLarge, "the reading has %d bytes, more than %d", size, maxPointBytes)
-	}
-	for i := range r.Tags {
-		if _, ok := t.keys[r.Tags[i].Key]; !ok {
-			if err := checkName("tag", r.Tags[i].Key); err != nil {
-				return err
-			}
-		}
-		if err := checkName("tag value", r.Tags[i].Value); err != nil {
-			return err
-		}
-	}
-	return nil
+	return size, longest, nil
 }
 
 // checkName refuses what line protocol cannot carry, so that what is stored can
@@ -395,8 +444,8 @@ func (b *Builder) End() *column.Batch {
 // Origin returns which record a row of the batch is.
 func (b *Builder) Origin(table, row int) int { return int(b.origin[table][row]) }
 
-// index finds the series of the present batch by their hash: open addressing, a
-// power of two of slots, at most half full. Slots of an earlier batch are free.
+// index finds series of the present batch by a hash: open addressing, a power of
+// two of slots, at most half full. Slots of an earlier batch are free.
 type index struct {
 	slots []slot
 	used  int
@@ -404,28 +453,30 @@ type index struct {
 }
 
 type slot struct {
-	hash   uint64
-	batch  uint64
-	epoch  uint64
-	series uint32
+	hash     uint64
+	batch    uint64
+	epoch    uint64 // the output table
+	series   uint32
+	from, to uint32 // where its text is, of tags as they came
 }
 
 func (x *index) begin(batch uint64) { x.batch, x.used = batch, 0 }
 
-func (x *index) find(hash uint64, t *table, key []byte) (uint32, bool) {
+// find returns the slot of a hash in an output table for which same holds.
+func (x *index) find(hash, epoch uint64, same func(*slot) bool) (*slot, bool) {
 	if len(x.slots) == 0 {
-		return 0, false
+		return nil, false
 	}
 	mask := uint64(len(x.slots) - 1)
 	for i := hash & mask; x.slots[i].batch == x.batch; i = (i + 1) & mask {
-		if s := &x.slots[i]; s.hash == hash && s.epoch == t.epoch && bytes.Equal(t.out.Series.Key(int(s.series)), key) {
-			return s.series, true
+		if s := &x.slots[i]; s.hash == hash && s.epoch == epoch && same(s) {
+			return s, true
 		}
 	}
-	return 0, false
+	return nil, false
 }
 
-func (x *index) add(hash, epoch uint64, series uint32) {
+func (x *index) add(s slot) {
 	if 2*x.used >= len(x.slots) {
 		old := x.slots
 		x.slots = make([]slot, max(64, 4*len(old)))
@@ -435,7 +486,8 @@ func (x *index) add(hash, epoch uint64, series uint32) {
 			}
 		}
 	}
-	x.put(slot{hash, x.batch, epoch, series})
+	s.batch = x.batch
+	x.put(s)
 	x.used++
 }
 
