@@ -72,12 +72,13 @@ func (b *body) unsnap(ctx context.Context) error {
 		return tooLarge()
 	}
 	plain := b.from.get(int64(n))
-	if err := b.take(ctx, int64(cap(*b.buffer))+int64(max(n, cap(*plain)))); err != nil {
+	if err := b.take(ctx, int64(cap(*b.buffer))+int64(max(n+n/8+1, cap(*plain)))); err != nil {
 		b.from.put(plain)
 		return err
 	}
 	if cap(*plain) < n {
-		*plain = make([]byte, 0, n)
+		// With room for a longer one, which the next body may be.
+		*plain = make([]byte, 0, n+n/8+1)
 	}
 	text, err := s2.Decode((*plain)[:n], b.Bytes)
 	b.from.keep(b.buffer)

@@ -32,6 +32,7 @@
 package remotewrite
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -186,7 +187,7 @@ func (d *Decoder) decode1(message []byte) error {
 
 func (d *Decoder) series1(message []byte) error {
 	d.beginSeries()
-	r := wire.Read(message)
+	r := wire.Read(message[d.usualLabels(message):])
 	for r.Next() {
 		switch r.Field() {
 		case seriesLabel:
@@ -211,14 +212,26 @@ func (d *Decoder) series1(message []byte) error {
 	return d.endSeries()
 }
 
-// label reads a label. Nearly every one has a name and a value of less than 128
-// bytes each, in this order.
-func label(b []byte) (name, value []byte, ok bool) {
-	if len(b) >= 2 && b[0] == byte(labelName) && b[1] < 0x80 {
-		if n := 2 + int(b[1]); len(b) >= n+2 && b[n] == byte(labelValue) && b[n+1] < 0x80 && len(b) == n+2+int(b[n+1]) {
-			return b[2:n], b[n+2:], true
+// usualLabels adds the labels with which a series begins, up to the first that
+// is not as nearly all are: a name and a value, in this order, of less than 128
+// bytes together. It returns where it ends.
+func (d *Decoder) usualLabels(b []byte) int {
+	i := 0
+	for i+6 <= len(b) && b[i] == byte(seriesLabel) && b[i+2] == byte(labelName) {
+		end := i + 2 + int(b[i+1])
+		name := i + 4
+		value := name + int(b[i+3])
+		if b[i+1] >= 0x80 || end > len(b) || value+2 > end || b[value] != byte(labelValue) || value+2+int(b[value+1]) != end {
+			break
 		}
+		d.addLabel(b[name:value:value], b[value+2:end:end])
+		i = end
 	}
+	return i
+}
+
+// label reads a label.
+func label(b []byte) (name, value []byte, ok bool) {
 	r := wire.Read(b)
 	for r.Next() {
 		switch r.Field() {
@@ -248,6 +261,13 @@ func (d *Decoder) addLabel(name, value []byte) {
 
 func (d *Decoder) sample(message []byte) error {
 	var s sample
+	if len(message) == usualSample && message[0] == byte(sampleValue) && message[9] == byte(sampleTime) {
+		at, end := wire.Uvarint(message, 10)
+		if end == usualSample {
+			d.samples = append(d.samples, sample{binary.LittleEndian.Uint64(message[1:]), int64(at)})
+			return nil
+		}
+	}
 	r := wire.Read(message)
 	for r.Next() {
 		switch r.Field() {
@@ -260,6 +280,10 @@ func (d *Decoder) sample(message []byte) error {
 	d.samples = append(d.samples, s)
 	return r.Err()
 }
+
+// usualSample is the length of a sample with both fields, of a time from 1971
+// to 2109.
+const usualSample = 1 + 8 + 1 + 6
 
 // Times of points in milliseconds.
 const (
