@@ -27,6 +27,7 @@
 package rows
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -148,7 +149,7 @@ type Fields struct {
 // Table returns the table of a measurement with fields. The error says why
 // there can be none: the measurement has no fit name, or there are too many.
 func (c *Collector) Table(measurement []byte, fields *Fields) (*Table, error) {
-	c.name = append(append(append(c.name[:0], fields.Name...), 0), measurement...)
+	c.name = appendTableKey(c.name[:0], fields, measurement)
 	t, ok := c.tables[string(c.name)]
 	if !ok {
 		name, err := c.clean("measurement", measurement)
@@ -156,7 +157,7 @@ func (c *Collector) Table(measurement []byte, fields *Fields) (*Table, error) {
 			return nil, err
 		}
 		// Two names of the sender may be one here.
-		key := string(append(append(append([]byte{}, fields.Name...), 0), name...))
+		key := string(appendTableKey(nil, fields, name))
 		if t, ok = c.tables[key]; !ok {
 			t = newTable(string(name), fields)
 			c.tables[key] = t
@@ -181,6 +182,13 @@ func (c *Collector) Table(measurement []byte, fields *Fields) (*Table, error) {
 	t.begin()
 	c.open = append(c.open, t)
 	return t, nil
+}
+
+// appendTableKey appends the key of a table in Collector.tables. The length goes
+// before the name of the fields, which may hold any bytes.
+func appendTableKey(dst []byte, fields *Fields, measurement []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(fields.Name)))
+	return append(append(dst, fields.Name...), measurement...)
 }
 
 // Table is a measurement with its rows in the present batch.
