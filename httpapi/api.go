@@ -34,6 +34,7 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/protocol/otlp"
 	"github.com/varvedb/varve/protocol/remotewrite"
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/tombstone"
@@ -165,6 +166,9 @@ type Parts struct {
 	// while a pipeline wants what Prometheus writes.
 	NewRemoteWriteDecoder func(keep int) RemoteWriteDecoder
 	RemoteWrite           *source.Gate[remotewrite.Mapping]
+	// NewMetricDecoder and OTLP are the same for OpenTelemetry.
+	NewMetricDecoder func(keep int) MetricDecoder
+	OTLP             *source.Gate[otlp.Mapping]
 
 	Writer Writer
 	// PointWriter stores what POST /data takes; nil: Writer does.
@@ -228,6 +232,8 @@ type API struct {
 
 	remoteWriteDecoders *sizedDecoders[RemoteWriteDecoder]
 	remoteWriteGate     *source.Gate[remotewrite.Mapping]
+	metricDecoders      *sizedDecoders[MetricDecoder]
+	metricGate          *source.Gate[otlp.Mapping]
 }
 
 // New returns an API. It registers its metrics with the registry.
@@ -271,6 +277,8 @@ func New(c Config, p Parts) (*API, error) {
 
 		remoteWriteDecoders: newDecoders(p.NewRemoteWriteDecoder, c.KeepDecoderBytes/4, c.BodyWait, places, small),
 		remoteWriteGate:     p.RemoteWrite,
+		metricDecoders:      newDecoders(p.NewMetricDecoder, c.KeepDecoderBytes/4, c.BodyWait, places, small),
+		metricGate:          p.OTLP,
 	}
 	if a.points == nil {
 		a.points = a.writer

@@ -71,6 +71,17 @@ func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// RetryDelay is when trying again makes sense; 0 if it does not.
+func (e *Error) RetryDelay() time.Duration {
+	if e.Code != Unavailable && e.Code != TooMany {
+		return 0
+	}
+	if e.RetryAfter <= 0 {
+		return defaultRetryAfter
+	}
+	return e.RetryAfter
+}
+
 // defaultRetryAfter is long enough for a flush to make room and short enough
 // that a writer's buffer lasts.
 const defaultRetryAfter = 2 * time.Second
@@ -109,19 +120,20 @@ func answerDetail(w http.ResponseWriter, e *Error) {
 
 func answerJSON(w http.ResponseWriter, e *Error, body any) {
 	h := w.Header()
-	if e.Code == Unavailable || e.Code == TooMany {
-		after := e.RetryAfter
-		if after <= 0 {
-			after = defaultRetryAfter
-		}
-		// Whole seconds, rounded up: 0 would mean at once.
-		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
-	}
+	retryAfter(h, e)
 	h.Set("Content-Type", contentJSON)
 	w.WriteHeader(e.Code.Status())
 	// The client that left is the only cause of an error here, and nobody is
 	// left to be told.
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// retryAfter tells when to come again.
+func retryAfter(h http.Header, e *Error) {
+	if after := e.RetryDelay(); after > 0 {
+		// Whole seconds, rounded up: 0 would mean at once.
+		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	}
 }
 
 const contentJSON = "application/json; charset=utf-8"

@@ -21,6 +21,7 @@ import (
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/protocol/otlp"
 	"github.com/varvedb/varve/protocol/remotewrite"
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/tombstone"
@@ -234,6 +235,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 		Access: fakeAccess{}, NewDecoder: func(int) Decoder { return fakeDecoder{} },
 		NewPointDecoder: func(int) PointDecoder { return jsonpoints.NewDecoder(jsonpoints.Default()) }, Schema: fakeSchema{},
 		NewRemoteWriteDecoder: func(int) RemoteWriteDecoder { return remotewrite.NewDecoder(remotewrite.Default()) }, RemoteWrite: new(source.Gate[remotewrite.Mapping]),
+		NewMetricDecoder: func(int) MetricDecoder { return otlp.NewDecoder(otlp.Default()) }, OTLP: new(source.Gate[otlp.Mapping]),
 		Writer: b.store, Deleter: b.store, Upkeep: b.store, Querier: b.querier, Scripts: freeScripts{}, Live: hub,
 		Budget: b.budget, Health: func() health.Report { return b.report },
 		Registry: registry, Log: slog.New(slog.NewTextHandler(&b.log, nil)),

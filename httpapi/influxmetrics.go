@@ -48,7 +48,7 @@ func (m *influxMetrics) observe(status int, d time.Duration) {
 // nil for none.
 func (m *metrics) influx(path string) *influxMetrics {
 	switch path {
-	case "/api/v2/write", "/write", "/data", "/api/v1/write", "/api/v1/prom/write":
+	case "/api/v2/write", "/write", "/data", "/api/v1/write", "/api/v1/prom/write", "/v1/metrics":
 		return m.writes
 	case "/query":
 		return m.questions

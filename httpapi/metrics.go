@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/varvedb/varve/protocol/otlp"
 	"github.com/varvedb/varve/protocol/remotewrite"
 )
 
@@ -20,7 +21,8 @@ type metrics struct {
 	refused   prometheus.Counter
 	bodyBytes prometheus.Counter
 	rows      prometheus.Counter
-	leftOut   *prometheus.CounterVec
+	leftOut   *prometheus.CounterVec // of remote write
+	unstored  *prometheus.CounterVec // of OTLP
 	writes    *influxMetrics
 	questions *influxMetrics
 }
@@ -70,7 +72,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for _, reason := range []string{"refused", "exemplars", "metadata"} {
 		m.leftOut.WithLabelValues(reason)
 	}
-	r.MustRegister(m.requests, m.durations, m.panics, m.points, m.refused, m.bodyBytes, m.rows, m.leftOut)
+	m.unstored = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "varve_otlp_left_out_total",
+		Help: "What exporters of OpenTelemetry sent and is not stored: data points that are refused for what they are, those without a value, and exemplars.",
+	}, []string{"reason"})
+	for _, reason := range []string{"refused", "no_value", "exemplars"} {
+		m.unstored.WithLabelValues(reason)
+	}
+	r.MustRegister(m.requests, m.durations, m.panics, m.points, m.refused, m.bodyBytes, m.rows, m.leftOut, m.unstored)
 	m.writes = newInfluxMetrics(r, "write", "Requests that write points")
 	m.questions = newInfluxMetrics(r, "query", "Requests that ask for points")
 	return m
@@ -80,6 +89,12 @@ func (m *metrics) countRemoteWrite(q *remotewrite.Request) {
 	m.leftOut.WithLabelValues("refused").Add(float64(q.Refused))
 	m.leftOut.WithLabelValues("exemplars").Add(float64(q.Exemplars))
 	m.leftOut.WithLabelValues("metadata").Add(float64(q.Metadata))
+}
+
+func (m *metrics) countOTLP(q *otlp.Request) {
+	m.unstored.WithLabelValues("refused").Add(float64(q.Refused))
+	m.unstored.WithLabelValues("no_value").Add(float64(q.Empty))
+	m.unstored.WithLabelValues("exemplars").Add(float64(q.Exemplars))
 }
 
 // routeMetrics is metrics for one method and path.

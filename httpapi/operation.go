@@ -34,6 +34,7 @@ type operation struct {
 	gives   any    // has the type of a JSON answer, nil for none
 	givesAs string // content types of an answer that is no JSON, with spaces between
 	also    []int  // further statuses with the same answer
+	fault   any    // has the type of the JSON of an error, nil for that of the port
 }
 
 // parameter is one of the query.
@@ -101,7 +102,11 @@ func document(p port, version string, routes []route) ([]byte, error) {
 		r := &routes[i]
 		op := r.about.describe(r.path, schemas)
 		op.Method, op.Path = r.method, r.path
-		op.Responses["default"] = &huma.Response{Description: "an error, and what to do about it", Content: fault}
+		content := fault
+		if own := r.about.fault; own != nil {
+			content = jsonContent(schemas.Schema(reflect.TypeOf(own), true, ""))
+		}
+		op.Responses["default"] = &huma.Response{Description: "an error, and what to do about it", Content: content}
 		doc.AddOperation(op)
 	}
 	return json.Marshal(doc)

@@ -72,6 +72,11 @@ func (a *API) pointRoutes() []route {
 			takesAs: "text/plain", example: "weather,city=Kyiv temperature=21.5", status: http.StatusNoContent}},
 		{http.MethodPost, "/api/v1/write", a.remoteWrite, remoteWriteOperation("remoteWrite")},
 		{http.MethodPost, "/api/v1/prom/write", a.remoteWrite, remoteWriteOperation("remoteWriteInflux1")},
+		{http.MethodPost, "/v1/metrics", a.takeMetricsHTTP, &operation{
+			name: "otlpMetrics", group: "Points", summary: "Store metrics of OpenTelemetry (OTLP)",
+			about:  "An ExportMetricsServiceRequest in protobuf or JSON, plain or gzip. Answers when the points are on disk, with the number of data points that were left out, if any, as a partial success. Errors are a google.rpc.Status in the encoding of the request. Bucket and organisation may stand in the headers Varve-Bucket and Varve-Org too.",
+			params: bucketParameters(), takesAs: "application/json", example: `{"resourceMetrics": []}`,
+			status: http.StatusOK, gives: metricsAnswer{}, fault: rpcStatus{}}},
 		{http.MethodPost, "/api/v2/delete", a.delete, &operation{
 			name: "delete", group: "Points", summary: "Delete points by time, tags, measurement and field",
 			params: bucketParameters(), takes: deleteRequest{},

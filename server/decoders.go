@@ -4,6 +4,7 @@ import (
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/protocol/otlp"
 	"github.com/varvedb/varve/protocol/remotewrite"
 )
 
@@ -33,4 +34,13 @@ func remoteWriteDecoder(keep int) httpapi.RemoteWriteDecoder {
 		c.Rows.KeepBytes = keep
 	}
 	return remotewrite.NewDecoder(c)
+}
+
+// metricDecoder is the same for OTLP.
+func metricDecoder(keep int) httpapi.MetricDecoder {
+	c := otlp.Default()
+	if keep > 0 {
+		c.Rows.KeepBytes = keep
+	}
+	return otlp.NewDecoder(c)
 }

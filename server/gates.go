@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/varvedb/varve/protocol/otlp"
 	"github.com/varvedb/varve/protocol/remotewrite"
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/source/inlet"
@@ -11,4 +12,5 @@ import (
 type gates struct {
 	data, write inlet.Gate
 	remoteWrite source.Gate[remotewrite.Mapping]
+	otlp        source.Gate[otlp.Mapping]
 }

@@ -290,6 +290,8 @@ func (s *server) openAPI() error {
 
 		NewRemoteWriteDecoder: remoteWriteDecoder,
 		RemoteWrite:           &s.gates.remoteWrite,
+		NewMetricDecoder:      metricDecoder,
+		OTLP:                  &s.gates.otlp,
 	}
 	if s.tracer != nil {
 		parts.Tracer = s.tracer

@@ -1,0 +1,245 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/varvedb/varve/protocol/otlp"
+	"github.com/varvedb/varve/source"
+	"github.com/varvedb/varve/trace"
+)
+
+// MetricDecoder turns messages of OTLP into rows: package protocol/otlp. It
+// belongs to one request at a time.
+type MetricDecoder interface {
+	// Decode returns a batch that is valid until the next Decode and shares no
+	// memory with message.
+	Decode(message []byte, m otlp.Mapping, now int64) (otlp.Request, error)
+	// MemoryBytes is what it holds between two messages.
+	MemoryBytes() int
+}
+
+// Headers by which exporters of OTLP, whose path is fixed, may say where points
+// go; over gRPC they are metadata.
+const (
+	HeaderOrg    = "Varve-Org"
+	HeaderBucket = "Varve-Bucket"
+)
+
+// Sender is who sends a message of OTLP, and where to.
+type Sender struct {
+	Token       string // with its scheme, as in Authorization
+	Org, Bucket string // by name or id; "" for those of the token
+	Address     string
+}
+
+// Rejected is the part of a message that was not stored although the rest was.
+type Rejected struct {
+	Points int
+	Reason string
+}
+
+// TakeMetrics stores a message of OTLP that did not come over HTTP, or hands it
+// to the pipeline that wants it. Errors that the sender shall see are *Error.
+func (a *API) TakeMetrics(ctx context.Context, s Sender, message []byte) (Rejected, error) {
+	if int64(len(message)) > a.config.MaxBodyBytes {
+		return Rejected{}, tooLarge()
+	}
+	r := &http.Request{Header: http.Header{"Authorization": {s.Token}}}
+	p, err := a.principal(r.WithContext(ctx), headerOnly)
+	if err != nil {
+		return Rejected{}, err
+	}
+	t, err := a.find(p, s.Org, s.Bucket)
+	if err != nil {
+		return Rejected{}, err
+	}
+	if err := mayWrite(p, t, "for write"); err != nil {
+		return Rejected{}, err
+	}
+	opening, err := enter(a.metricGate)
+	if err != nil {
+		return Rejected{}, err
+	}
+	if opening != nil {
+		defer opening.Leave()
+	}
+	a.metrics.bodyBytes.Add(float64(len(message)))
+	return a.storeMetrics(ctx, t, opening, message, s.Address, func() {})
+}
+
+// takeMetricsHTTP is POST /v1/metrics.
+func (a *API) takeMetricsHTTP(w http.ResponseWriter, r *http.Request) error {
+	isJSON, err := isJSONMetrics(r.Header)
+	if err == nil {
+		var rejected Rejected
+		if rejected, err = a.readMetrics(r, isJSON); err == nil {
+			return answerMetrics(w, isJSON, rejected)
+		}
+	}
+	e, expected := describe(err)
+	if !expected {
+		return err
+	}
+	return answerStatus(w, isJSON, e)
+}
+
+func (a *API) readMetrics(r *http.Request, isJSON bool) (Rejected, error) {
+	q := r.URL.Query()
+	for name, header := range map[string]string{"org": HeaderOrg, "bucket": HeaderBucket} {
+		if v := r.Header.Get(header); v != "" && q.Get(name) == "" {
+			q.Set(name, v)
+		}
+	}
+	r.URL.RawQuery = q.Encode()
+	t, err := a.writerTo(r)
+	if err != nil {
+		return Rejected{}, err
+	}
+	opening, err := enter(a.metricGate)
+	if err != nil {
+		return Rejected{}, err
+	}
+	if opening != nil {
+		defer opening.Leave()
+	}
+	text, err := a.readWhole(r, false)
+	if err != nil {
+		return Rejected{}, err
+	}
+	defer text.close()
+	message := text.Bytes
+	if isJSON {
+		if err := text.take(r.Context(), text.taken+otlp.JSONRatio*min(int64(len(message)), otlp.MaxJSONBytes)); err != nil {
+			return Rejected{}, err
+		}
+		if message, err = otlp.FromJSON(message); err != nil {
+			return Rejected{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
+		}
+	}
+	return a.storeMetrics(r.Context(), t, opening, message, senderOf(r), text.recycle)
+}
+
+// storeMetrics decodes and stores a message. It calls done when it needs the
+// message no more.
+func (a *API) storeMetrics(ctx context.Context, t target, opening *source.Opening[otlp.Mapping], message []byte, sender string, done func()) (rejected Rejected, err error) {
+	var mapping otlp.Mapping
+	if opening != nil {
+		mapping = opening.Settings
+	}
+	err = decodeWith(ctx, a.metricDecoders, len(message), func(d MetricDecoder) error {
+		_, decoding := trace.Start(ctx, "decode")
+		q, err := d.Decode(message, mapping, a.now().UnixNano())
+		decoding.End(err)
+		if err != nil {
+			return &Error{Code: Invalid, Message: err.Error(), Err: err}
+		}
+		done()
+		a.metrics.countOTLP(&q)
+		_, refused, err := handOver(ctx, a, opening, t.bucket, q.Batch, sender)
+		if err != nil {
+			return err
+		}
+		// A data point may be several points of the store.
+		rejected = Rejected{q.Refused + min(refused.Points, q.Points), cmp.Or(q.Reason, refused.Reason)}
+		return nil
+	})
+	return rejected, err
+}
+
+// isJSONMetrics reports in which of the two encodings a message is.
+func isJSONMetrics(h http.Header) (bool, error) {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	switch {
+	case err == nil && kind == "application/json":
+		return true, nil
+	case err == nil && kind == "application/x-protobuf":
+		return false, nil
+	}
+	return false, &Error{Code: UnsupportedMedia, Message: "Content-Type is " + strconv.Quote(h.Get("Content-Type")) + ": want application/x-protobuf or application/json"}
+}
+
+// metricsAnswer is ExportMetricsServiceResponse as JSON.
+type metricsAnswer struct {
+	PartialSuccess *partialSuccess `json:"partialSuccess,omitempty"`
+}
+
+type partialSuccess struct {
+	RejectedDataPoints string `json:"rejectedDataPoints"` // an int64, which JSON of protobuf writes as text
+	ErrorMessage       string `json:"errorMessage"`
+}
+
+// AppendAnswer appends an ExportMetricsServiceResponse.
+func (r Rejected) AppendAnswer(dst []byte) []byte {
+	if r.Points == 0 {
+		return dst
+	}
+	partial := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(r.Points))
+	partial = protowire.AppendString(protowire.AppendTag(partial, 2, protowire.BytesType), r.Reason)
+	return protowire.AppendBytes(protowire.AppendTag(dst, 1, protowire.BytesType), partial)
+}
+
+func answerMetrics(w http.ResponseWriter, isJSON bool, r Rejected) error {
+	if !isJSON {
+		w.Header().Set("Content-Type", contentProtobuf)
+		_, err := w.Write(r.AppendAnswer(nil))
+		return err
+	}
+	var answer metricsAnswer
+	if r.Points > 0 {
+		answer.PartialSuccess = &partialSuccess{strconv.Itoa(r.Points), r.Reason}
+	}
+	w.Header().Set("Content-Type", contentJSON)
+	return json.NewEncoder(w).Encode(answer)
+}
+
+const contentProtobuf = "application/x-protobuf"
+
+// GRPC returns the number of the status of gRPC that says what c does.
+func (c Code) GRPC() uint32 {
+	switch c {
+	case Invalid, UnsupportedMedia, Unprocessable, TooLarge:
+		return 3 // INVALID_ARGUMENT
+	case NotFound:
+		return 5
+	case Forbidden:
+		return 7 // PERMISSION_DENIED
+	case TooMany:
+		return 8 // RESOURCE_EXHAUSTED
+	case MethodNotAllowed:
+		return 12 // UNIMPLEMENTED
+	case Unavailable:
+		return 14
+	case Unauthorized:
+		return 16
+	}
+	return 13 // INTERNAL
+}
+
+// rpcStatus is a google.rpc.Status as JSON.
+type rpcStatus struct {
+	Code    uint32 `json:"code" doc:"of gRPC"`
+	Message string `json:"message"`
+}
+
+// answerStatus writes e as a google.rpc.Status, as OTLP wants it.
+func answerStatus(w http.ResponseWriter, isJSON bool, e *Error) error {
+	retryAfter(w.Header(), e)
+	if isJSON {
+		w.Header().Set("Content-Type", contentJSON)
+		w.WriteHeader(e.Code.Status())
+		return json.NewEncoder(w).Encode(rpcStatus{e.Code.GRPC(), e.Message})
+	}
+	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(e.Code.GRPC()))
+	b = protowire.AppendString(protowire.AppendTag(b, 2, protowire.BytesType), e.Message)
+	w.Header().Set("Content-Type", contentProtobuf)
+	w.WriteHeader(e.Code.Status())
+	_, err := w.Write(b)
+	return err
+}
