@@ -45,43 +45,81 @@ type Rejected struct {
 	Reason string
 }
 
-// TakeMetrics stores a message of OTLP that did not come over HTTP, or hands it
-// to the pipeline that wants it. Errors that the sender shall see are *Error.
-func (a *API) TakeMetrics(ctx context.Context, s Sender, message []byte) (Rejected, error) {
-	if int64(len(message)) > a.config.MaxBodyBytes {
-		return Rejected{}, tooLarge()
-	}
-	r := &http.Request{Header: http.Header{"Authorization": {s.Token}}}
-	p, err := a.principal(r.WithContext(ctx), headerOnly)
+// MetricsAdmission is the leave of a sender to have one message stored.
+type MetricsAdmission struct {
+	api     *API
+	to      target
+	opening *source.Opening[otlp.Mapping]
+	address string
+}
+
+// AdmitMetrics says whether s may send what does not come over HTTP, before any
+// of it is read. The admission is closed by the caller.
+func (a *API) AdmitMetrics(ctx context.Context, s Sender) (*MetricsAdmission, *Error) {
+	m, err := a.admitMetrics(ctx, s)
+	return m, a.explained(ctx, err)
+}
+
+func (a *API) admitMetrics(ctx context.Context, s Sender) (*MetricsAdmission, error) {
+	r := (&http.Request{Header: http.Header{"Authorization": {s.Token}}}).WithContext(ctx)
+	p, err := a.principal(r, headerOnly)
 	if err != nil {
-		return Rejected{}, err
+		return nil, err
 	}
 	t, err := a.find(p, s.Org, s.Bucket)
 	if err != nil {
-		return Rejected{}, err
+		return nil, err
 	}
 	if err := mayWrite(p, t, "for write"); err != nil {
-		return Rejected{}, err
+		return nil, err
 	}
 	opening, err := enter(a.metricGate)
-	if err != nil {
-		return Rejected{}, err
+	return &MetricsAdmission{a, t, opening, s.Address}, err
+}
+
+// Close gives the leave back.
+func (m *MetricsAdmission) Close() {
+	if m.opening != nil {
+		m.opening.Leave()
 	}
-	if opening != nil {
-		defer opening.Leave()
+}
+
+// Store returns when the message is stored, or with the pipeline that wants it.
+func (m *MetricsAdmission) Store(ctx context.Context, message []byte) (Rejected, *Error) {
+	a := m.api
+	rejected, err := a.storeUnread(ctx, m, message)
+	return rejected, a.explained(ctx, err)
+}
+
+func (a *API) storeUnread(ctx context.Context, m *MetricsAdmission, message []byte) (Rejected, error) {
+	wait, cancel := context.WithTimeout(ctx, a.config.BodyWait)
+	defer cancel()
+	if err := a.bodies.budget.Acquire(wait, int64(len(message))); err != nil {
+		return Rejected{}, &Error{Code: Unavailable, Message: "no memory for this message now", Err: err}
 	}
+	defer a.bodies.budget.Release(int64(len(message)))
 	a.metrics.bodyBytes.Add(float64(len(message)))
-	return a.storeMetrics(ctx, t, opening, message, s.Address, func() {})
+	return a.storeMetrics(ctx, m.to, m.opening, message, m.address, func() {})
+}
+
+// explained makes of err what a client is told, and logs what it is not.
+func (a *API) explained(ctx context.Context, err error) *Error {
+	if err == nil {
+		return nil
+	}
+	e, expected := describe(err)
+	if !expected {
+		a.log.ErrorContext(ctx, "a message of OTLP failed", "error", err)
+	}
+	return e
 }
 
 // takeMetricsHTTP is POST /v1/metrics.
 func (a *API) takeMetricsHTTP(w http.ResponseWriter, r *http.Request) error {
-	isJSON, err := isJSONMetrics(r.Header)
+	isJSON, unknown := isJSONMetrics(r.Header)
+	rejected, err := a.readMetrics(r, isJSON, unknown)
 	if err == nil {
-		var rejected Rejected
-		if rejected, err = a.readMetrics(r, isJSON); err == nil {
-			return answerMetrics(w, isJSON, rejected)
-		}
+		return answerMetrics(w, isJSON, rejected)
 	}
 	e, expected := describe(err)
 	if !expected {
@@ -90,7 +128,9 @@ func (a *API) takeMetricsHTTP(w http.ResponseWriter, r *http.Request) error {
 	return answerStatus(w, isJSON, e)
 }
 
-func (a *API) readMetrics(r *http.Request, isJSON bool) (Rejected, error) {
+// readMetrics reads and stores what a request has. unknown is what is wrong with
+// its encoding, of which only those with a token are told.
+func (a *API) readMetrics(r *http.Request, isJSON bool, unknown error) (Rejected, error) {
 	q := r.URL.Query()
 	for name, header := range map[string]string{"org": HeaderOrg, "bucket": HeaderBucket} {
 		if v := r.Header.Get(header); v != "" && q.Get(name) == "" {
@@ -101,6 +141,9 @@ func (a *API) readMetrics(r *http.Request, isJSON bool) (Rejected, error) {
 	t, err := a.writerTo(r)
 	if err != nil {
 		return Rejected{}, err
+	}
+	if unknown != nil {
+		return Rejected{}, unknown
 	}
 	opening, err := enter(a.metricGate)
 	if err != nil {
