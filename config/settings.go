@@ -52,6 +52,8 @@ func Table() []Setting {
 			"PEM file with authorities of which clients must show a certificate; empty: they need none"),
 		choice("tls.min_version", func(c *server.Config) *string { return &c.TLS.MinVersion }, []string{"1.2", "1.3"},
 			"least version of TLS"),
+		text("otlp.grpc_addr", func(c *server.Config) *string { return &c.OTLPAddr },
+			"port for metrics of OpenTelemetry over gRPC, such as 127.0.0.1:4317, with TLS if the others have it; empty: none. Over HTTP they come to http.addr"),
 		text("pprof.addr", func(c *server.Config) *string { return &c.PprofAddr },
 			"port for profiles, on loopback only, such as 127.0.0.1:6060; empty: none"),
 		text("service.addr", func(c *server.Config) *string { return &c.ServiceAddr },

@@ -72,6 +72,8 @@ type Config struct {
 	// TLS is of both ports, Limits of each.
 	TLS    transport.TLS
 	Limits transport.Limits
+	// OTLPAddr is a port for metrics of OpenTelemetry over gRPC; empty for none.
+	OTLPAddr string
 	// PprofAddr is a port for profiles, on loopback only; empty for none.
 	PprofAddr string
 	// NotifySocket is where a service manager wants to be told that the server
@@ -127,6 +129,9 @@ func (c *Config) Validate() error {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return fmt.Errorf("%s address %q: want host:port, such as 127.0.0.1:8086", name, addr)
 		}
+	}
+	if _, _, err := net.SplitHostPort(c.OTLPAddr); c.OTLPAddr != "" && err != nil {
+		return fmt.Errorf("otlp.grpc_addr is %q: want host:port, such as 127.0.0.1:4317, or nothing", c.OTLPAddr)
 	}
 	switch {
 	case c.InitBy != InitByStart && c.InitBy != InitBySetup:

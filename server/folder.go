@@ -30,7 +30,8 @@ type Addresses struct {
 	HTTP    string `json:"http"`
 	Service string `json:"service"`
 	PID     int    `json:"pid"`
-	TLS     bool   `json:"tls,omitempty"`   // on both ports
+	TLS     bool   `json:"tls,omitempty"` // on both ports
+	OTLP    string `json:"otlp_grpc,omitempty"`
 	Pprof   string `json:"pprof,omitempty"` // never with TLS
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/varvedb/varve/source/inlet"
 	"github.com/varvedb/varve/source/kafka"
 	"github.com/varvedb/varve/source/postgres"
+	"github.com/varvedb/varve/source/otlp"
 	"github.com/varvedb/varve/source/prometheus"
 	"github.com/varvedb/varve/source/udp"
 	"github.com/varvedb/varve/vfs"
@@ -63,6 +64,9 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 				return pipeline.SourceSpec{Format: formats.ChangeEvents(c.Mapping()), Open: func(name string) (source.Source, error) {
 					return postgres.New(c, positionOf(s.bolt, "postgres", name))
 				}}
+			"otlp": func(m *declare.Map) pipeline.SourceSpec {
+				c := otlp.Declare(m)
+				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return otlp.New(c, &s.gates.otlp), nil }}
 			},
 			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
 				c := prometheus.Declare(m)

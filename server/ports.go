@@ -8,6 +8,7 @@ import (
 	"net/http/pprof"
 	"os"
 
+	"github.com/varvedb/varve/source/otlp"
 	"github.com/varvedb/varve/transport"
 	"github.com/varvedb/varve/vfs"
 )
@@ -15,6 +16,7 @@ import (
 // ports are what the server listens on.
 type ports struct {
 	points, service, profiles *transport.Port // profiles may be nil
+	otlp                      *otlp.Port      // may be nil
 	certificates              *transport.Certificates
 }
 
@@ -46,6 +48,11 @@ func (s *server) openPorts() (_ *ports, err error) {
 		Name: "service", Addr: c.ServiceAddr, Handler: s.api.Service(), Limits: l, TLS: p.certificates, Log: s.log,
 	}); err != nil {
 		return nil, err
+	}
+	if c.OTLPAddr != "" {
+		if p.otlp, err = s.openOTLP(l.MaxConnections, p.certificates); err != nil {
+			return nil, err
+		}
 	}
 	if c.PprofAddr != "" {
 		l.MaxConnections = pprofConnections
@@ -90,6 +97,9 @@ func (p *ports) close() error {
 	for _, x := range p.all() {
 		errs = append(errs, x.Close())
 	}
+	if p.otlp != nil {
+		p.otlp.Close()
+	}
 	if p.certificates != nil {
 		p.certificates.Close()
 	}
@@ -98,6 +108,9 @@ func (p *ports) close() error {
 
 func (p *ports) addresses() Addresses {
 	a := Addresses{HTTP: p.points.Addr().String(), Service: p.service.Addr().String(), PID: os.Getpid(), TLS: p.certificates != nil}
+	if p.otlp != nil {
+		a.OTLP = p.otlp.Addr().String()
+	}
 	if p.profiles != nil {
 		a.Pprof = p.profiles.Addr().String()
 	}
@@ -120,6 +133,9 @@ func (s *server) serve(ctx context.Context) error {
 		for _, x := range p.all() {
 			err = errors.Join(err, x.Close())
 		}
+		if p.otlp != nil {
+			p.otlp.Close()
+		}
 		return err
 	}
 	if !told {
@@ -130,6 +146,10 @@ func (s *server) serve(ctx context.Context) error {
 	if a.Pprof != "" {
 		s.log.Info("serving profiles", "url", "http://"+a.Pprof+"/debug/pprof/")
 	}
+	if a.OTLP != "" {
+		s.log.Info("serving OTLP over gRPC", "addr", a.OTLP)
+	}
+	stopOTLP := s.serveOTLP(p.otlp)
 	n := s.notifier()
 	n.ready(fmt.Sprintf("writes on %s, questions on %s", a.HTTP, a.Service))
 	err = transport.Serve(ctx, transport.Stop{
@@ -141,5 +161,6 @@ func (s *server) serve(ctx context.Context) error {
 		},
 	}, s.log, p.all()...)
 	n.close()
+	stopOTLP()
 	return errors.Join(err, s.folder.removeAddresses())
 }

@@ -122,6 +122,12 @@ func (p *Port) Serve() error {
 	return nil
 }
 
+// Close lets go of a port that Serve was not called for.
+func (p *Port) Close() {
+	p.server.Stop()
+	_ = p.listener.Close() // nothing was taken from it
+}
+
 // Stop takes no more messages and waits for those under way until ctx ends.
 func (p *Port) Stop(ctx context.Context) {
 	stopped := make(chan struct{})
