@@ -18,8 +18,8 @@ import (
 	watched "github.com/varvedb/varve/source/folder"
 	"github.com/varvedb/varve/source/inlet"
 	"github.com/varvedb/varve/source/kafka"
-	"github.com/varvedb/varve/source/postgres"
 	"github.com/varvedb/varve/source/otlp"
+	"github.com/varvedb/varve/source/postgres"
 	"github.com/varvedb/varve/source/prometheus"
 	"github.com/varvedb/varve/source/udp"
 	"github.com/varvedb/varve/vfs"
@@ -64,6 +64,7 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 				return pipeline.SourceSpec{Format: formats.ChangeEvents(c.Mapping()), Open: func(name string) (source.Source, error) {
 					return postgres.New(c, positionOf(s.bolt, "postgres", name))
 				}}
+			},
 			"otlp": func(m *declare.Map) pipeline.SourceSpec {
 				c := otlp.Declare(m)
 				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return otlp.New(c, &s.gates.otlp), nil }}
@@ -79,7 +80,7 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 				return func() (pipeline.Producer, error) { return kafkasink.New(c) }
 			},
 		},
-		Sections:  map[string]func(*declare.Map) any{},
+		Sections: map[string]func(*declare.Map) any{},
 	}
 }
 
