@@ -20,7 +20,12 @@ import (
 // binary is the path of the program under test; TestMain sets it once.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if broker := os.Getenv(kafkaHelper); broker != "" {
+		os.Exit(serveKafka(broker))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "varve-apptest")

@@ -181,7 +181,7 @@ func (d *framedDecoder) Decode(m *source.Message, n int, now int64, out *record.
 			r.SetTag(d.clientTag, m.Client)
 		}
 		if !r.Timed && m.Time != 0 {
-			r.Time, r.Timed = m.Time, true
+			r.Time, r.Timed, r.Lent = m.Time, true, true
 		}
 	}
 	return nil

@@ -45,6 +45,9 @@ func shown(l *record.List) []string {
 		}
 		if r.Timed {
 			s += fmt.Sprint(" @", r.Time)
+			if r.Lent {
+				s += " of the message"
+			}
 		}
 		all = append(all, s)
 	}
@@ -59,7 +62,7 @@ func TestDecode(t *testing.T) {
 		reason string
 	}{
 		{"value: {measurement: m}", source.Message{Payload: []byte(" 21.5\n")}, []string{"m value=float:21.5"}, ""},
-		{"value: {measurement: m, type: int, field: n}", source.Message{Payload: []byte("-3"), Time: 7}, []string{"m n=integer:-3 @7"}, ""},
+		{"value: {measurement: m, type: int, field: n}", source.Message{Payload: []byte("-3"), Time: 7}, []string{"m n=integer:-3 @7 of the message"}, ""},
 		{"value: {measurement: m, type: bool}", source.Message{Payload: []byte("ON")}, []string{"m value=boolean:true"}, ""},
 		{"value: {measurement: m, type: string}", source.Message{Payload: []byte("open")}, []string{"m value=string:open"}, ""},
 		{"value: {measurement: m}", source.Message{Payload: []byte("NaN")}, nil, "bad_value"},
@@ -76,7 +79,7 @@ func TestDecode(t *testing.T) {
 		{"line: {precision: s}", source.Message{Payload: []byte("m v=1 5"), Time: 7e9}, []string{"m v=float:1 @5000000000"}, ""},
 		{"line: {}", source.Message{Payload: []byte("m v=1 5\nm\n")}, nil, "bad_line"},
 		{"line: {}", source.Message{Payload: []byte("m,a=b v=1 5\nm,v=x a=1 5\n")}, nil, "bad_line"},
-		{"json: {measurement: m, fields: {v: float}}", source.Message{Payload: []byte(`{"v":1}`), Time: 3}, []string{"m v=float:1 @3"}, ""},
+		{"json: {measurement: m, fields: {v: float}}", source.Message{Payload: []byte(`{"v":1}`), Time: 3}, []string{"m v=float:1 @3 of the message"}, ""},
 		{"json: {measurement: m, time: t, fields: {v: float}}", source.Message{Payload: []byte(`{"v":1,"t":4}`), Time: 3}, []string{"m v=float:1 @4000000000"}, ""},
 	} {
 		var l record.List

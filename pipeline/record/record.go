@@ -133,6 +133,9 @@ type Record struct {
 	// timed takes the time of its message, else that of its arrival.
 	Time  int64
 	Timed bool
+	// Lent says that the time is that of the message, because the record has
+	// none of its own.
+	Lent bool
 	// Delete says that the source took the reading back: the points of the tags
 	// at the time are deleted, or the fields of it that Fields names.
 	Delete bool

@@ -48,6 +48,24 @@ func text(r *record.Record) string {
 
 const unchanged = "m,device=d1,unit=F v=float:212 n=integer:3 s=string:x"
 
+// TestLentTime: the time of a message, which one of Kafka always has, is none
+// that the sender gave.
+func TestLentTime(t *testing.T) {
+	for _, name := range []string{"ts", "time"} {
+		d, _, err := declared("require: ["+name+"]", names())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := reading()
+		r.Lent = true
+		ctx := NewContext()
+		run := d.Begin()
+		if got := run.Apply(ctx, r); got != Refuse || ctx.Reason != "missing_"+name {
+			t.Errorf("require %s: %s, %s", name, got, ctx.Reason)
+		}
+	}
+}
+
 func TestSteps(t *testing.T) {
 	for _, c := range []struct {
 		step    string

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -64,9 +65,8 @@ func (h *HTTP) Send(ctx context.Context, b *Batch) error {
 		case err != nil:
 			h.tally.Trouble("connection: " + lastWords(err))
 		case status/100 == 2, status == http.StatusUnprocessableEntity:
-			// 422: the server has looked at each message, and refused some.
 			if status == http.StatusUnprocessableEntity {
-				h.tally.Note(fmt.Sprintf("status %d: %s", status, text))
+				h.declined(text)
 			}
 			now := time.Now().UnixNano()
 			for i := range b.messages {
@@ -87,6 +87,20 @@ func (h *HTTP) Send(ctx context.Context, b *Batch) error {
 		wait = min(2*wait, longestWait)
 		h.tally.Retried(b.Len())
 	}
+}
+
+// declinedText is how a server answers that has looked at each message and
+// refused some: how many, of how many, and the first reason.
+var declinedText = regexp.MustCompile(`([0-9]+) of [0-9]+ points were refused[^:]*: ([^:"]*)`)
+
+func (h *HTTP) declined(text string) {
+	if m := declinedText.FindStringSubmatch(text); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			h.tally.Declined(n, "refused by rules: "+m[2])
+			return
+		}
+	}
+	h.tally.Declined(0, "status 422: "+text)
 }
 
 // body joins the messages of a batch.

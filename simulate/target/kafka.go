@@ -95,7 +95,12 @@ func (k *Kafka) produce(r *kgo.Record, due int64) {
 			k.tally.Retried(1)
 			again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value}
 			go func() {
-				if pause(k.ctx, firstWait) {
+				if errors.Is(err, kerr.UnknownTopicID) {
+					// The topic is another one of the same name by now, which the producer
+					// does not find out by itself.
+					k.client.PurgeTopicsFromProducing(r.Topic)
+				}
+				if pause(k.ctx, produceAgain) {
 					k.produce(again, due)
 				}
 			}()
@@ -104,6 +109,9 @@ func (k *Kafka) produce(r *kgo.Record, due int64) {
 		k.pending.Add(-1)
 	})
 }
+
+// produceAgain is how long a message waits that the producer gave up.
+const produceAgain = 200 * time.Millisecond
 
 // hopeless tells whether a message will be refused however often it is sent.
 func hopeless(err error) bool {

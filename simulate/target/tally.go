@@ -13,6 +13,7 @@ import (
 type Tally struct {
 	sent     atomic.Int64 // handed over
 	acked    atomic.Int64
+	declined atomic.Int64
 	refused  atomic.Int64
 	retried  atomic.Int64
 	bytes    atomic.Int64 // of payloads that were handed over
@@ -27,6 +28,7 @@ type Tally struct {
 type Counts struct {
 	Sent, Bytes int64 // handed over to the target
 	Acked       int64
+	Declined    int64 // of those: as far as it is told, those that the rules refused
 	Refused     int64 // that the target will not take, however often they are sent
 	Retried     int64 // sendings beyond the first
 	Troubles    int64 // broken connections, answers to try again, and the like
@@ -35,7 +37,7 @@ type Counts struct {
 // Counts returns what has been counted so far.
 func (t *Tally) Counts() Counts {
 	// What is done is read before what was begun, so that it is never more.
-	c := Counts{Acked: t.acked.Load(), Refused: t.refused.Load(), Retried: t.retried.Load(), Troubles: t.troubles.Load()}
+	c := Counts{Declined: t.declined.Load(), Acked: t.acked.Load(), Refused: t.refused.Load(), Retried: t.retried.Load(), Troubles: t.troubles.Load()}
 	c.Sent, c.Bytes = t.sent.Load(), t.bytes.Load()
 	return c
 }
@@ -49,8 +51,8 @@ func (t *Tally) Longest() time.Duration { return time.Duration(t.latency.longest
 
 // Reason is why something went wrong, and how often.
 type Reason struct {
-	Text  string
-	Times int64
+	Text  string `json:"text"`
+	Times int64  `json:"times"`
 }
 
 // Reasons returns reasons, the most frequent first.
@@ -92,8 +94,13 @@ func (t *Tally) Trouble(reason string) {
 	t.note(reason)
 }
 
-// Note counts something that is worth telling and no trouble.
-func (t *Tally) Note(reason string) { t.note(reason) }
+// Declined counts messages that are acknowledged although they were refused:
+// it is known what is wrong with them, and sending them again is of no use. An
+// answer tells one reason for all of its messages.
+func (t *Tally) Declined(n int, reason string) {
+	t.declined.Add(int64(n))
+	t.note(reason)
+}
 
 const (
 	maxReasons = 50

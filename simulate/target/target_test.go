@@ -271,7 +271,7 @@ func TestHTTP(t *testing.T) {
 		bodies = append(bodies, string(b))
 		seen = r.Header
 		w.WriteHeader(statuses[0])
-		_, _ = io.WriteString(w, `{"detail":"so it is"}`)
+		_, _ = io.WriteString(w, `{"detail":"so it is: 2 of 3 points were refused, the others are stored: missing_value: value is missing"}`)
 		statuses = statuses[1:]
 	}))
 	defer s.Close()
@@ -290,10 +290,10 @@ func TestHTTP(t *testing.T) {
 	if len(bodies) != 6 || bodies[0] != body || bodies[2] != body || !json.Valid([]byte(body)) || seen.Get("Authorization") != "Token x" {
 		t.Errorf("bodies are %q, header %v", bodies, seen)
 	}
-	if c := tally.Counts(); c.Sent != 12 || c.Acked != 9 || c.Refused != 3 || c.Retried != 6 || c.Troubles != 2 {
+	if c := tally.Counts(); c.Sent != 12 || c.Acked != 9 || c.Declined != 2 || c.Refused != 3 || c.Retried != 6 || c.Troubles != 2 {
 		t.Errorf("counts are %+v", c)
 	}
-	if r := tally.Reasons(); len(r) != 4 || !strings.Contains(r[0].Text, "so it is") {
+	if r := tally.Reasons(); len(r) != 4 || !strings.Contains(r[0].Text, "refused by rules: missing_value") {
 		t.Errorf("reasons are %v", r)
 	}
 	statuses = []int{401, 204}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"regexp"
+	"time"
 
 	"github.com/varvedb/varve/kafka"
 	"github.com/varvedb/varve/pipeline/declare"
@@ -16,6 +17,13 @@ type Config struct {
 	// Group is the consumer group, under whose name the broker keeps how far the
 	// topics have been read. Servers of one group share the partitions.
 	Group string
+	// Instance is the name of this member in the group; "": it has none. One that
+	// is started again under the name that it had goes on at once. No two of a
+	// group may have the same.
+	Instance string
+	// SessionTimeout is after what time without a word from a member its
+	// partitions go to the others.
+	SessionTimeout time.Duration
 	// Latest begins a partition that the group has not read yet at its end
 	// instead of at its beginning.
 	Latest bool
@@ -46,6 +54,7 @@ func Default() Config {
 	return Config{
 		Connection:       kafka.Connection{ClientID: "varve"},
 		Group:            "varve",
+		SessionTimeout:   45 * time.Second, // as Kafka's own client has it
 		BatchMessages:    8192,
 		InFlight:         4,
 		BufferBytes:      32 << 20,
@@ -75,6 +84,10 @@ func Declare(s *declare.Map) Config {
 	c.Group = s.Text("group", c.Group)
 	if c.Group == "" {
 		s.Fail("group", "want the name of a consumer group")
+	}
+	c.Instance = s.Text("instance", "")
+	if c.SessionTimeout = s.Duration("session_timeout", c.SessionTimeout); c.SessionTimeout < time.Second || c.SessionTimeout > time.Hour {
+		s.Fail("session_timeout", "%s: want 1s to 1h", c.SessionTimeout)
 	}
 	c.Latest = s.Choice("from", "earliest", "earliest", "latest") == "latest"
 	for _, p := range s.Pairs("header_tags") {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
@@ -29,6 +30,8 @@ topics: sensor-data
 patterns: ['plant-\d+']
 exclude: [plant-0]
 group: g
+instance: one
+session_timeout: 20s
 from: latest
 header_tags: {where: site}
 client_id: me
@@ -50,7 +53,7 @@ max_unpacked: 2MiB
 			SASL: &kafka.SASL{Mechanism: "plain", User: "u", Password: "p"},
 		},
 		Topics: []string{"sensor-data"}, Patterns: []string{`plant-\d+`}, Exclude: []string{"plant-0"},
-		Group: "g", Latest: true, HeaderTags: []HeaderTag{{Tag: "where", Header: "site"}},
+		Group: "g", Instance: "one", SessionTimeout: 20 * time.Second, Latest: true, HeaderTags: []HeaderTag{{Tag: "where", Header: "site"}},
 		BatchMessages: 100, InFlight: 2, BufferBytes: 1 << 20, FetchBytes: 64 << 10, MaxUnpackedBytes: 2 << 20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -73,6 +76,7 @@ func TestDeclareRefuses(t *testing.T) {
 		`{brokers: "h:1", topics: [a], exclude: [b]}`:           "is for patterns",
 		`{brokers: "h:1", topics: [a], from: middle}`:           "want one of earliest, latest",
 		`{brokers: "h:1", topics: [a], group: ""}`:              "consumer group",
+		`{brokers: "h:1", topics: [a], session_timeout: 1ms}`:   "want 1s to 1h",
 		`{brokers: "h:1", topics: [a], batch: 0}`:               "at least 1",
 		`{brokers: "h:1", topics: [a], fetch: 2GiB}`:            "at most 1GiB",
 		`{brokers: "h:1", topics: [a], tls: {key: k}}`:          "go together",

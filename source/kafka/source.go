@@ -90,6 +90,8 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(cfg.SessionTimeout/5, 3*time.Second)),
 		kgo.FetchMaxBytes(int32(cfg.FetchBytes)),
 		kgo.FetchMaxPartitionBytes(int32(cfg.FetchBytes)),
 		kgo.MaxDecompressBatchBytes(cfg.MaxUnpackedBytes),
@@ -100,6 +102,9 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 		s.options = append(s.options, kgo.ConsumeRegex(), kgo.ConsumeTopics(include...), kgo.ConsumeExcludeTopics(exclude...))
 	} else {
 		s.options = append(s.options, kgo.ConsumeTopics(cfg.Topics...))
+	}
+	if cfg.Instance != "" {
+		s.options = append(s.options, kgo.InstanceID(cfg.Instance))
 	}
 	if cfg.Latest {
 		s.options = append(s.options, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()))
