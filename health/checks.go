@@ -17,6 +17,7 @@ func Checks() []Check {
 		{"memory", slow, resident},
 		{"log_lag", slow, logLag},
 		{"compaction", slow, compaction},
+		{"pipelines", slow, pipelines},
 	}
 }
 
@@ -160,4 +161,21 @@ func between(x, good, bad float64) float64 {
 		return 0
 	}
 	return min(max((x-good)/(bad-good), 0), 1)
+}
+
+// pipelines finds sources from which nothing comes in, and a file that is not in
+// force. What a source holds back is not lost.
+func pipelines(v *Vitals) Finding {
+	f := Finding{}
+	for i := range v.Pipelines {
+		if p := &v.Pipelines[i]; p.Trouble != "" {
+			f.Severity += 1 / float64(len(v.Pipelines))
+			f.Reasons = append(f.Reasons, fmt.Sprintf("pipeline %s takes nothing in: %s", p.Name, p.Trouble))
+		}
+	}
+	if v.PipelinesFile != "" {
+		f.Severity = max(f.Severity, 0.5)
+		f.Reasons = append(f.Reasons, "the file of pipelines is not in force, they run by an earlier one: "+v.PipelinesFile)
+	}
+	return f
 }

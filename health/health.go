@@ -19,6 +19,16 @@ type Vitals struct {
 	MemoryLimit int64     // its target
 	Memtables   int64     // bytes that memtables of one shard may have
 	Shards      []shard.Stats
+	Pipelines   []Pipeline
+	// PipelinesFile is what is wrong with the file of pipelines, which then run by
+	// an earlier one; "" if nothing is.
+	PipelinesFile string
+}
+
+// Pipeline is one that the server runs.
+type Pipeline struct {
+	Name    string
+	Trouble string // what is in the way of its source, "" if nothing is
 }
 
 // Check is one thing that can be wrong.

@@ -16,6 +16,9 @@ func (s *server) health() health.Report {
 	v.MemoryLimit = s.budget.Limit
 	// Where the system does not tell, nothing is known to be wrong.
 	v.Resident, _ = memory.Resident(os.DirFS("/"))
+	if s.pipelines != nil {
+		v.Pipelines, v.PipelinesFile = s.pipelines.vitals()
+	}
 	return health.Judge(v)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/pipeline"
 	"github.com/varvedb/varve/pipeline/declare"
@@ -228,6 +229,16 @@ func (p *pipelines) Pipelines() httpapi.PipelinesAnswer {
 		a.Pipelines = append(a.Pipelines, one)
 	}
 	return a
+}
+
+// vitals returns what health looks at.
+func (p *pipelines) vitals() (all []health.Pipeline, file string) {
+	for _, st := range p.set.Status() {
+		all = append(all, health.Pipeline{Name: st.Name, Trouble: st.Trouble})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return all, p.trouble
 }
 
 // Reload implements httpapi.Pipelines.
