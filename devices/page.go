@@ -2,10 +2,8 @@ package devices
 
 import (
 	"context"
-	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/varvedb/varve/column"
@@ -25,6 +23,10 @@ type Request struct {
 	Limit        int             // 1 or more
 	Window       time.Duration   // for the rate, more than 0
 }
+
+// everything reports whether the request is about all points, so that devices
+// count that only a broker knows.
+func (q *Request) everything() bool { return q.Tags == nil && len(q.Measurements) == 0 }
 
 // Device is what is known of a device from the points that a Request is about.
 type Device struct {
@@ -49,9 +51,13 @@ type Status struct {
 	Since  int64 // nanoseconds since 1970
 }
 
-// sieve is how many devices are looked at at a time for those that are online
-// or not: some 25 ms of work, and about a MiB.
-const sieve = 4_000
+// Of devices that are online, or are not, so many are looked at at a time for
+// each of a page: where one in forty is not what is wanted, or is, that makes a
+// page. But no more than sieve, which is some 25 ms of work and about a MiB.
+const (
+	sieveRatio = 40
+	sieve      = 4_000
+)
 
 // Page returns devices by name, and whether there are more behind them.
 func (r *Registry) Page(ctx context.Context, q *Request) (page []*Device, more bool, err error) {
@@ -62,14 +68,14 @@ func (r *Registry) Page(ctx context.Context, q *Request) (page []*Device, more b
 func (r *Registry) page(ctx context.Context, q *Request, groups []group, status bool) (page []*Device, more bool, err error) {
 	step := q.Limit + 1
 	if q.Online != nil {
-		step = max(step, sieve)
+		step = max(step, min(sieveRatio*q.Limit, sieve))
 	}
 	from := q.Prefix
 	if q.After != "" {
 		from = max(from, q.After+"\x00")
 	}
-	for {
-		names, end, err := r.names(ctx, q, groups, status, from, step)
+	for next := r.names; ; {
+		names, end, err := next(ctx, q, groups, status, from, step)
 		if err != nil {
 			return nil, false, err
 		}
@@ -82,6 +88,7 @@ func (r *Registry) page(ctx context.Context, q *Request, groups []group, status 
 		}
 		if q.Online != nil {
 			some = slices.DeleteFunc(some, func(d *Device) bool { return d.Online != *q.Online })
+			next = r.candidates
 		}
 		page = append(page, some...)
 		if len(page) > q.Limit || end {
@@ -97,35 +104,20 @@ func (r *Registry) page(ctx context.Context, q *Request, groups []group, status 
 // names returns the least names from one on, most of them at most, and whether
 // there are no others.
 func (r *Registry) names(ctx context.Context, q *Request, groups []group, status bool, from string, most int) (names []string, end bool, err error) {
-	if status && len(q.Measurements) == 0 {
-		groups = append(slices.Clone(groups), group{statusTag, []string{statusMeasurement}})
+	if status && q.everything() {
+		groups = append(slices.Clone(groups), connections())
 	}
-	set := map[string]struct{}{}
-	beyond := "" // from here on none is among the least; "": not known
-	end = true
+	l := newLeast(from, q.Prefix, most)
+	full := false // a list may have been cut
 	for _, g := range groups {
 		p := plan.New(q.Bucket, column.MinTime, column.MaxTime)
 		p.Measurements, p.Tags = g.measurements, q.Tags
 		p.List = &plan.List{What: plan.TagValues, Tag: g.tag, From: from}
 		p.Each.Limit = int64(most)
 		_, err := r.driver.Run(ctx, p, func(b *scan.Batch) error {
-			end = end && b.Rows() < most
+			full = full || b.Rows() >= most
 			for i := range b.Rows() {
-				name := b.Columns[0].Str(i)
-				if !strings.HasPrefix(string(name), q.Prefix) {
-					break // the values ascend
-				}
-				if beyond != "" && string(name) >= beyond {
-					break
-				}
-				set[string(name)] = struct{}{}
-			}
-			if len(set) > 2*most {
-				all := slices.Sorted(maps.Keys(set))
-				beyond, end = all[most], false
-				for _, name := range all[most:] {
-					delete(set, name)
-				}
+				l.add(b.Columns[0].Str(i))
 			}
 			return nil
 		})
@@ -133,12 +125,62 @@ func (r *Registry) names(ctx context.Context, q *Request, groups []group, status
 			return nil, false, err
 		}
 	}
-	names = slices.Sorted(maps.Keys(set))
-	if len(names) > most {
-		names, end = names[:most], false
+	names, all := l.names()
+	return names, all && !full, nil
+}
+
+// candidates does what names does, and leaves out most devices that are not
+// what the request wants, online or offline. It walks all series once, however
+// many devices that are: to look up each by its name takes twenty times as
+// long.
+func (r *Registry) candidates(ctx context.Context, q *Request, groups []group, status bool, from string, most int) (names []string, end bool, err error) {
+	l := newLeast(from, q.Prefix, most)
+	since := r.now().UnixNano() - int64(r.cfg.OfflineAfter)
+	series := func(g group, start int64, calls plan.Call, tags *predicate.Expr, use func(name []byte, b *scan.Batch, row int)) error {
+		p := plan.New(q.Bucket, start, column.MaxTime)
+		p.Measurements, p.Tags = g.measurements, tags
+		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{calls}, Group: plan.BySeries()}
+		_, err := r.driver.Run(ctx, p, func(b *scan.Batch) error {
+			for _, group := range b.Groups {
+				if name := column.TagValue(group.Key, g.tag); name != nil {
+					for row := group.From; row < group.To; row++ {
+						use(name, b, row)
+					}
+				}
+			}
+			return nil
+		})
+		return err
 	}
+	for _, g := range groups {
+		start := int64(column.MinTime)
+		if *q.Online {
+			start = since
+		}
+		if err := series(g, start, plan.Call{Func: plan.Last}, q.Tags, func(name []byte, b *scan.Batch, row int) {
+			if at, ok := latest(b, row); ok && (at >= since) == *q.Online {
+				l.add(name)
+			}
+		}); err != nil {
+			return nil, false, err
+		}
+	}
+	if status {
+		// Whoever a broker has is online, and whoever it lost may be offline.
+		if err := series(connections(), column.MinTime, plan.Call{Func: plan.Last, Field: statusField}, nil, func(name []byte, b *scan.Batch, row int) {
+			if c := &b.Columns[0]; c.Type == column.Bool && c.Valid.Get(row) && (c.Words[row] != 0) == *q.Online {
+				l.add(name)
+			}
+		}); err != nil {
+			return nil, false, err
+		}
+	}
+	names, end = l.names()
 	return names, end, nil
 }
+
+// connections is what a broker writes.
+func connections() group { return group{statusTag, []string{statusMeasurement}} }
 
 // lookUp finds when devices were last heard of. Of those that nothing is of,
 // such as after a delete, there is none.
@@ -173,11 +215,12 @@ func (r *Registry) lookUp(ctx context.Context, q *Request, groups []group, statu
 		}
 	}
 	if status {
-		p := (&group{statusTag, []string{statusMeasurement}}).plan(q.Bucket, column.MinTime, column.MaxTime, nil, names)
+		g := connections()
+		p := g.plan(q.Bucket, column.MinTime, column.MaxTime, nil, names)
 		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last, Field: statusField}}, Group: plan.ByTags(statusTag)}
 		err := r.each(ctx, p, statusTag, func(name, _ string, b *scan.Batch, row int) {
 			c := &b.Columns[0]
-			if c.Type == column.Bool && c.Valid.Get(row) && (found[name] != nil || len(q.Measurements) == 0) {
+			if c.Type == column.Bool && c.Valid.Get(row) && (found[name] != nil || q.everything()) {
 				device(name).Status = &Status{c.Words[row] != 0, c.At[row]}
 			}
 		})

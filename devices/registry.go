@@ -18,9 +18,9 @@
 //  1. The least names from the cursor on come from the indexes: of each tag a
 //     page (plan.List.From), whatever the number of devices.
 //  2. When each of these was last heard of, and what the broker says of it, is
-//     looked up by name. Of a condition on being online, those that do not meet
-//     it go, and steps 1 and 2 are done for the next ones, until there are
-//     enough.
+//     looked up by name. If the request is for those that are online, or are
+//     not, the others go. Where too few are left, all series are walked for
+//     names that may be what is wanted, and those are looked up.
 //  3. First points and rates are looked up for those that are left.
 //
 // A Registry is safe for concurrent use. It starts no goroutine.
