@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	goClients = flag.Bool("go", false, "run the tests of the Go client; they take its module from the module proxy")
+	goClients = flag.Bool("go", false, "run the tests of the clients in Go; they take their modules from the module proxy")
 	node      = flag.String("node", "", "node_modules folder with the JavaScript client")
 	python    = flag.String("python", "", "Python that has the Python client")
 	telegraf  = flag.String("telegraf", "", "Telegraf")
@@ -21,14 +21,15 @@ var (
 //	CLIENTTEST_PROXY   the same server behind a proxy, see [proxy]
 //	CLIENTTEST_SERVICE the service port of that server, by which tests learn
 //	                   what is stored without the client that they test
+//	CLIENTTEST_OTLP    the port of that server for OTLP over gRPC
 //	CLIENTTEST_FRESH   a server that nobody has set up
 //	CLIENTTEST_TOKEN, CLIENTTEST_ORG, CLIENTTEST_BUCKET
 func environment(t *testing.T) []string {
 	t.Helper()
-	s := start(t, "VARVE_ADMIN_TOKEN="+adminToken, "VARVE_INIT_ORG="+org, "VARVE_INIT_BUCKET="+bucket)
+	s := start(t, "VARVE_ADMIN_TOKEN="+adminToken, "VARVE_INIT_ORG="+org, "VARVE_INIT_BUCKET="+bucket, "VARVE_OTLP_GRPC_ADDR=127.0.0.1:0")
 	fresh := start(t, "VARVE_INIT_BY=setup")
 	return append(cleanEnv(), "CLIENTTEST_FRESH="+fresh.url,
-		"CLIENTTEST_URL="+s.url, "CLIENTTEST_SERVICE="+s.service,
+		"CLIENTTEST_URL="+s.url, "CLIENTTEST_SERVICE="+s.service, "CLIENTTEST_OTLP="+s.otlp,
 		"CLIENTTEST_PROXY="+startProxy(t, s),
 		"CLIENTTEST_TOKEN="+adminToken, "CLIENTTEST_ORG="+org, "CLIENTTEST_BUCKET="+bucket)
 }
@@ -51,6 +52,14 @@ func TestGo(t *testing.T) {
 	}
 	t.Parallel()
 	runTests(t, environment(t), "go", "go", "test", "-count", "1", "-v", "./...")
+}
+
+func TestMetrics(t *testing.T) {
+	if !*goClients {
+		t.Skip("needs -go; make test-clients runs it")
+	}
+	t.Parallel()
+	runTests(t, environment(t), "metrics", "go", "test", "-count", "1", "-v", "./...")
 }
 
 func TestJavaScript(t *testing.T) {

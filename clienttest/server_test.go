@@ -50,6 +50,7 @@ const (
 type server struct {
 	url     string // of the port that InfluxDB clients use
 	service string // of the other one
+	otlp    string // host:port for OTLP over gRPC; "" if it is off
 	dir     string
 	env     []string
 	log     *lockedBuffer
@@ -115,10 +116,11 @@ func (s *server) launch(points, service string) error {
 		var a struct {
 			HTTP, Service string
 			PID           int
+			OTLP          string `json:"otlp_grpc"`
 		}
 		b, err := os.ReadFile(filepath.Join(s.dir, "addresses.json"))
 		if err == nil && json.Unmarshal(b, &a) == nil && a.PID == cmd.Process.Pid {
-			s.url, s.service = "http://"+a.HTTP, "http://"+a.Service
+			s.url, s.service, s.otlp = "http://"+a.HTTP, "http://"+a.Service, a.OTLP
 			return nil
 		}
 		select {
