@@ -32,7 +32,7 @@ var platformNames = []string{
 
 // labels are those that metrics may have: of each, what the values can be is
 // known when the program is written or started.
-var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status", "port", "limit", "result", "pipeline", "step", "outcome", "event"}
+var labels = []string{"cache", "check", "method", "path", "pool", "reason", "shard", "status", "port", "limit", "result", "pipeline", "step", "outcome", "event", "qos"}
 
 // foreign reports whether a metric is one of the runtime's, which are not
 // described here.
@@ -59,7 +59,7 @@ func TestMetrics(t *testing.T) {
 		"  packets: {source: {udp: {listen: 127.0.0.1:0}}, decode: {line: {}}, validate: [{deduplicate: {}}], sinks: [{store: {}}]}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, t.TempDir(), "--trace-endpoint", startCollector(t).url, "--pipelines-file", file)
+	s := start(t, t.TempDir(), "--trace-endpoint", startCollector(t).url, "--pipelines-file", file, "--mqtt-addr", "127.0.0.1:0")
 	s.write("m v=1")
 	s.must(422, http.MethodPost, s.service+"/data", `[{"measurement": "m", "fields": {"v": 1}}, {"measurement": "m", "fields": {"v": 9}}]`)
 	s.query(`{"measurement": "m", "start": 0}`)

@@ -12,6 +12,7 @@ import (
 	"github.com/varvedb/varve/live"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/source/mqtt"
 	"github.com/varvedb/varve/tracing"
 	"github.com/varvedb/varve/transport"
 )
@@ -69,6 +70,12 @@ type Config struct {
 	// StopDelay is how long it takes requests before that, while /ready says
 	// that it is not ready.
 	StopDelay time.Duration
+	// MQTT has ports and limits of the broker, MQTTAuth is "token", or "none" for
+	// ports of it that let everybody in, on loopback only. MQTTClientCA is a PEM
+	// file of authorities of which devices may show a certificate.
+	MQTT         mqtt.Config
+	MQTTAuth     string
+	MQTTClientCA string
 	// TLS is of both ports, Limits of each.
 	TLS    transport.TLS
 	Limits transport.Limits
@@ -111,6 +118,8 @@ func Default() Config {
 		QueryCache:  true,
 		Live:        live.Default(),
 		Devices:     devices.Default(),
+		MQTT:        mqtt.Default(),
+		MQTTAuth:    "token",
 		StopTimeout: 10 * time.Second,                 // what service managers grant before they kill
 		TLS:         transport.TLS{MinVersion: "1.2"}, // clients in the field that have no later one
 		Limits:      transport.DefaultLimits(),
@@ -174,6 +183,9 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if err := c.Query.Validate(); err != nil {
+		return err
+	}
+	if err := c.validateMQTT(); err != nil {
 		return err
 	}
 	if c.ServiceAuth != "token" && c.ServiceAuth != "none" {

@@ -33,6 +33,10 @@ type Addresses struct {
 	TLS     bool   `json:"tls,omitempty"` // on both ports
 	OTLP    string `json:"otlp_grpc,omitempty"`
 	Pprof   string `json:"pprof,omitempty"` // never with TLS
+	// Of MQTT: over TCP, TLS and WebSocket.
+	MQTT          string `json:"mqtt,omitempty"`
+	MQTTS         string `json:"mqtts,omitempty"`
+	MQTTWebSocket string `json:"mqtt_websocket,omitempty"`
 }
 
 // URL returns the URL of HTTP or Service.

@@ -19,6 +19,7 @@ import (
 	watched "github.com/varvedb/varve/source/folder"
 	"github.com/varvedb/varve/source/inlet"
 	"github.com/varvedb/varve/source/kafka"
+	"github.com/varvedb/varve/source/mqtt"
 	"github.com/varvedb/varve/source/otlp"
 	"github.com/varvedb/varve/source/postgres"
 	"github.com/varvedb/varve/source/prometheus"
@@ -70,6 +71,7 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 				c := otlp.Declare(m)
 				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return otlp.New(c, &s.gates.otlp), nil }}
 			},
+			"mqtt": s.mqttSource,
 			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
 				c := prometheus.Declare(m)
 				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return prometheus.New(c, &s.gates.remoteWrite), nil }}
@@ -81,7 +83,9 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 				return func() (pipeline.Producer, error) { return kafkasink.New(c) }
 			},
 		},
-		Sections: map[string]func(*declare.Map) any{},
+		Sections: map[string]func(*declare.Map) any{
+			"mqtt": func(m *declare.Map) any { return mqtt.Declare(m) },
+		},
 	}
 }
 
@@ -162,7 +166,14 @@ func (p *pipelines) apply(text string) error {
 	if err != nil {
 		return err
 	}
-	return p.set.Apply(f)
+	if err := p.set.Apply(f); err != nil {
+		return err
+	}
+	if b := p.server.mqtt; b != nil {
+		rules, _ := f.Sections["mqtt"].(*mqtt.Rules)
+		b.SetRules(rules)
+	}
+	return nil
 }
 
 // follow looks at the file until close, and when the server is told to.

@@ -128,6 +128,12 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	s.registry.MustRegister(newPortCollector(p))
 	a := p.addresses()
+	if s.mqtt != nil {
+		if err := s.mqtt.listen(&a); err != nil {
+			return errors.Join(err, p.close())
+		}
+		s.log.Info("serving MQTT", "mqtt", a.MQTT, "mqtts", a.MQTTS, "websocket", a.MQTTWebSocket)
+	}
 	told, err := s.folder.writeAddresses(a)
 	if err != nil {
 		for _, x := range p.all() {

@@ -14,7 +14,7 @@
 //
 // A stop goes backwards: /ready says no, the ports take no more requests and
 // those under way end, then the sources of pipelines acknowledge what they have
-// handed over and end, then the shards close, then the catalog, then the folder
+// handed over and end, then the broker of MQTT tells its clients, then the shards close, then the catalog, then the folder
 // is let go.
 // What is in memtables stays in the log; a flush would only make the stop
 // longer.
@@ -96,6 +96,7 @@ type server struct {
 	gates  gates
 	api    *httpapi.API
 
+	mqtt      *broker // nil: there is no port for MQTT
 	pipelines *pipelines
 
 	collector *collector
@@ -243,6 +244,9 @@ func (s *server) openAPI() error {
 		return err
 	}
 	a := access{s.meta, managed}
+	if err := s.openMQTT(managed); err != nil {
+		return err
+	}
 	ac := httpapi.Default(runtime.GOMAXPROCS(0))
 	// A body that will never fit would be told to come back for ever.
 	bodies := s.budget.Ingest.Stats()
@@ -305,6 +309,9 @@ func (s *server) close() error {
 	var all []error
 	if s.pipelines != nil {
 		s.pipelines.close()
+	}
+	if s.mqtt != nil {
+		all = append(all, s.mqtt.close())
 	}
 	if s.forget != nil {
 		s.forget.close()

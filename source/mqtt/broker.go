@@ -111,7 +111,7 @@ func New(c Config, d Deps) (*Broker, error) {
 		sessions: map[string]*session{}, conns: map[*conn]struct{}{}, delayed: map[*session]delayedWill{},
 		tree: newTree(), retained: newRetained(c.RetainedMessages, c.RetainedBytes),
 	}
-	b.room.limit, b.room.free = int64(c.QueueBytes), sync.NewCond(&b.room.mu)
+	b.room.limit, b.room.free = c.QueueBytes, sync.NewCond(&b.room.mu)
 	b.presence = newPresence(d.Status, &b.stats, b.log)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.slots.Store(&[]*slot{})

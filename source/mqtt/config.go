@@ -3,6 +3,8 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"math"
+	"time"
 )
 
 // Config sets ports and limits of a broker.
@@ -13,7 +15,7 @@ type Config struct {
 	// MaxConnections is the most connections at once.
 	MaxConnections int
 	// MaxPacket is the largest packet that is taken, in bytes.
-	MaxPacket int
+	MaxPacket int64
 	// ReceiveMaximum is how many messages of QoS 1 and 2 a client may have on
 	// their way. A client of MQTT 5 that sends more breaks the protocol, one of
 	// MQTT 3.1.1 is read no further until some are acknowledged.
@@ -21,9 +23,9 @@ type Config struct {
 	// QueueBytes is how much may wait for pipelines, of all clients together.
 	// Beyond it messages of QoS 0 are dropped, and clients that send others are
 	// read no further.
-	QueueBytes int
-	// SessionExpiry is the most seconds that a session outlives its connection.
-	SessionExpiry int
+	QueueBytes int64
+	// SessionExpiry is how long a session outlives its connection at most.
+	SessionExpiry time.Duration
 	// SessionQueue is how many messages of QoS 1 and 2 wait for a client that is
 	// away or slow; later ones are dropped.
 	SessionQueue int
@@ -40,7 +42,7 @@ func Default() Config {
 		MaxPacket:      1 << 20,
 		ReceiveMaximum: 1000,
 		QueueBytes:     64 << 20,
-		SessionExpiry:  24 * 3600,
+		SessionExpiry:  24 * time.Hour,
 		SessionQueue:   1000,
 		// A retained state for each of a fleet, of the size that states have.
 		RetainedMessages: 200_000,
@@ -66,4 +68,9 @@ func (c *Config) Validate() error {
 		return errors.New("a limit of MQTT is negative")
 	}
 	return nil
+}
+
+// expirySeconds is SessionExpiry as packets have it.
+func (c *Config) expirySeconds() uint32 {
+	return uint32(min(c.SessionExpiry/time.Second, math.MaxUint32))
 }

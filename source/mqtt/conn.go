@@ -108,7 +108,7 @@ func (c *conn) read() error {
 	for {
 		var need int
 		for from < to {
-			limit := c.broker.config.MaxPacket
+			limit := int(c.broker.config.MaxPacket)
 			if c.session == nil {
 				limit = min(limit, maxConnect)
 			}
@@ -461,7 +461,7 @@ func (c *conn) disconnected(body []byte) error {
 	if err != nil {
 		return err
 	}
-	if d.HasExpiry && !c.session.setExpiry(d.SessionExpiry, c.broker.config.SessionExpiry) {
+	if d.HasExpiry && !c.session.setExpiry(d.SessionExpiry, c.broker.config.expirySeconds()) {
 		return &mqttwire.Error{Reason: mqttwire.ProtocolError, Problem: "a session that was to end with the connection cannot be made to stay"}
 	}
 	c.mu.Lock()

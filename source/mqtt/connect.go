@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -52,7 +51,7 @@ func (c *conn) connect(body []byte) error {
 	} else {
 		c.patient.Store(0)
 	}
-	expiry := min(m.SessionExpiry, uint32(min(c.broker.config.SessionExpiry, math.MaxUint32)))
+	expiry := min(m.SessionExpiry, c.broker.config.expirySeconds())
 	s, present := c.broker.attach(c, m, expiry, assigned)
 	a := &mqttwire.Connack{Present: present}
 	if m.Version == mqttwire.V5 {

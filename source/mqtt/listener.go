@@ -28,16 +28,21 @@ func (l *listener) serve() {
 		l.serveWebSocket()
 		return
 	}
+	failing := false
 	for {
 		nc, err := l.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // no more files, say
-			l.broker.log.Warn("a connection of MQTT was not taken", "port", l.name, "error", err)
+			if !failing {
+				l.broker.log.Warn("connections of MQTT are not taken", "port", l.name, "error", err)
+			}
+			failing = true
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
+		failing = false
 		if l.broker.full() {
 			nc.Close()
 			continue

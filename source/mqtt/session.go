@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,13 +76,13 @@ func (s *session) leave(c *conn, now time.Time) (last bool) {
 }
 
 // setExpiry is for DISCONNECT: false if it would break the protocol.
-func (s *session) setExpiry(seconds uint32, most int) bool {
+func (s *session) setExpiry(seconds, most uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.expiry == 0 && seconds > 0 {
 		return false
 	}
-	s.expiry = min(seconds, uint32(min(most, math.MaxUint32)))
+	s.expiry = min(seconds, most)
 	return true
 }
 
