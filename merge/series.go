@@ -39,6 +39,7 @@ type source struct {
 	rows     *column.Rows // what was read last; nil at the end
 	at       int          // first row of rows that was not given out
 	filtered column.Rows
+	near     []tombstone.Hidden // what hides something of rows
 }
 
 // copyBelow is how long a stretch of rows of one source must be to be handed
@@ -207,17 +208,14 @@ func (s *Series) copy(rows *column.Rows, from, to int) {
 // of the values that are read go altogether.
 func (s *Series) filter(src *source, rows *column.Rows) *column.Rows {
 	n := len(rows.Time)
-	touched := false
-	for _, h := range src.Hidden {
-		touched = touched || h.Min <= rows.Time[n-1] && h.Max >= rows.Time[0]
-	}
-	if !touched {
+	src.near = tombstone.Between(src.near[:0], src.Hidden, rows.Time[0], rows.Time[n-1])
+	if len(src.near) == 0 {
 		return rows
 	}
 	out := &src.filtered
 	out.Reset(s.fields)
 	for r := range n {
-		s.filterRow(out, src.Hidden, rows, r)
+		s.filterRow(out, src.near, rows, r)
 	}
 	return out
 }

@@ -72,10 +72,12 @@ func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, r
 	return nil
 }
 
-func (s *fakeStore) Delete(_ context.Context, _ uint64, measurement string, at int64, tags []record.Tag, fields []string) error {
+func (s *fakeStore) Delete(_ context.Context, _ uint64, gone []Gone) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone = append(s.gone, fmt.Sprint(measurement, tags, at, fields))
+	for _, g := range gone {
+		s.gone = append(s.gone, fmt.Sprint(g.Measurement, g.Tags, g.Time, g.Fields))
+	}
 	return nil
 }
 
@@ -426,7 +428,13 @@ func TestDeletes(t *testing.T) {
 	add(true, "z", 1, "w")       // 6
 	add(false, "u", 1, "w")      // 7: loses all
 	add(true, "u", 1, "w")       // 8
-	live := []int{0, 1, 2, 3, 4, 5, 6, 7, 8}
+	add(false, "t", 1, "v", "w") // 9: taken back by 10
+	add(true, "t", 1)            // 10
+	add(true, "t", 1, "w")       // 11: and not brought back by this
+	var live []int
+	for i := range list.Len() {
+		live = append(live, i)
+	}
 	store := newFakeStore()
 	s := &storeSink{store: store, plain: true}
 	if err := s.Pass(context.Background(), &Passage{Records: list, Live: live}); err != nil {
@@ -436,7 +444,7 @@ func TestDeletes(t *testing.T) {
 		t.Error(diff)
 	}
 	slices.Sort(store.gone)
-	if diff := cmp.Diff([]string{"m[{a u}] 1 [w]", "m[{a x}] 1 []", "m[{a x}] 2 []", "m[{a z}] 1 [w]"}, store.gone); diff != "" {
+	if diff := cmp.Diff([]string{"m[{a t}] 1 []", "m[{a t}] 1 [w]", "m[{a u}] 1 [w]", "m[{a x}] 1 []", "m[{a x}] 2 []", "m[{a z}] 1 [w]"}, store.gone); diff != "" {
 		t.Error(diff)
 	}
 }

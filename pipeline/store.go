@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/batch"
 	"github.com/varvedb/varve/pipeline/declare"
@@ -28,9 +26,17 @@ type Store interface {
 	Write(ctx context.Context, bucket uint64, b *column.Batch, refused func(table, row int, reason, detail string)) error
 	// Types tells what fields of a bucket are registered as.
 	Types(bucket uint64) batch.Types
-	// Delete returns when the point of exactly these tags at a time is hidden
-	// durably, or the fields of it that are named.
-	Delete(ctx context.Context, bucket uint64, measurement string, at int64, tags []record.Tag, fields []string) error
+	// Delete returns when all of gone are hidden durably.
+	Delete(ctx context.Context, bucket uint64, gone []Gone) error
+}
+
+// Gone is the point of exactly these tags at a time, or the fields of it that are
+// named.
+type Gone struct {
+	Measurement string
+	Time        int64 // nanoseconds since 1970
+	Tags        []record.Tag
+	Fields      []string // none: all
 }
 
 // storeSink stores records:
@@ -157,7 +163,7 @@ func (w *storeWorker) arrange(p *Passage) (deletes, writes []int) {
 			for k := range r.Fields {
 				earlier.Set(r.Fields[k].Name, record.Value{})
 			}
-			gone[before] = len(earlier.Fields) == 0
+			gone[before] = gone[before] || len(earlier.Fields) == 0
 		}
 	}
 	for _, i := range p.Live {
@@ -219,32 +225,26 @@ func (w *storeWorker) only(r *record.Record, fields []string) *record.Record {
 	return o
 }
 
-// maxDeletes is how many deletes are under way at a time: they share an fsync.
-const maxDeletes = 32
-
 // delete hides the points of some of the live records, all of which are deletes.
 func (s *storeSink) delete(ctx context.Context, bucket uint64, p *Passage, part []int) error {
-	if len(part) == 0 {
-		return nil
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(maxDeletes)
+	var gone []Gone
 	for _, i := range part {
 		r := p.Records.At(i)
 		if !r.Timed {
 			p.Refuse(i, s.Name(), &record.Refusal{Reason: "no_time", Detail: "a delete needs the time of the point"})
 			continue
 		}
-		g.Go(func() error {
-			var fields []string
-			for k := range r.Fields {
-				fields = append(fields, r.Fields[k].Name)
-			}
-			if err := s.store.Delete(ctx, bucket, r.Measurement, r.Time, r.Tags, fields); err != nil {
-				return fmt.Errorf("delete a point of %s: %w", r.Measurement, err)
-			}
-			return nil
-		})
+		g := Gone{Measurement: r.Measurement, Time: r.Time, Tags: r.Tags}
+		for k := range r.Fields {
+			g.Fields = append(g.Fields, r.Fields[k].Name)
+		}
+		gone = append(gone, g)
 	}
-	return g.Wait()
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := s.store.Delete(ctx, bucket, gone); err != nil {
+		return fmt.Errorf("delete points: %w", err)
+	}
+	return nil
 }

@@ -37,6 +37,7 @@ type feeder struct {
 	rows     *column.Rows // read and not given out from at on; nil: none
 	at       int
 	filtered column.Rows
+	near     []tombstone.Hidden // what hides something of rows
 }
 
 // copyBelow is how long a stretch of rows of one feeder must be to be handed
@@ -331,9 +332,8 @@ func appendRows(dst, rows *column.Rows, from, to int) {
 // time in which the same is hidden.
 func (s *stream) unhidden(f *feeder, rows *column.Rows) *column.Rows {
 	n := len(rows.Time)
-	if !slices.ContainsFunc(f.hidden, func(h tombstone.Hidden) bool {
-		return h.Min <= rows.Time[n-1] && h.Max >= rows.Time[0]
-	}) {
+	f.near = tombstone.Between(f.near[:0], f.hidden, rows.Time[0], rows.Time[n-1])
+	if len(f.near) == 0 {
 		return rows
 	}
 	out := &f.filtered
@@ -342,7 +342,7 @@ func (s *stream) unhidden(f *feeder, rows *column.Rows) *column.Rows {
 		t := rows.Time[from]
 		until := int64(math.MaxInt64) // last nanosecond of the stretch
 		whole := false
-		for _, h := range f.hidden {
+		for _, h := range f.near {
 			switch {
 			case h.Min > t:
 				until = min(until, h.Min-1)
@@ -353,7 +353,7 @@ func (s *stream) unhidden(f *feeder, rows *column.Rows) *column.Rows {
 		}
 		to := from + sort.Search(n-from, func(i int) bool { return rows.Time[from+i] > until })
 		if !whole {
-			s.copyVisible(out, f.hidden, rows, from, to)
+			s.copyVisible(out, f.near, rows, from, to)
 		}
 		from = to
 	}

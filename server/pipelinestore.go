@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"github.com/varvedb/varve/pipeline"
 	"github.com/varvedb/varve/pipeline/batch"
 	"github.com/varvedb/varve/pipeline/record"
-	"github.com/varvedb/varve/predicate"
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/tombstone"
 )
@@ -82,25 +82,72 @@ func (p *pipelineStore) Write(ctx context.Context, bucket uint64, b *column.Batc
 	}))
 }
 
-// Delete implements pipeline.Store. A series that has further tags is another
-// one: the tags are compared with those that there are.
-func (p *pipelineStore) Delete(ctx context.Context, bucket uint64, measurement string, at int64, tags []record.Tag, fields []string) error {
-	t := &tombstone.Tombstone{Bucket: bucket, Measurement: measurement, Min: at, Max: at, Fields: fields}
-	var where []*predicate.Expr
-	have := map[string]bool{}
-	for _, tag := range tags {
-		where = append(where, predicate.Eq(tag.Key, tag.Value))
-		have[tag.Key] = true
+// deleteBytes bounds the series keys of one delete, which is a record of the log.
+const deleteBytes = 128 << 10
+
+// Delete implements pipeline.Store. Points of one measurement that lose the same
+// fields are one delete, because each seals the memtable.
+func (p *pipelineStore) Delete(ctx context.Context, bucket uint64, gone []pipeline.Gone) error {
+	type kind struct{ measurement, fields string }
+	groups := map[kind]*deletion{}
+	var order []*deletion
+	for i := range gone {
+		g := &gone[i]
+		key, err := seriesKey(g.Tags)
+		if err != nil {
+			return err
+		}
+		k := kind{g.Measurement, strings.Join(g.Fields, "\x00")} // names have no control characters
+		d := groups[k]
+		if d == nil || d.bytes > deleteBytes {
+			// The tombstone stays; texts of a record do not.
+			d = &deletion{measurement: strings.Clone(g.Measurement), series: map[string]int{}}
+			for _, f := range g.Fields {
+				d.fields = append(d.fields, strings.Clone(f))
+			}
+			groups[k], order = d, append(order, d)
+		}
+		d.add(key, g.Time)
 	}
-	for key, kind := range p.schema.meta.Measurement(bucket, measurement).Columns() {
-		if kind == meta.Tag && !have[key] {
-			where = append(where, predicate.Eq(key, ""))
+	for _, d := range order {
+		if err := busy(p.store.Delete(ctx, tombstone.Of(bucket, d.measurement, d.points, d.fields))); err != nil {
+			return err
 		}
 	}
-	if len(where) > 0 {
-		t.Where = predicate.All(where...)
+	return nil
+}
+
+// deletion is points of a measurement that are deleted at once.
+type deletion struct {
+	measurement string
+	fields      []string
+	points      []tombstone.Points
+	series      map[string]int // where in points
+	bytes       int
+}
+
+func (d *deletion) add(key string, at int64) {
+	i, ok := d.series[key]
+	if !ok {
+		i = len(d.points)
+		d.series[key], d.points = i, append(d.points, tombstone.Points{Series: key})
+		d.bytes += len(key)
 	}
-	return busy(p.store.Delete(ctx, t))
+	d.points[i].Times = append(d.points[i].Times, at)
+	d.bytes += len("-9223372036854775808,")
+}
+
+// seriesKey returns the key of the series of tags.
+func seriesKey(tags []record.Tag) (string, error) {
+	all := make([]column.Tag, len(tags))
+	for i, t := range tags {
+		all[i] = column.Tag{Key: []byte(t.Key), Value: []byte(t.Value)}
+	}
+	key, err := column.AppendSeriesKey(nil, all)
+	if err != nil {
+		return "", fmt.Errorf("delete a point: %w", err)
+	}
+	return string(key), nil
 }
 
 // busy makes of an error that will pass one that sources sit out.

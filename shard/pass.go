@@ -88,10 +88,29 @@ func touches(t *tombstone.Tombstone, r run.Run) (bool, error) {
 	if len(t.Fields) > 0 && !slices.ContainsFunc(meta.Fields, named) {
 		return false, nil
 	}
+	if covers := t.Covers(); covers != nil {
+		return anySeries(r, covers)
+	}
 	m, err := predicate.Compile(t.Where)
 	if err != nil || m == nil {
 		return err == nil, err
 	}
 	series, err := r.Select(m)
 	return len(series) > 0, err
+}
+
+// anySeries reports whether one of the series of r is.
+func anySeries(r run.Run, is func(key []byte) bool) (bool, error) {
+	all, err := r.Select(nil)
+	if err != nil {
+		return false, err
+	}
+	keys := r.Keys()
+	for _, ord := range all {
+		key, err := keys.Key(ord)
+		if err != nil || is(key) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }

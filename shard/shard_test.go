@@ -239,6 +239,9 @@ func randomDelete(rng *rand.Rand, bucket uint64, m model) *tombstone.Tombstone {
 	if rng.IntN(3) == 0 {
 		d.Fields = []string{"f"}
 	}
+	if rng.IntN(3) == 0 {
+		return randomPoints(rng, bucket, m, d.Fields)
+	}
 	p, _ := predicate.Compile(d.Where)
 	for k := range m {
 		if k.bucket == bucket && (d.Measurement == "" || d.Measurement == k.measurement) && k.time >= d.Min && k.time <= d.Max &&
@@ -247,6 +250,27 @@ func randomDelete(rng *rand.Rand, bucket uint64, m model) *tombstone.Tombstone {
 		}
 	}
 	return d
+}
+
+// randomPoints deletes some points that are there, and one that is not.
+func randomPoints(rng *rand.Rand, bucket uint64, m model, fields []string) *tombstone.Tombstone {
+	times := map[string][]int64{"host=nobody": {rng.Int64N(5000)}}
+	one, of := rng.Int64N(10), int64(10) // which points, in whatever order m gives them
+	for k := range m {
+		if k.bucket == bucket && k.measurement == "cpu" && k.time%of == one {
+			times[k.series] = append(times[k.series], k.time)
+		}
+	}
+	var points []tombstone.Points
+	for series, at := range times {
+		points = append(points, tombstone.Points{Series: series, Times: at})
+	}
+	for k := range m {
+		if k.bucket == bucket && k.measurement == "cpu" && slices.Contains(times[k.series], k.time) && (len(fields) == 0 || slices.Contains(fields, k.field)) {
+			delete(m, k)
+		}
+	}
+	return tombstone.Of(bucket, "cpu", points, fields)
 }
 
 // mustCheck walks the store of a closed shard and expects no problem.

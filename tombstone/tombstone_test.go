@@ -24,8 +24,12 @@ func example() *Tombstone {
 		Where: predicate.All(predicate.Eq("host", "a"), predicate.Negate(predicate.Match("zone", "^z[0-9]$"))), Fields: []string{"f", "é"}}
 }
 
+func examplePoints() *Tombstone {
+	return Of(7, "m", []Points{{"", []int64{5, -3}}, {`host=a\,b,zone=é`, []int64{9}}}, []string{"f"})
+}
+
 func TestEncode(t *testing.T) {
-	for _, want := range []*Tombstone{example(), {}, {Bucket: 1, Min: -5, Max: -5}} {
+	for _, want := range []*Tombstone{example(), examplePoints(), {}, {Bucket: 1, Min: -5, Max: -5}} {
 		raw, err := want.Encode()
 		if err != nil {
 			t.Fatal(err)
@@ -41,29 +45,36 @@ func TestEncode(t *testing.T) {
 }
 
 func TestGolden(t *testing.T) {
-	got, err := example().Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join("testdata", "tombstone.v1.golden")
-	if *rewrite {
-		if err := os.WriteFile(name, got, 0o644); err != nil {
+	for i, d := range []*Tombstone{example(), examplePoints()} {
+		got, err := d.Encode()
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("the encoding of a tombstone changed: a new layout needs a new version")
+		name := filepath.Join("testdata", fmt.Sprintf("tombstone.v%d.golden", i+1))
+		if *rewrite {
+			if err := os.WriteFile(name, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("the encoding of a tombstone changed: a new layout needs a new version: %s", got)
+		}
 	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
 	for what, raw := range map[string]string{
 		"unknown version":    "",
-		"version":            "\x02{}",
+		"version":            "\x03{}",
+		"does not suit 0":    "\x02{}",
+		"does not suit 1":    "\x01{\"measurement\":\"m\",\"points\":[{\"series\":\"\",\"times\":[0]}]}",
+		"needs a measurem":   "\x02{\"points\":[{\"series\":\"\",\"times\":[0]}]}",
+		"do not ascend":      "\x02{\"measurement\":\"m\",\"points\":[{\"series\":\"\",\"times\":[1]}]}",
+		"ascend from 0 to 9": "\x02{\"measurement\":\"m\",\"max\":9,\"points\":[{\"series\":\"a\",\"times\":[3,1]}]}",
 		"unexpected end":     "\x01",
 		"cannot unmarshal":   "\x01{\"min\":\"x\"}",
 		"invalid character":  "\x01{} {}",
@@ -92,6 +103,14 @@ func TestSelect(t *testing.T) {
 			d.Measurement = []string{"", "m", "other"}[rng.IntN(3)]
 			d.Where = []*predicate.Expr{nil, predicate.Eq("host", "a"), predicate.Eq("zone", "")}[rng.IntN(3)]
 			d.Fields = [][]string{nil, {"f"}, {"f", "g"}}[rng.IntN(3)]
+			if rng.IntN(3) == 0 {
+				var points []Points
+				for range 1 + rng.IntN(3) {
+					points = append(points, Points{series[rng.IntN(len(series))], []int64{rng.Int64N(20), rng.Int64N(20)}})
+				}
+				d = Of(d.Bucket, []string{"m", "other"}[rng.IntN(2)], points, d.Fields)
+				d.Seq = seq + 1
+			}
 			all = append(all, d)
 		}
 		lo, maxSeq := rng.Int64N(20), uint64(rng.IntN(6))
@@ -110,7 +129,7 @@ func TestSelect(t *testing.T) {
 							t.Fatal(err)
 						}
 						return d.Bucket == 1 && d.Measurement != "other" && d.Seq > maxSeq && d.Min <= at && at <= d.Max &&
-							m.Match([]byte(key)) && (len(d.Fields) == 0 || slices.Contains(d.Fields, field))
+							m.Match([]byte(key)) && named(d, key, at) && (len(d.Fields) == 0 || slices.Contains(d.Fields, field))
 					})
 					got := slices.ContainsFunc(hidden, func(h Hidden) bool {
 						return h.Min <= at && at <= h.Max && (len(h.Fields) == 0 || slices.Contains(h.Fields, field))
@@ -124,12 +143,33 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// named reports whether d has no points, or this one.
+func named(d *Tombstone, series string, at int64) bool {
+	return len(d.Points) == 0 || slices.ContainsFunc(d.Points, func(p Points) bool { return p.Series == series && slices.Contains(p.Times, at) })
+}
+
 func list(all []*Tombstone) string {
 	var out []string
 	for _, d := range all {
 		out = append(out, fmt.Sprintf("%+v", *d))
 	}
 	return strings.Join(out, "\n")
+}
+
+func TestCovers(t *testing.T) {
+	if example().Covers() != nil {
+		t.Error("a condition says what it covers")
+	}
+	covers := examplePoints().Covers()
+	for key, want := range map[string]bool{"": true, `host=a\,b,zone=é`: true, "host=a": false} {
+		if covers([]byte(key)) != want {
+			t.Errorf("%q is covered: %t", key, !want)
+		}
+	}
+	hidden := []Hidden{{1, 2, nil}, {5, 5, nil}, {7, 9, nil}}
+	if d := cmp.Diff([]Hidden{{1, 2, nil}, {5, 5, nil}}, Between(nil, hidden, 2, 6)); d != "" {
+		t.Error(d)
+	}
 }
 
 func TestSelectNothing(t *testing.T) {
@@ -148,6 +188,10 @@ func TestSelectNothing(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	raw, err := example().Encode()
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	if raw, err = examplePoints().Encode(); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(raw)
