@@ -3,6 +3,7 @@ package apptest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -15,12 +16,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // lossWay is a way from a device to the disk.
 type lossWay struct {
 	source   string   // the pipeline's, with its decoder
 	timed    string   // "timestamp, " where messages may lack it
+	sinks    string   // besides the store
 	server   []string // arguments
 	simulate []string
 	// proxy stands between the devices and whom they send to, and can be cut.
@@ -44,7 +48,7 @@ pipelines:
       - range: {field: quality, min: 0, max: 100}
     sinks:
       - store: {}
-`
+%s`
 
 const lossDecode = `
     decode:
@@ -84,6 +88,7 @@ func TestLoss(t *testing.T) {
 		testLoss(t, lossWay{
 			source: fmt.Sprintf("    source:\n      kafka: {brokers: [%q], topics: [sensor-data], group: loss, instance: only}", k.addr()) + lossDecode,
 			timed:  "timestamp, ", proxy: k.proxy, broker: k,
+			sinks:    "      - kafka: {topic: processed-data}\n",
 			simulate: []string{"--to", "kafka://" + k.addr()},
 		})
 	})
@@ -98,7 +103,7 @@ func testLoss(t *testing.T, way lossWay) {
 	rng := rand.New(rand.NewPCG(r, 3))
 
 	file := filepath.Join(t.TempDir(), "pipelines.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, lossPipeline, way.source, way.timed), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, lossPipeline, way.source, way.timed, way.sinks), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// What is sent: the same twice, once to the server and once to be compared.
@@ -186,6 +191,9 @@ func testLoss(t *testing.T, way lossWay) {
 		lossAwait(s, len(stored)+len(refused))
 	}
 	lossVerify(t, s, stored, refused)
+	if way.sinks != "" {
+		lossPassedOn(t, way.broker.addr(), stored)
+	}
 	if a := s.must(200, http.MethodPost, s.service+"/api/v1/check", ""); a.body != "{\"problems\":0}\n" {
 		t.Errorf("check: %s", a.body)
 	}
@@ -365,4 +373,47 @@ func lossVerify(t *testing.T, s *server, stored map[lossKey]lossPoint, refused m
 			t.Errorf("refused message %d is kept nowhere", n)
 		}
 	}
+}
+
+// lossPassedOn reads what was passed on to topic processed-data: each message
+// that was stored is there, under the key of the message that it was made of, so
+// that a reader can tell a repeat.
+func lossPassedOn(t *testing.T, broker string, stored map[lossKey]lossPoint) {
+	t.Helper()
+	missing := map[int64]bool{}
+	for _, p := range stored {
+		missing[p.seq] = true
+	}
+	total := len(missing)
+	reader, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics("processed-data"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	made := map[string]int64{} // key → number
+	records := 0
+	for len(missing) > 0 && ctx.Err() == nil {
+		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			records++
+			var m struct{ Seq int64 }
+			if err := json.Unmarshal(r.Value, &m); err != nil {
+				t.Errorf("%v in %s", err, r.Value)
+				return
+			}
+			if !strings.HasPrefix(string(r.Key), "sensor-data/") {
+				t.Errorf("the key of %s is %q", r.Value, r.Key)
+			}
+			if was, ok := made[string(r.Key)]; ok && was != m.Seq {
+				t.Errorf("messages %d and %d have the key %s", was, m.Seq, r.Key)
+			}
+			made[string(r.Key)] = m.Seq
+			delete(missing, m.Seq)
+		})
+	}
+	if len(missing) > 0 {
+		t.Errorf("%d of %d messages were not passed on", len(missing), total)
+	}
+	t.Logf("%d records were passed on, of %d messages", records, len(made))
 }
