@@ -102,15 +102,12 @@ func (c *client) post(ctx context.Context, path, contentType string, body []byte
 // do makes a request and returns the answer if it is a success; the caller
 // closes it.
 func (c *client) do(ctx context.Context, method, path, contentType string, body []byte) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
+	req, err := c.request(ctx, method, path, body)
 	if err != nil {
-		return nil, fmt.Errorf("ask server: %w", err)
+		return nil, err
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Token "+c.token)
 	}
 	resp, err := c.send(req)
 	if err != nil {
@@ -121,6 +118,18 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 	}
 	defer resp.Body.Close()
 	return nil, &refusal{resp.StatusCode, reason(resp.Body), c.token != ""}
+}
+
+// request makes a request with the token.
+func (c *client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("ask server: %w", err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Token "+c.token)
+	}
+	return req, nil
 }
 
 // send makes a request and returns whatever the answer is.

@@ -48,7 +48,7 @@ when points were refused and others stored.`,
 		SilenceErrors: true,
 	}
 	c.SetFlagErrorFunc(suggestFlag)
-	c.AddCommand(serveCommand(environment), writeCommand(), queryCommand(), bucketCommand(), orgCommand(), authCommand(), userCommand(), dbrpCommand(), setupCommand(), importCommand(), exportCommand(), checkCommand(), healthCommand(), configCommand(environment), benchCommand(), demoCommand(), pipelineCommand(), simulateCommand(), versionCommand())
+	c.AddCommand(serveCommand(environment), writeCommand(), queryCommand(), streamCommand(), devicesCommand(), bucketCommand(), orgCommand(), authCommand(), userCommand(), dbrpCommand(), setupCommand(), importCommand(), exportCommand(), checkCommand(), healthCommand(), configCommand(environment), benchCommand(), demoCommand(), pipelineCommand(), simulateCommand(), versionCommand())
 	c.SetUsageTemplate(strings.Replace(c.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .Annotations."+groupOnly+")}}", 1))
 	markUsage(c)
 	return c
