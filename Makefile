@@ -8,7 +8,7 @@ RACE = ./sink/kafka ./source ./source/folder ./source/kafka ./source/mqtt ./sour
        ./shard/... ./scan/... ./exec/... ./query/... ./ingest/... ./live/... ./tracing/... ./httpapi/... ./server/... \
        ./simulate ./simulate/target ./importer/... ./export/... ./transport/... ./manage/... ./prompt/... ./lang/flux
 
-.PHONY: build test check soak demo bench-smoke bench-peers test-export test-clients clean
+.PHONY: build test check soak demo bench-smoke bench-peers test-export test-clients test-kafka clean
 
 build:
 	$(GO) build -o bin/varve ./cmd/varve
@@ -58,6 +58,11 @@ test-export:
 # Python, Node.js with npm, and their registries once.
 test-clients:
 	GO=$(GO) ./scripts/test-clients.sh
+
+# A real Apache Kafka, killed in turn with the server. Needs Java, Maven, and its
+# repository once.
+test-kafka:
+	GO=$(GO) ./scripts/test-kafka.sh
 
 # The same load on Debian's VictoriaMetrics and InfluxDB and on Varve, in turn.
 bench-peers: build

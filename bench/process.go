@@ -106,6 +106,33 @@ func ownCPU() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
+// machineIdle is how long all processors together have had nothing to do since the
+// machine started: fields 4 and 5 of the first line of /proc/stat.
+func machineIdle() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read idle time: %w", err)
+	}
+	return parseIdle(text)
+}
+
+func parseIdle(text []byte) (time.Duration, error) {
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	fields := bytes.Fields(line)
+	if len(fields) < 6 || string(fields[0]) != "cpu" {
+		return 0, fmt.Errorf("read idle time: %q", line)
+	}
+	var ticks int64
+	for _, f := range fields[4:6] {
+		n, err := strconv.ParseInt(string(f), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read idle time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * clockTick, nil
+}
+
 // folderSize is what all files below dir occupy on disk: a file with holes,
 // as InfluxDB makes them, counts its blocks and not its length. Files that a
 // server removes meanwhile count nothing.

@@ -18,7 +18,7 @@ func benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure servers: this one, and others that speak the same APIs",
 	}
-	cmd.AddCommand(benchWriteCommand(), benchRemoteWriteCommand(), benchMQTTCommand(), benchQueryCommand(), benchAnomalyCommand())
+	cmd.AddCommand(benchWriteCommand(), benchRemoteWriteCommand(), benchMQTTCommand(), benchKafkaCommand(), benchBrokerCommand(), benchQueryCommand(), benchAnomalyCommand())
 	return cmd
 }
 

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Reads from, and writes to, a real Apache Kafka: one node that is its own
+# controller. Server and broker are killed in turn. Fetches Kafka from its Maven
+# artifacts, in the version that scripts/kafka/pom.xml pins, into a folder that
+# git does not see. Needs Java 17 and Maven.
+#
+#   scripts/test-kafka.sh [ARGUMENTS OF go test, such as -kills 50]
+set -eu
+cd "$(dirname "$0")/.."
+go=${GO:-go}
+libs=$PWD/bin/kafka
+
+# The copy of the pom is written last: it says what was fetched.
+if ! cmp -s scripts/kafka/pom.xml "$libs/pom.xml"; then
+	echo "fetching Apache Kafka"
+	rm -rf "$libs"
+	mkdir -p "$libs"
+	mvn --batch-mode --quiet --file scripts/kafka/pom.xml dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$libs"
+	cp scripts/kafka/pom.xml "$libs/"
+fi
+
+exec "$go" test -count 1 -timeout 30m -v ./apptest -run TestApacheKafka -kills 15 -kafka-libs "$libs" "$@"
