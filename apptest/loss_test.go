@@ -81,6 +81,18 @@ func TestLoss(t *testing.T) {
 			address:  func(s *server) string { return strings.TrimPrefix(s.service, "http://") },
 		})
 	})
+	// The server is the broker, and acknowledges what is on disk: a device keeps
+	// what is not, and sends it again.
+	t.Run("mqtt", func(t *testing.T) {
+		p, port := newProxy(t), freePort(t)
+		testLoss(t, lossWay{
+			source: "    source:\n      mqtt: {topics: [\"sensors/#\"]}" + lossDecode,
+			timed:  "timestamp, ", proxy: p,
+			server:   []string{"--mqtt-addr", port},
+			simulate: []string{"--to", "mqtt://" + p.addr(), "--connections", "20", "--timeout", "5s"},
+			address:  func(*server) string { return port },
+		})
+	})
 	// The broker is one that keeps its topics on disk, in a process that is
 	// killed as well.
 	t.Run("kafka", func(t *testing.T) {

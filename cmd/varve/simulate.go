@@ -339,6 +339,9 @@ func (s *simulation) mqtt(address string, encrypted bool, secure *tls.Config, ta
 	case 5:
 	case 3:
 		c.Version = mqttwire.V311
+		if c.User == "" && c.Password != "" {
+			c.User = s.clientID // 3.1.1 has no password without a user
+		}
 	default:
 		return nil, fmt.Errorf("--mqtt-version %d: want 5, or 3 for 3.1.1", s.version)
 	}
