@@ -143,3 +143,37 @@ func flux(t *testing.T, s *server, script string) string {
 	}
 	return string(answer)
 }
+
+// TestTelegrafMetrics runs Telegraf with its outputs for remote write 1.0 and for
+// OTLP over gRPC.
+func TestTelegrafMetrics(t *testing.T) {
+	if *telegraf == "" {
+		t.Skip("needs -telegraf; make test-clients runs it")
+	}
+	t.Parallel()
+	s := start(t, "VARVE_ADMIN_TOKEN="+adminToken, "VARVE_OTLP_GRPC_ADDR=127.0.0.1:0")
+	log := &lockedBuffer{}
+	agent := exec.Command(*telegraf, "--config", "telegraf/metrics.conf")
+	agent.Env = append(cleanEnv(), "REMOTE_WRITE_URL="+s.url+"/api/v1/write?bucket=default", "OTLP_ADDRESS="+s.otlp, "INFLUX_TOKEN="+adminToken)
+	agent.Stdout, agent.Stderr = log, log
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = agent.Process.Kill() // it has nothing left to do
+		_ = agent.Wait()
+		if t.Failed() {
+			t.Logf("Telegraf said:\n%s", log)
+		}
+	})
+	// The same metric by both ways: their schemas differ in the field.
+	deadline := time.Now().Add(patience)
+	for _, field := range []string{"value", "gauge"} {
+		for stored(t, s, "mem_used_percent", field) < 3 {
+			if time.Now().After(deadline) {
+				t.Fatalf("no points with the field %s after %s", field, patience)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}

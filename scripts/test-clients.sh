@@ -30,12 +30,14 @@ if ! cmp -s clienttest/js/package-lock.json "$cache/js/installed"; then
 	cp clienttest/js/package-lock.json "$cache/js/installed"
 fi
 
-# Only the plugins that the configuration names: the whole has hundreds.
-if [ ! -x "$cache/telegraf-$telegraf/telegraf" ]; then
+# Only the plugins that the configurations name: the whole has hundreds.
+plugins=outputs.influxdb_v2,outputs.http,outputs.opentelemetry,serializers.prometheusremotewrite
+plugins=$plugins,inputs.cpu,inputs.mem,inputs.disk,inputs.system
+if [ "$(cat "$cache/telegraf-$telegraf/plugins" 2>/dev/null)" != "$plugins" ]; then
 	echo "building Telegraf"
-	GOBIN=$cache/telegraf-$telegraf "$go" install \
-		-tags custom,outputs.influxdb_v2,inputs.cpu,inputs.mem,inputs.disk,inputs.system \
+	GOBIN=$cache/telegraf-$telegraf "$go" install -tags "custom,$plugins" \
 		"github.com/influxdata/telegraf/cmd/telegraf@v$telegraf"
+	echo "$plugins" >"$cache/telegraf-$telegraf/plugins"
 fi
 
 exec "$go" test -count 1 -timeout 10m -v ./clienttest -go \

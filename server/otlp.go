@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/varvedb/varve/httpapi"
 	"github.com/varvedb/varve/source/otlp"
 	"github.com/varvedb/varve/transport"
 )
@@ -18,7 +19,13 @@ func (s *server) openOTLP(connections int, certificates *transport.Certificates)
 	if certificates != nil {
 		c.TLS = certificates.For("h2")
 	}
-	return otlp.Listen(c, s.api, s.log)
+	return otlp.Listen(c, func(ctx context.Context, from httpapi.Sender) (otlp.Admission, *httpapi.Error) {
+		a, err := s.api.AdmitMetrics(ctx, from)
+		if err != nil {
+			return nil, err
+		}
+		return a, nil
+	}, s.log)
 }
 
 // serveOTLP answers on the port, if there is one, until the returned function is

@@ -56,7 +56,7 @@ func (r *Reader) Next() bool {
 			return r.fail()
 		}
 	}
-	if tag>>3 == 0 || tag > math.MaxUint32 {
+	if tag>>3 == 0 || tag>>3 > math.MaxInt32 {
 		return r.fail()
 	}
 	r.tag = tag

@@ -26,9 +26,17 @@ import (
 	"github.com/varvedb/varve/httpapi"
 )
 
-// Admitter lets senders in: httpapi.API.
-type Admitter interface {
-	AdmitMetrics(ctx context.Context, s httpapi.Sender) (*httpapi.MetricsAdmission, *httpapi.Error)
+// Admit says whether a sender may send a message, before any of it is read:
+// httpapi.API.
+type Admit func(ctx context.Context, s httpapi.Sender) (Admission, *httpapi.Error)
+
+// Admission is the leave to have one message stored.
+type Admission interface {
+	// Store returns when the message is stored, or with the pipeline that wants
+	// it. It keeps nothing of message.
+	Store(ctx context.Context, message []byte) (httpapi.Rejected, *httpapi.Error)
+	// Close is called once.
+	Close()
 }
 
 // PortConfig says what a port is.
@@ -61,7 +69,7 @@ func DefaultPort(procs int) PortConfig {
 // Port is an open port.
 type Port struct {
 	cfg      PortConfig
-	admit    Admitter
+	admit    Admit
 	log      *slog.Logger
 	listener *limited
 	server   *grpc.Server
@@ -80,7 +88,7 @@ const (
 )
 
 // Listen opens a port. It answers when Serve is called.
-func Listen(c PortConfig, admit Admitter, log *slog.Logger) (*Port, error) {
+func Listen(c PortConfig, admit Admit, log *slog.Logger) (*Port, error) {
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("open OTLP port: %w", err)
@@ -172,7 +180,7 @@ func (p *Port) export(_ any, stream grpc.ServerStream) (err error) {
 			err = status.Error(codes.Internal, "an internal error has occurred; the server's log has the cause")
 		}
 	}()
-	admission, refused := p.admit.AdmitMetrics(ctx, sender(ctx))
+	admission, refused := p.admit(ctx, sender(ctx))
 	if refused != nil {
 		return statusOf(refused)
 	}
