@@ -163,7 +163,8 @@ func TestLimits(t *testing.T) {
 	wants("a long series", err, false)
 	_, err = c.Series(table, tags("a", strings.Repeat("x", 101)))
 	wants("many bytes", err, true)
-	if table = begin(); c.Reserve(4) != nil {
+	begin()
+	if c.Reserve(4) != nil {
 		t.Error("four rows are too many")
 	}
 	wants("five rows", c.Reserve(1), true)
