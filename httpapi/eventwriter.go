@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type eventWriter struct {
 	lines   bool
 	buf     []byte
 	started bool
+	hurried atomic.Bool
 }
 
 func (e *eventWriter) points(lines []byte) error {
@@ -71,6 +73,9 @@ func (e *eventWriter) flush() error {
 		h.Set("X-Accel-Buffering", "no") // proxies of the nginx family would gather it
 		e.w.WriteHeader(http.StatusOK)
 	}
+	if e.hurried.Load() {
+		e.deadline(goodbye)
+	}
 	if len(e.buf) > 0 {
 		if _, err := e.w.Write(e.buf); err != nil {
 			return err
@@ -80,10 +85,27 @@ func (e *eventWriter) flush() error {
 	if err := e.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	// Of HTTP/2, the deadline of what was sent would end a stream that is
-	// silent after it. Writers without a connection have none.
-	_ = e.control.SetWriteDeadline(time.Time{})
+	if !e.hurried.Load() {
+		// Of HTTP/2, the deadline of what was sent would end a stream that is
+		// silent after it.
+		e.deadline(0)
+	}
 	return nil
+}
+
+// deadline lets writes fail after d; 0: it is the port that decides.
+func (e *eventWriter) deadline(d time.Duration) {
+	var at time.Time
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	// Writers without a connection, as those of tests, have no deadline.
+	_ = e.control.SetWriteDeadline(at)
+}
+
+func (e *eventWriter) hurry() {
+	e.hurried.Store(true)
+	e.deadline(goodbye) // of a write that is under way, too
 }
 
 func (e *eventWriter) watch(ctx context.Context) context.Context { return ctx }

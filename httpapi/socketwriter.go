@@ -25,6 +25,9 @@ type socketWriter struct {
 	conn *websocket.Conn // nil: the connection is an ordinary one still
 	buf  []byte
 
+	write  context.Context // of writes
+	giveUp context.CancelFunc
+
 	reader sync.WaitGroup // of one goroutine, from watch to close
 	stop   context.CancelFunc
 	talks  atomic.Bool // the client sent something
@@ -46,7 +49,9 @@ func newSocketWriter(w http.ResponseWriter, r *http.Request) (*socketWriter, err
 			return nil, &Error{Code: Forbidden, Message: "a WebSocket is for pages of this server and for programs; pages elsewhere read events with a token"}
 		}
 	}
-	return &socketWriter{w: w, r: r}, nil
+	s := &socketWriter{w: w, r: r}
+	s.write, s.giveUp = context.WithCancel(r.Context())
+	return s, nil
 }
 
 func (s *socketWriter) points(lines []byte) error {
@@ -72,7 +77,7 @@ func (s *socketWriter) flush() error {
 		return nil
 	}
 	// How long a client may take is the business of the port.
-	err := s.conn.Write(s.r.Context(), websocket.MessageText, bytes.TrimSuffix(s.buf, []byte{'\n'}))
+	err := s.conn.Write(s.write, websocket.MessageText, bytes.TrimSuffix(s.buf, []byte{'\n'}))
 	s.buf = s.buf[:0]
 	return err
 }
@@ -99,7 +104,11 @@ func (s *socketWriter) watch(ctx context.Context) context.Context {
 	return left
 }
 
+// hurry cuts the connection off if a write does not end in time.
+func (s *socketWriter) hurry() { time.AfterFunc(goodbye, s.giveUp) }
+
 func (s *socketWriter) close() {
+	defer s.giveUp()
 	if s.conn == nil {
 		return
 	}

@@ -35,6 +35,9 @@ const (
 	// partsAtOnce is how many parts of a stream are sent before it is looked
 	// whether anything else happened.
 	partsAtOnce = 16
+	// goodbye is how long a client may take for the end of a stream that the
+	// server ends. A stop waits for it.
+	goodbye = time.Second
 )
 
 // stream is GET /api/v1/stream, for a port that knows who asks by identify.
@@ -68,6 +71,7 @@ func (a *API) stream(identify func(*http.Request) (Principal, error)) handler {
 			return liveError(err)
 		}
 		defer sub.Close() // before the goodbyes, for which a client may take its time
+		sub.WhenEnded(out.hurry)
 		s := &streaming{
 			api: a, sub: sub, out: out, limit: req.limit,
 			allowed: func(ctx context.Context) bool {
@@ -84,7 +88,8 @@ func (a *API) stream(identify func(*http.Request) (Principal, error)) handler {
 				return err
 			}
 		}
-		return s.run(r.Context())
+		s.run(r.Context())
+		return nil
 	}
 }
 
@@ -111,6 +116,9 @@ type streamWriter interface {
 	beat(ctx context.Context) error
 	// begun tells whether the client has a part of the stream.
 	begun() bool
+	// hurry lets what is under way and what follows fail if the client does not
+	// take it soon. It is called from another goroutine.
+	hurry()
 	// watch returns a context that ends with ctx or when the client leaves.
 	watch(ctx context.Context) context.Context
 	// close ends the stream, whatever came of it.
@@ -200,20 +208,17 @@ func (s *streaming) end(why string) error {
 	return s.out.flush()
 }
 
-// run sends live points until something ends it.
-func (s *streaming) run(ctx context.Context) error {
-	if err := s.out.flush(); err != nil { // the client sees that it is connected
-		return err
+// run sends live points until something ends it. That a client leaves, or takes
+// nothing for so long that it is cut off, is no error of the server: the
+// connection ends, and the access log tells of it.
+func (s *streaming) run(ctx context.Context) {
+	if s.out.flush() != nil { // so that the client sees that it is connected
+		return
 	}
-	ctx = s.out.watch(ctx)
-	why, err := s.loop(ctx)
+	why, err := s.loop(s.out.watch(ctx))
 	if err == nil && why != "" {
-		err = s.end(why)
+		_ = s.end(why) // as above
 	}
-	if ctx.Err() != nil {
-		return nil // that the client left is no error
-	}
-	return err
 }
 
 // loop returns why the stream ends; nothing if the client left.

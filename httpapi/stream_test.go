@@ -421,3 +421,30 @@ func TestSlowStream(t *testing.T) {
 		t.Errorf("%d points came and %d were missed of %d", sum, missed, points)
 	}
 }
+
+// TestStopWithIdleReaders has clients that take nothing while much waits for
+// them. A stop does not wait for them.
+func TestStopWithIdleReaders(t *testing.T) {
+	b := newRig(t, nil)
+	s := streamPort(t, b)
+	open(t, s, "")
+	socket, _, err := websocket.Dial(t.Context(), s.URL+"/api/v1/stream", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Token admin"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.CloseNow()
+	batch := lines(t, strings.Repeat(`m s="`+strings.Repeat("x", 1000)+"\" 1\n", 1000))
+	for range 30 {
+		b.live.Observe(10, batch)
+	}
+	// The system takes some MiB; then their writes wait.
+	time.Sleep(100 * time.Millisecond)
+	began := time.Now()
+	b.live.Stop()
+	for b.live.Wants(10) {
+		if time.Since(began) > 8*goodbye {
+			t.Fatalf("they are there still %v after the stop", time.Since(began))
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

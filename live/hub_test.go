@@ -345,7 +345,14 @@ func TestLimitsAndStop(t *testing.T) {
 	}
 	r.Observe(bucket, parse(t, `m x=1 1`))
 	<-second.Ready()
+	told := 0
+	second.WhenEnded(func() { told++ })
 	r.Stop()
+	r.Stop()
+	second.WhenEnded(func() { told += 10 })
+	if told != 11 {
+		t.Errorf("the end was told %d times before and %d times after it", told%10, told/10)
+	}
 	if got, _, err := drain(t, second); len(got) != 1 || !errors.Is(err, live.ErrStopped) {
 		t.Errorf("at the stop it gets %v, %v", got, err)
 	}

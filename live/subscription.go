@@ -23,10 +23,25 @@ type Subscription struct {
 	reserved int64      // of the memory of the hub
 	missed   uint64     // points that were dropped since Take told of them
 	ended    error      // nil while it goes on
+	tell     func()     // called once when it ends; nil: nobody
 }
 
 // Ready tells when there is something to Take: points, or the end.
 func (s *Subscription) Ready() <-chan struct{} { return s.ready }
+
+// WhenEnded has f called when the subscription ends other than by Close, in a
+// goroutine that must not wait, or at once if it has ended.
+func (s *Subscription) WhenEnded(f func()) {
+	s.mu.Lock()
+	ended := s.ended != nil
+	if !ended {
+		s.tell = f
+	}
+	s.mu.Unlock()
+	if ended {
+		f()
+	}
+}
 
 // Part is what comes next of a subscription.
 type Part struct {
@@ -123,18 +138,25 @@ func (s *Subscription) wake() {
 // end lets a subscription end with an error, behind what is in its queue.
 func (s *Subscription) end(err error) {
 	s.mu.Lock()
+	var tell func()
 	if s.ended == nil {
-		s.ended = err
+		s.ended, tell, s.tell = err, s.tell, nil
 	}
 	s.mu.Unlock()
 	s.wake()
+	if tell != nil {
+		tell()
+	}
 }
 
 // Close ends the subscription and gives its memory back. It is called once.
 func (s *Subscription) Close() {
 	s.hub.remove(s)
-	s.end(ErrStopped) // for writers that still know it
 	s.mu.Lock()
+	if s.ended == nil {
+		s.ended = ErrStopped // for writers that still know it
+	}
+	s.tell = nil
 	s.queue, s.bytes, s.missed = nil, 0, 0
 	reserved := s.reserved
 	s.reserved = 0
