@@ -18,6 +18,7 @@ use of the processor; with --server-pid that of the server too. Without --rate e
 device keeps --window messages on their way.`,
 		Example: `  varve bench mqtt --token $(cat data/admin-token)
   varve bench mqtt --connections 1 --window 1000
+  varve bench mqtt --rate 10000 --follow http://127.0.0.1:8086
   varve bench mqtt --connections 20000 --rate 333 --duration 2m --keep-alive 90`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,6 +43,7 @@ device keeps --window messages on their way.`,
 	f.DurationVar(&c.Fleet.Duration, "duration", c.Fleet.Duration, "how long to send")
 	f.StringVar(&c.Fleet.Topic, "topic", c.Fleet.Topic, "where to; each # is the number of the device")
 	f.IntVar(&c.Fleet.KeepAlive, "keep-alive", c.Fleet.KeepAlive, "keep alive in seconds")
+	f.StringVar(&c.Follow, "follow", "", "URL of the server, whose live stream is read meanwhile: how long from a device until there")
 	f.IntVar(&c.PID, "server-pid", 0, "process of the server, if it is on this machine")
 	f.BoolVar(&c.JSON, "json", false, "report in JSON")
 	return cmd
