@@ -8,7 +8,7 @@ RACE = ./sink/kafka ./source ./source/folder ./source/kafka ./source/mqtt ./sour
        ./shard/... ./scan/... ./exec/... ./query/... ./ingest/... ./live/... ./tracing/... ./httpapi/... ./server/... \
        ./simulate ./simulate/target ./importer/... ./export/... ./transport/... ./manage/... ./prompt/... ./lang/flux
 
-.PHONY: build test check soak demo bench-smoke bench-peers test-export test-clients test-kafka clean
+.PHONY: build test check soak demo bench-smoke bench-peers test-export test-clients test-kafka test-cdc clean
 
 build:
 	$(GO) build -o bin/varve ./cmd/varve
@@ -63,6 +63,12 @@ test-clients:
 # repository once.
 test-kafka:
 	GO=$(GO) ./scripts/test-kafka.sh
+
+# Rows of a real PostgreSQL and MariaDB, directly and by Debezium over Kafka, while
+# all of them are killed. Needs Debian's packages, Java, Maven, and its repository
+# once.
+test-cdc:
+	GO=$(GO) ./scripts/test-cdc.sh
 
 # The same load on Debian's VictoriaMetrics and InfluxDB and on Varve, in turn.
 bench-peers: build

@@ -10,14 +10,6 @@ cd "$(dirname "$0")/.."
 go=${GO:-go}
 libs=$PWD/bin/kafka
 
-# The copy of the pom is written last: it says what was fetched.
-if ! cmp -s scripts/kafka/pom.xml "$libs/pom.xml"; then
-	echo "fetching Apache Kafka"
-	rm -rf "$libs"
-	mkdir -p "$libs"
-	mvn --batch-mode --quiet --file scripts/kafka/pom.xml dependency:copy-dependencies \
-		-DincludeScope=runtime -DoutputDirectory="$libs"
-	cp scripts/kafka/pom.xml "$libs/"
-fi
+scripts/fetch-jars.sh scripts/kafka/pom.xml "$libs"
 
 exec "$go" test -count 1 -timeout 30m -v ./apptest -run TestApacheKafka -kills 15 -kafka-libs "$libs" "$@"

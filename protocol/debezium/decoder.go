@@ -70,7 +70,11 @@ func (d *Decoder) Decode(key, payload []byte, message int, out *record.List) err
 	if wrong := t.read(payload); wrong != "" {
 		return record.Refuse(BadJSON, "%s", wrong)
 	}
-	if t.kind(0) != '{' {
+	switch t.kind(0) {
+	case '{':
+	case 'n':
+		return nil // a tombstone
+	default:
 		return record.Refuse(NotEvent, "the message is no object, {…}")
 	}
 	event, s := int32(0), (*schema)(nil)
@@ -171,7 +175,8 @@ func (d *Decoder) rows(t *tape, i int32, s *schema, key []byte, table *rowmap.Ta
 		*x.to = x.row
 	}
 	partly := c.After == nil && c.Op == rowmap.Update && t.kind(t.get(i, "updateDescription")) == '{'
-	if partly || c.Op == rowmap.Delete && c.Before == nil || c.Before != nil && table.KeyOnly && len(table.Key) == 0 {
+	postgres := c.Before != nil && t.string(t.get(t.get(i, "source"), "connector")) == "postgresql"
+	if partly || postgres || c.Op == rowmap.Delete && c.Before == nil || c.Before != nil && table.KeyOnly && len(table.Key) == 0 {
 		d.readKey(key)
 	}
 	if partly {
@@ -185,7 +190,7 @@ func (d *Decoder) rows(t *tape, i int32, s *schema, key []byte, table *rowmap.Ta
 	switch {
 	case c.Op == rowmap.Delete && c.Before == nil:
 		c.Before = &d.keyRow
-	case c.Before != nil && table.KeyOnly:
+	case c.Before != nil && (table.KeyOnly || postgres && logsKeys(c.Before, &d.keyRow)):
 		keyOnly(c.Before, table.Key, &d.keyRow)
 	}
 	return nil

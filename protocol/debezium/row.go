@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,19 +106,43 @@ func decimal(text string, scale int) rowmap.Value {
 	return rowmap.Value{Kind: rowmap.Number, Text: s}
 }
 
+// blank reports whether v is what Debezium's connector of PostgreSQL gives for a
+// column that was not logged: null, or, where the column must not be null, the
+// nothing of its type.
+func blank(v rowmap.Value) bool {
+	switch v.Kind {
+	case rowmap.Number:
+		return strings.Trim(v.Text, "-0.") == ""
+	case rowmap.Text:
+		return v.Text == "" || v.Text == "1970-01-01T00:00:00Z" || v.Text == "AA=="
+	case rowmap.Bool, rowmap.Instant, rowmap.Wall:
+		return v.Int == 0
+	}
+	return true
+}
+
+// logsKeys reports whether nothing but the key seems to be known of the row
+// before a change: a table of PostgreSQL without REPLICA IDENTITY FULL.
+func logsKeys(before, key *rowmap.Row) bool {
+	if len(key.Columns) == 0 || len(before.Columns) <= len(key.Columns) {
+		return false
+	}
+	for _, c := range before.Columns {
+		if !blank(c.Value) && !slices.ContainsFunc(key.Columns, func(k rowmap.Column) bool { return k.Name == c.Name }) {
+			return false
+		}
+	}
+	return true
+}
+
 // keyOnly drops from r what the database does not log of a row before its
 // change: all but the columns of names, or of key if there are none.
 func keyOnly(r *rowmap.Row, names []string, key *rowmap.Row) {
 	kept := r.Columns[:0]
 	for _, c := range r.Columns {
-		is := false
-		for _, n := range names {
-			is = is || n == c.Name
-		}
+		is := slices.Contains(names, c.Name)
 		if len(names) == 0 {
-			for i := range key.Columns {
-				is = is || key.Columns[i].Name == c.Name
-			}
+			is = slices.ContainsFunc(key.Columns, func(k rowmap.Column) bool { return k.Name == c.Name })
 		}
 		if is {
 			kept = append(kept, c)
