@@ -150,7 +150,11 @@ func (p *Pipeline) Take(ctx context.Context, messages []source.Message) (source.
 		m := &messages[i]
 		w.context.Topic, w.context.Client = m.Topic, m.Client
 		before := w.list.Len()
-		if err := w.decoder.Decode(m, i, w.context.Arrived, &w.list); err != nil {
+		if err := w.decoder.Decode(m, i, w.context.Arrived, &w.list); errors.Is(err, source.ErrBusy) {
+			p.stats.failures.Add(1)
+			w.end(false)
+			return source.Result{}, err
+		} else if err != nil {
 			w.refuse(placeDecode, m, refusal(err), "")
 			p.stats.refusedFor(placeDecode, refusal(err).Reason)
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -278,6 +279,27 @@ func TestNotAccepted(t *testing.T) {
 	if len(dead) != 2 || !strings.HasPrefix(dead[1], "refused,pipeline=sensor-data,place=kafka:processed-data,reason=not_accepted ") ||
 		!strings.Contains(dead[1], "offset=2i") || !strings.Contains(dead[1], `detail="too large"`) {
 		t.Errorf("refused messages are kept as %q", dead)
+	}
+}
+
+// TestDecoderBusy: a message that cannot be decoded now, because its schema
+// cannot be had, is not refused. It stays with its source.
+func TestDecoderBusy(t *testing.T) {
+	away := httptest.NewServer(nil)
+	away.Close()
+	w := newWorld()
+	s, in := w.start(t, fmt.Sprintf(`
+pipelines:
+  a:
+    source: {kafka: {topics: [t]}}
+    decode: {avro: {registry: {url: %q}, measurement: m}}
+    sinks: [{store: {}}]
+`, away.URL), "a")
+	if _, err := in.Take(context.Background(), messages("\x00\x00\x00\x00\x01x", "nothing")); !errors.Is(err, source.ErrBusy) {
+		t.Fatalf("got %v", err)
+	}
+	if st := s.Status()[0]; st.Failures != 1 || st.Refused != 0 || len(w.store.lines[2]) != 0 {
+		t.Errorf("status %+v, kept %q", st, w.store.lines[2])
 	}
 }
 

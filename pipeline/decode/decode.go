@@ -31,8 +31,9 @@ const (
 // Decoder turns messages into records.
 type Decoder interface {
 	// Decode appends the records of m, which is message number n of those under
-	// way. If it returns an error, a *record.Refusal, out is as it was. now is the
-	// time of arrival, in nanoseconds since 1970.
+	// way. If it returns an error, a *record.Refusal or, if the message is not what
+	// is wrong, a source.ErrBusy, out is as it was. now is the time of arrival, in
+	// nanoseconds since 1970.
 	Decode(m *source.Message, n int, now int64, out *record.List) error
 }
 
@@ -54,6 +55,8 @@ func kinds() map[string]Kind {
 		"line":  declareLine,
 		"value": declareValue,
 
+		"avro":      declareAvro,
+		"protobuf":  declareProtobuf,
 		"sparkplug": declareSparkplug,
 		"debezium":  declareDebezium,
 	}
