@@ -44,7 +44,7 @@ const (
 )
 
 // StatusMeasurement is where births and deaths are kept: tags group, node and, of
-// a device, device; fields online (bool) and cause (birth or death).
+// a device, device; fields online (bool) and reason (birth or death).
 const StatusMeasurement = "device_status"
 
 // Config is how messages become records.

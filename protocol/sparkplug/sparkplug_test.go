@@ -151,10 +151,10 @@ func birth(bd uint64, metrics ...put) []byte {
 func TestLifeOfANode(t *testing.T) {
 	n := newTester(t, Default())
 	n.want("NBIRTH/edge", birth(4, named("Uptime").alias(1).kind(UInt32).integer(9)), "", false,
-		"device_status group=plant node=edge: online=true cause=birth @1000",
+		"device_status group=plant node=edge: online=true reason=birth @1000",
 		"sparkplug group=plant node=edge: Uptime=9 @1000")
 	n.want("DBIRTH/edge/press", message(1, 1000, named("Oil/Temperature").alias(2).kind(Double).double(40.5), named("Running").alias(3).kind(Boolean).boolean(1)), "", false,
-		"device_status group=plant node=edge device=press: online=true cause=birth @1000",
+		"device_status group=plant node=edge device=press: online=true reason=birth @1000",
 		"sparkplug group=plant node=edge device=press: Oil/Temperature=40.5 Running=true @1000")
 	n.want("NDATA/edge", message(2, 2000, aliased(1).integer(10)), "", false, "sparkplug group=plant node=edge: Uptime=10 @2000")
 	n.want("DDATA/edge/press", message(3, 3000, aliased(2).stamp(2500).double(41), aliased(3).stamp(2500).boolean(0), aliased(2).double(42)), "", false,
@@ -165,16 +165,16 @@ func TestLifeOfANode(t *testing.T) {
 		"sparkplug group=plant node=edge device=press: Running=true @10")
 	// Once more, as after an intake that could not store it.
 	n.want("DDATA/edge/press", message(3, 3000, aliased(2).double(42)), "", false, "sparkplug group=plant node=edge device=press: Oil/Temperature=42 @3000")
-	n.want("DDEATH/edge/press", message(5, 4000), "", false, "device_status group=plant node=edge device=press: online=false cause=death @4000")
+	n.want("DDEATH/edge/press", message(5, 4000), "", false, "device_status group=plant node=edge device=press: online=false reason=death @4000")
 	n.want("DDATA/edge/press", message(6, 5000, aliased(2).double(1)), UnknownAlias, true)
 	n.want("DBIRTH/edge/press", message(7, 6000, named("Oil/Temperature").alias(2).kind(Double).double(1)), "", false,
-		"device_status group=plant node=edge device=press: online=true cause=birth @6000",
+		"device_status group=plant node=edge device=press: online=true reason=birth @6000",
 		"sparkplug group=plant node=edge device=press: Oil/Temperature=1 @6000")
 	// The will of the session before comes late, and that of this one.
 	n.want("NDEATH/edge", message(-1, 500, named(bdSeqMetric).kind(Int64).long(3)), "", false)
 	n.want("NDEATH/edge", message(-1, 500, named(bdSeqMetric).kind(Int64).long(4)), "", false,
-		"device_status group=plant node=edge: online=false cause=death",
-		"device_status group=plant node=edge device=press: online=false cause=death")
+		"device_status group=plant node=edge: online=false reason=death",
+		"device_status group=plant node=edge device=press: online=false reason=death")
 	n.now += int64(time.Minute)
 	n.want("NDATA/edge", message(8, 7000, aliased(1).integer(10)), UnknownAlias, true)
 }
@@ -201,7 +201,7 @@ func TestUnknownNodes(t *testing.T) {
 	n := newTester(t, Default())
 	n.want("NDATA/edge", message(9, 2000, aliased(1).integer(1)), UnknownAlias, true)
 	n.want("DDATA/edge/d", message(9, 2000, named("A").kind(Int32).integer(1)), "", false, "sparkplug group=plant node=edge device=d: A=1 @2000")
-	n.want("NDEATH/edge", message(-1, 2000), "", false, "device_status group=plant node=edge: online=false cause=death")
+	n.want("NDEATH/edge", message(-1, 2000), "", false, "device_status group=plant node=edge: online=false reason=death")
 	n.want("NCMD/edge", []byte("whatever"), "", false)
 	n.want("DCMD/edge/d", nil, "", false)
 	if _, reason, _ := n.decode("spBv1.0/STATE/scada", []byte(`{"online":true}`)); reason != "" {

@@ -101,11 +101,11 @@ func (p *payload) bdSeq() (n uint64, ok bool) {
 func (w *writer) status(device string, online bool, at uint64) {
 	w.begin(StatusMeasurement, device, at)
 	w.r.Fields = append(w.r.Fields, record.Field{Name: "online", Value: record.Bool(online)})
-	cause := "death"
+	reason := "death"
 	if online {
-		cause = "birth"
+		reason = "birth"
 	}
-	w.r.Fields = append(w.r.Fields, record.Field{Name: "cause", Value: record.String(cause)})
+	w.r.Fields = append(w.r.Fields, record.Field{Name: "reason", Value: record.String(reason)})
 	w.r = nil
 }
 
