@@ -77,6 +77,15 @@ func (b *apacheKafka) kill() {
 	<-b.ended
 }
 
+// address and restart implement lossBroker.
+func (b *apacheKafka) address() string { return b.addr }
+
+func (b *apacheKafka) restart() {
+	b.t.Helper()
+	b.kill()
+	b.start()
+}
+
 func (b *apacheKafka) properties() string { return filepath.Join(b.dir, "server.properties") }
 
 // format makes the node's folder.

@@ -50,8 +50,8 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// addr is where clients find it.
-func (k *fakeKafka) addr() string { return k.proxy.addr() }
+// address is where clients find it.
+func (k *fakeKafka) address() string { return k.proxy.addr() }
 
 // start starts the process and waits until it serves.
 func (k *fakeKafka) start() {
@@ -61,7 +61,7 @@ func (k *fakeKafka) start() {
 		k.t.Fatal(err)
 	}
 	k.cmd = exec.Command(self)
-	k.cmd.Env = append(cleanEnv(), kafkaHelper+"="+k.dir+" "+k.listen+" "+k.addr())
+	k.cmd.Env = append(cleanEnv(), kafkaHelper+"="+k.dir+" "+k.listen+" "+k.address())
 	k.cmd.Stderr = os.Stderr
 	// It ends when its standard input does: with the test, however that ends.
 	if k.stdin, err = k.cmd.StdinPipe(); err != nil {

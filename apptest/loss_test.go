@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -27,13 +28,22 @@ type lossWay struct {
 	sinks    string   // besides the store
 	server   []string // arguments
 	simulate []string
-	// proxy stands between the devices and whom they send to, and can be cut.
+	// proxy stands between the devices and whom they send to, and can be cut; nil
+	// if nothing does.
 	proxy *proxy
 	// address returns where the server takes messages, for the proxy; nil where
 	// it is a broker that does.
 	address func(s *server) string
-	// broker is killed too, if there is one, once in five kills of the server.
-	broker *fakeKafka
+	// broker is killed too, if there is one, once in five kills of the server, and
+	// is then away for about brokerAway.
+	broker     lossBroker
+	brokerAway time.Duration
+}
+
+// lossBroker is a broker of Kafka that can be killed.
+type lossBroker interface {
+	address() string
+	restart()
 }
 
 // lossPipeline has the rules of the pipelines that the server comes with, and
@@ -97,13 +107,26 @@ func TestLoss(t *testing.T) {
 	// killed as well.
 	t.Run("kafka", func(t *testing.T) {
 		k := newFakeKafka(t)
-		testLoss(t, lossWay{
-			source: fmt.Sprintf("    source:\n      kafka: {brokers: [%q], topics: [sensor-data], group: loss, instance: only}", k.addr()) + lossDecode,
-			timed:  "timestamp, ", proxy: k.proxy, broker: k,
-			sinks:    "      - kafka: {topic: processed-data}\n",
-			simulate: []string{"--to", "kafka://" + k.addr()},
-		})
+		testLoss(t, lossOverKafka(k, k.proxy, 500*time.Millisecond))
 	})
+	t.Run("apache-kafka", func(t *testing.T) {
+		k := startApacheKafka(t)
+		client := k.client()
+		defer client.Close()
+		if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 3, 1, nil, "sensor-data", "processed-data"); err != nil {
+			t.Fatal(err)
+		}
+		testLoss(t, lossOverKafka(k, nil, 5*time.Second))
+	})
+}
+
+func lossOverKafka(k lossBroker, p *proxy, away time.Duration) lossWay {
+	return lossWay{
+		source: fmt.Sprintf("    source:\n      kafka: {brokers: [%q], topics: [sensor-data], group: loss, instance: only}", k.address()) + lossDecode,
+		timed:  "timestamp, ", proxy: p, broker: k, brokerAway: away,
+		sinks:    "      - kafka: {topic: processed-data}\n",
+		simulate: []string{"--to", "kafka://" + k.address()},
+	}
 }
 
 func testLoss(t *testing.T, way lossWay) {
@@ -119,7 +142,7 @@ func testLoss(t *testing.T, way lossWay) {
 		t.Fatal(err)
 	}
 	// What is sent: the same twice, once to the server and once to be compared.
-	count := int(lossRate * lossCycle.Seconds() * float64(*kills+2))
+	count := int(lossRate * (lossCycle.Seconds()*float64(*kills+2) + way.brokerAway.Seconds()*float64(*kills+3)/5))
 	fleet := []string{"simulate", "--fast", "--count", fmt.Sprint(count), "--start", "2026-01-01T00:00:00Z", "--seed", fmt.Sprint(rng.Uint32()), "--numbered",
 		"--devices", "500", "--interval", "1s", "--max-lateness", "20s", "--late", "0.02", "--repeated", "0.02", "--refused", "0.02", "--gaps", "0.01"}
 	stored, refused := lossWanted(t, fleet)
@@ -152,7 +175,7 @@ func testLoss(t *testing.T, way lossWay) {
 	met, brokerKills := 0, 0 // met: kills while messages were sent
 	for i := range *kills {
 		time.Sleep(time.Duration(rng.Int64N(int64(lossCycle))))
-		if rng.IntN(3) == 0 {
+		if way.proxy != nil && rng.IntN(3) == 0 {
 			way.proxy.cut()
 			time.Sleep(time.Duration(rng.Int64N(int64(200 * time.Millisecond))))
 		}
@@ -204,7 +227,7 @@ func testLoss(t *testing.T, way lossWay) {
 	}
 	lossVerify(t, s, stored, refused)
 	if way.sinks != "" {
-		lossPassedOn(t, way.broker.addr(), stored)
+		lossPassedOn(t, way.broker.address(), stored)
 	}
 	if a := s.must(200, http.MethodPost, s.service+"/api/v1/check", ""); a.body != "{\"problems\":0}\n" {
 		t.Errorf("check: %s", a.body)

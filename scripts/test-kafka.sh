@@ -12,4 +12,4 @@ libs=$PWD/bin/kafka
 
 scripts/fetch-jars.sh scripts/kafka/pom.xml "$libs"
 
-exec "$go" test -count 1 -timeout 30m -v ./apptest -run TestApacheKafka -kills 15 -kafka-libs "$libs" "$@"
+exec "$go" test -count 1 -timeout 30m -v ./apptest -run 'TestApacheKafka|TestLoss/apache-kafka' -kills 15 -kafka-libs "$libs" "$@"
