@@ -20,6 +20,7 @@ import (
 	"github.com/varvedb/varve/source/inlet"
 	"github.com/varvedb/varve/source/kafka"
 	"github.com/varvedb/varve/source/mqtt"
+	"github.com/varvedb/varve/source/mqttclient"
 	"github.com/varvedb/varve/source/otlp"
 	"github.com/varvedb/varve/source/postgres"
 	"github.com/varvedb/varve/source/prometheus"
@@ -72,6 +73,10 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return otlp.New(c, &s.gates.otlp), nil }}
 			},
 			"mqtt": s.mqttSource,
+			"mqtt_bridge": func(m *declare.Map) pipeline.SourceSpec {
+				c := mqttclient.Declare(m)
+				return pipeline.SourceSpec{Open: func(name string) (source.Source, error) { return mqttclient.New(c, s.log.With("pipeline", name)), nil }}
+			},
 			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
 				c := prometheus.Declare(m)
 				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return prometheus.New(c, &s.gates.remoteWrite), nil }}

@@ -241,7 +241,7 @@ func (l *lane) acknowledge(c *chunk, touched []*conn) []*conn {
 	return touched
 }
 
-// reply implements source.Message.Reply.
+// reply implements source.Message.Reply, with QoS 0, as Sparkplug wants it.
 func (b *Broker) reply(_ context.Context, name string, payload []byte) error {
-	return b.Publish(name, payload, 1, false)
+	return b.Publish(name, payload, 0, false)
 }
