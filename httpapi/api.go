@@ -226,6 +226,7 @@ type API struct {
 	log       *slog.Logger
 	now       func() time.Time
 	started   time.Time
+	beatEvery time.Duration // of streams
 
 	pointDecoders *sizedDecoders[PointDecoder]
 	schema        Schema
@@ -271,6 +272,7 @@ func New(c Config, p Parts) (*API, error) {
 		log:       p.Log,
 		now:       p.Now,
 		started:   p.Now(),
+		beatEvery: usualBeat,
 
 		pointDecoders: newDecoders(p.NewPointDecoder, c.KeepDecoderBytes/4, c.BodyWait, places, small),
 		schema:        p.Schema,

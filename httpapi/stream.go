@@ -29,9 +29,11 @@ const (
 	gather = 5 * time.Millisecond
 	// lookEvery is how often it is looked whether the token is still good.
 	lookEvery = time.Second
-	// beatEvery is after how long without a point the client is told that the
+	// usualBeat is after how long without a point the client is told that the
 	// stream lives. Proxies cut off what is silent for 30 s to a minute.
-	beatEvery = 15 * time.Second
+	usualBeat = 15 * time.Second
+	// fullRetry is when a stream that finds no room should try again.
+	fullRetry = 15 * time.Second
 	// partsAtOnce is how many parts of a stream are sent before it is looked
 	// whether anything else happened.
 	partsAtOnce = 16
@@ -99,7 +101,7 @@ func liveError(err error) error {
 	case errors.Is(err, live.ErrStopped), errors.Is(err, live.ErrMemory):
 		return &Error{Code: Unavailable, Message: err.Error(), Err: err}
 	case errors.Is(err, live.ErrFull):
-		return &Error{Code: TooMany, Message: err.Error(), Err: err, RetryAfter: beatEvery}
+		return &Error{Code: TooMany, Message: err.Error(), Err: err, RetryAfter: fullRetry}
 	}
 	return &Error{Code: Invalid, Message: err.Error(), Err: err}
 }
@@ -252,7 +254,7 @@ func (s *streaming) loop(ctx context.Context) (why string, err error) {
 			if !s.allowed(ctx) {
 				return "the token may not read the bucket any more", nil
 			}
-			if time.Since(last) >= beatEvery {
+			if time.Since(last) >= s.api.beatEvery {
 				if err := s.out.beat(ctx); err != nil {
 					return "", err
 				}

@@ -448,3 +448,37 @@ func TestStopWithIdleReaders(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// TestHeartbeats has streams on which nothing comes.
+func TestHeartbeats(t *testing.T) {
+	b := newRig(t, nil)
+	b.api.beatEvery = time.Nanosecond // looked at each second
+	s := streamPort(t, b)
+	_, events := open(t, s, "")
+	_, plain := open(t, s, "application/x-ndjson")
+	pinged := make(chan struct{}, 1)
+	socket, _, err := websocket.Dial(t.Context(), s.URL+"/api/v1/stream", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Token admin"}},
+		OnPingReceived: func(context.Context, []byte) bool {
+			select {
+			case pinged <- struct{}{}:
+			default:
+			}
+			return true
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.CloseNow()
+	socket.CloseRead(t.Context())
+	if !events.Scan() || events.Text() != ":" {
+		t.Errorf("the heartbeat of events is %q, %v", events.Text(), events.Err())
+	}
+	if !plain.Scan() || plain.Text() != "" {
+		t.Errorf("the heartbeat of lines is %q, %v", plain.Text(), plain.Err())
+	}
+	select {
+	case <-pinged:
+	case <-time.After(10 * time.Second):
+		t.Error("no ping came")
+	}
+}

@@ -24,6 +24,9 @@ type feed struct {
 	verdicts     *verdicts // nil: the tags are looked at each time
 	where        *plan.Condition
 	reads        []string // fields of where
+	// anchor is a tag that must have one of some values, "" if there is none.
+	anchor  string
+	anchors []string
 
 	counts *counts
 	to     atomic.Pointer[[]*Subscription] // never changes, is replaced
@@ -44,6 +47,7 @@ func newFeed(h *Hub, p *plan.Plan, key string) (*feed, error) {
 	if costly(p.Tags) {
 		f.verdicts = &verdicts{}
 	}
+	f.anchor, f.anchors = anchorOf(p.Tags)
 	f.set(nil)
 	return f, nil
 }
@@ -59,28 +63,28 @@ type work struct {
 	columns   []column.Field
 	cols      []column.Vector
 	selection scan.Selection
+	hits      []hit
 }
 
-// observe hands on what the subscribers want of a batch.
-func (f *feed) observe(b *column.Batch, w *work) {
-	for _, t := range b.Tables {
-		if len(f.measurements) > 0 {
-			if _, ok := slices.BinarySearch(f.measurements, t.Measurement); !ok {
-				continue
-			}
-		}
-		view := f.narrow(t, w)
-		if len(view.Fields) == 0 {
-			continue
-		}
-		if err := f.choose(t, &view, w); err != nil {
-			for _, s := range f.subscribers() {
-				s.end(err)
-			}
+// observe hands on what the subscribers want of a table. Of its series only
+// some are looked at, if only is not nil.
+func (f *feed) observe(t *column.Table, only []hit, w *work) {
+	if len(f.measurements) > 0 {
+		if _, ok := slices.BinarySearch(f.measurements, t.Measurement); !ok {
 			return
 		}
-		f.hand(&view, w.rows)
 	}
+	view := f.narrow(t, w)
+	if len(view.Fields) == 0 {
+		return
+	}
+	if err := f.choose(t, &view, only, w); err != nil {
+		for _, s := range f.subscribers() {
+			s.end(err)
+		}
+		return
+	}
+	f.hand(&view, w.rows)
 }
 
 // narrow returns t with the fields that are wanted. It shares t's memory.
@@ -101,7 +105,7 @@ func (f *feed) narrow(t *column.Table, w *work) column.Table {
 
 // choose puts the rows that are wanted into w.rows: of t, of which view has
 // the fields.
-func (f *feed) choose(t, view *column.Table, w *work) error {
+func (f *feed) choose(t, view *column.Table, only []hit, w *work) error {
 	w.rows = w.rows[:0]
 	var where []uint64
 	if f.where != nil {
@@ -123,7 +127,16 @@ func (f *feed) choose(t, view *column.Table, w *work) error {
 	}
 	if n := t.Series.Len(); f.matcher != nil {
 		w.verdicts = slices.Grow(w.verdicts[:0], n)[:n]
-		clear(w.verdicts)
+		if only == nil {
+			clear(w.verdicts)
+		} else {
+			for i := range w.verdicts {
+				w.verdicts[i] = -1
+			}
+			for _, h := range only {
+				w.verdicts[h.series] = 0
+			}
+		}
 	}
 	take := func(r int) {
 		if f.wants(t, int(t.Row[r]), w) && anyValue(view, r) {

@@ -8,7 +8,9 @@
 //  2. For each feed of the bucket, the rows that it wants are found: by
 //     measurement, tags (once a series), fields and conditions on values. All
 //     subscribers that want the same share a feed, so that a hundred browsers
-//     with one page cost one look at each batch.
+//     with one page cost one look at each batch. Feeds that want one value of a
+//     tag are found by that value, so that a hundred browsers with a page each
+//     for a device cost little more (listeners.go).
 //  3. These rows are copied in chunks of some 32 KiB, once for a feed, and a
 //     pointer to each is put into the queue of each subscriber.
 //  4. A subscriber takes chunks, of which the first to come renders the lines
@@ -33,6 +35,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -97,9 +100,9 @@ type Hub struct {
 	counts counts
 	work   sync.Pool // *work
 
-	// feeds holds those of each bucket. It never changes, it is replaced; nil
+	// buckets holds who listens to each. It never changes, it is replaced; nil
 	// while nobody listens.
-	feeds atomic.Pointer[map[uint64][]*feed]
+	buckets atomic.Pointer[map[uint64]*listeners]
 
 	mu      sync.Mutex // guards changes of feeds and of the subscribers of a feed, and what follows
 	all     map[*Subscription]struct{}
@@ -119,20 +122,20 @@ func New(cfg Config, memory Memory, registry prometheus.Registerer) (*Hub, error
 
 // Wants implements ingest.Observer.
 func (h *Hub) Wants(bucket uint64) bool {
-	feeds := h.feeds.Load()
-	return feeds != nil && len((*feeds)[bucket]) > 0
+	buckets := h.buckets.Load()
+	return buckets != nil && (*buckets)[bucket] != nil
 }
 
 // Observe implements ingest.Observer.
 func (h *Hub) Observe(bucket uint64, b *column.Batch) {
-	feeds := h.feeds.Load()
-	if feeds == nil {
+	buckets := h.buckets.Load()
+	if buckets == nil || (*buckets)[bucket] == nil {
 		return
 	}
 	w := h.work.Get().(*work)
 	defer h.work.Put(w)
-	for _, f := range (*feeds)[bucket] {
-		f.observe(b, w)
+	for _, t := range b.Tables {
+		(*buckets)[bucket].observe(t, w)
 	}
 }
 
@@ -204,8 +207,8 @@ func (h *Hub) remove(s *Subscription) {
 
 // of returns the feeds of a bucket.
 func (h *Hub) of(bucket uint64) []*feed {
-	if feeds := h.feeds.Load(); feeds != nil {
-		return (*feeds)[bucket]
+	if buckets := h.buckets.Load(); buckets != nil && (*buckets)[bucket] != nil {
+		return (*buckets)[bucket].all
 	}
 	return nil
 }
@@ -222,21 +225,18 @@ func (h *Hub) feed(bucket uint64, key string) *feed {
 
 // change replaces the feeds of a bucket; mu is held.
 func (h *Hub) change(bucket uint64, to []*feed) {
-	next := map[uint64][]*feed{}
-	if feeds := h.feeds.Load(); feeds != nil {
-		for b, of := range *feeds {
-			next[b] = of
-		}
+	next := map[uint64]*listeners{}
+	if buckets := h.buckets.Load(); buckets != nil {
+		maps.Copy(next, *buckets)
 	}
-	next[bucket] = to
-	if len(to) == 0 {
-		delete(next, bucket)
+	if delete(next, bucket); len(to) > 0 {
+		next[bucket] = newListeners(to)
 	}
 	if len(next) == 0 {
-		h.feeds.Store(nil)
+		h.buckets.Store(nil)
 		return
 	}
-	h.feeds.Store(&next)
+	h.buckets.Store(&next)
 }
 
 // Stop ends all subscriptions with ErrStopped, and takes no more.

@@ -455,7 +455,7 @@ func TestRandom(t *testing.T) {
 		r := newRig(t, nil)
 		hosts := []string{"a", "b", "c"}
 		host, least := hosts[rng.IntN(3)], rng.IntN(4)
-		kind, measured, field := rng.IntN(4), rng.IntN(3), rng.IntN(3)
+		kind, measured, field := rng.IntN(5), rng.IntN(3), rng.IntN(3)
 		s := r.subscribe(t, func(p *plan.Plan) {
 			switch kind {
 			case 0:
@@ -466,6 +466,8 @@ func TestRandom(t *testing.T) {
 				p.Where = plan.Compare("x", plan.Ge, plan.Int(int64(least)))
 			case 3:
 				p.Tags, p.Where = predicate.OneOf("host", host, ""), plan.Negate(plan.Compare("x", plan.Ge, plan.Int(int64(least))))
+			case 4:
+				p.Tags = predicate.All(predicate.Match("host", "."), predicate.OneOf("host", host, "b"))
 			}
 			if measured > 0 {
 				p.Measurements = []string{"m"}
@@ -501,6 +503,8 @@ func TestRandom(t *testing.T) {
 					ok = x >= least
 				case 3:
 					ok = (tag == host || tag == "") && x >= 0 && x < least
+				case 4:
+					ok = tag == host || tag == "b"
 				}
 				if field > 0 {
 					fields = slices.DeleteFunc(fields, func(f string) bool { return f[0] != 'y' })
