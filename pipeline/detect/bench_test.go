@@ -80,11 +80,11 @@ func benchmarkObserve(b *testing.B, series int) {
 		make func() func(series uint64, t int64, v float64)
 	}{
 		{"zscore", func() func(uint64, int64, float64) {
-			z := NewZScore(ZScoreConfig{Track: track, Window: window, Threshold: 3})
+			z := NewZScore(ZScoreConfig{Deviation: Deviation{Track: track, Window: window, Threshold: 3}})
 			return func(s uint64, t int64, v float64) { z.Observe(s, t, v) }
 		}},
 		{"mad", func() func(uint64, int64, float64) {
-			m := NewMAD(MADConfig{Track: track, Window: window, Threshold: 3})
+			m := NewMAD(Deviation{Track: track, Window: window, Threshold: 3})
 			return func(s uint64, t int64, v float64) { m.Observe(s, t, v) }
 		}},
 		{"stuck", func() func(uint64, int64, float64) {

@@ -7,35 +7,14 @@ import (
 	"github.com/varvedb/varve/pipeline/record"
 )
 
-// MADConfig is how a rolling median judges.
-type MADConfig struct {
-	Field string
-	Track
-	Window
-	Threshold float64 // the score from which on a reading is an outlier
-	// LeastDeviation stands for the scaled deviation where that is smaller: what
-	// the sensor's noise is at least, in the field's unit.
-	LeastDeviation float64
-	Mark
-}
-
-// DeclareMAD reads
+// DeclareMAD reads how a rolling median judges:
 //
 //	mad: {field: value, window: 200, threshold: 8, flag: anomaly}
 //
-// The defaults, those of the example, are what did best on real series
+// The defaults, those of the example, were chosen by real series
 // (docs/ANOMALIES.md); the threshold of the source gives an alarm every few hours
 // there.
-func DeclareMAD(s *declare.Map) MADConfig {
-	c := MADConfig{
-		Field: s.Required("field"), Track: declareTrack(s),
-		Window:    declareWindow(s, Window{Readings: 200, Least: 20}),
-		Threshold: declareAbove(s, "threshold", 8),
-		Mark:      declareMark(s),
-	}
-	c.LeastDeviation = declareAbove(s, "least_deviation", 0)
-	return c
-}
+func DeclareMAD(s *declare.Map) Deviation { return declareDeviation(s, 8) }
 
 const (
 	// toDeviation makes the median of distances the standard deviation that it
@@ -55,7 +34,7 @@ const (
 // Outliers", which also has the threshold of 3.5. The window is exact: its values
 // are kept in order beside their order of arrival.
 type MAD struct {
-	c     MADConfig
+	c     Deviation
 	id    identity
 	table *table[madState]
 }
@@ -67,7 +46,7 @@ type madState struct {
 }
 
 // NewMAD returns a detector that has seen nothing.
-func NewMAD(c MADConfig) *MAD {
+func NewMAD(c Deviation) *MAD {
 	return &MAD{c: c, id: newIdentity(c.By), table: newTable[madState](max(c.Series, 1))}
 }
 
@@ -92,7 +71,7 @@ func (m *MAD) Observe(series uint64, t int64, v float64) Finding {
 			s.sorted = s.sorted.remove(s.pop())
 		}
 	}
-	f := m.judge(s, v)
+	f := m.compare(s, v)
 	if enters {
 		s.grow(c.Readings, c.Span > 0)
 		if int(s.n) == len(s.values) {
@@ -106,7 +85,7 @@ func (m *MAD) Observe(series uint64, t int64, v float64) Finding {
 	return f
 }
 
-func (m *MAD) judge(s *madState, v float64) Finding {
+func (m *MAD) compare(s *madState, v float64) Finding {
 	if int(s.n) < m.c.Least {
 		return Finding{}
 	}
@@ -115,11 +94,7 @@ func (m *MAD) judge(s *madState, v float64) Finding {
 	if deviation == 0 {
 		deviation = meanToDeviation * s.sorted.meanDistance(middle)
 	}
-	score := (v - middle) / max(deviation, m.c.LeastDeviation)
-	if math.IsNaN(score) || math.IsInf(score, 0) {
-		return Finding{}
-	}
-	return Finding{Score: score, Judged: true, Found: math.Abs(score) >= m.c.Threshold}
+	return m.c.judge(v-middle, deviation)
 }
 
 // Begin starts a pass.

@@ -53,8 +53,8 @@ func TestWindowsEqualReference(t *testing.T) {
 		if round%3 == 1 {
 			c.Span = time.Duration(1+r.IntN(60)) * time.Second
 		}
-		z := NewZScore(ZScoreConfig{Track: Track{Series: 3}, Window: c, Threshold: 3})
-		m := NewMAD(MADConfig{Track: Track{Series: 3}, Window: c, Threshold: 3.5})
+		z := NewZScore(ZScoreConfig{Deviation: Deviation{Track: Track{Series: 3}, Window: c, Threshold: 3}})
+		m := NewMAD(Deviation{Track: Track{Series: 3}, Window: c, Threshold: 3.5})
 		before := map[uint64][]past{}
 		kinds := 1 + r.IntN(30) // few values: many ties
 		now := int64(0)
@@ -135,7 +135,7 @@ func near(got, want Finding) bool {
 }
 
 func TestZScoreStaysExact(t *testing.T) {
-	z := NewZScore(ZScoreConfig{Track: Track{Series: 1}, Window: Window{Readings: 50, Least: 2}, Threshold: 3})
+	z := NewZScore(ZScoreConfig{Deviation: Deviation{Track: Track{Series: 1}, Window: Window{Readings: 50, Least: 2}, Threshold: 3}})
 	r := random(t)
 	// Large values first: what they leave behind by rounding would drown the rest.
 	for i := range 1000 {
@@ -166,7 +166,7 @@ func TestZScoreStaysExact(t *testing.T) {
 }
 
 func TestOutliersLeftOut(t *testing.T) {
-	c := ZScoreConfig{Track: Track{Series: 1}, Window: Window{Readings: 20, Least: 5}, Threshold: 3, LeaveOut: true}
+	c := ZScoreConfig{Deviation: Deviation{Track: Track{Series: 1}, Window: Window{Readings: 20, Least: 5}, Threshold: 3}, LeaveOut: true}
 	z := NewZScore(c)
 	for i := range 20 {
 		z.Observe(1, int64(i), float64(i%3))
@@ -182,8 +182,8 @@ func TestOutliersLeftOut(t *testing.T) {
 }
 
 func TestLeastDeviation(t *testing.T) {
-	z := NewZScore(ZScoreConfig{Track: Track{Series: 1}, Window: Window{Readings: 20, Least: 5}, Threshold: 3})
-	m := NewMAD(MADConfig{Track: Track{Series: 1}, Window: Window{Readings: 20, Least: 5}, Threshold: 3, LeastDeviation: 0.5})
+	z := NewZScore(ZScoreConfig{Deviation: Deviation{Track: Track{Series: 1}, Window: Window{Readings: 20, Least: 5}, Threshold: 3}})
+	m := NewMAD(Deviation{Track: Track{Series: 1}, Window: Window{Readings: 20, Least: 5}, Threshold: 3, LeastDeviation: 0.5})
 	for i := range 20 {
 		z.Observe(1, int64(i), 7)
 		m.Observe(1, int64(i), 7)
@@ -201,8 +201,8 @@ func TestLeastDeviation(t *testing.T) {
 
 func TestSeason(t *testing.T) {
 	// Noon is warm and midnight is cold; a warm midnight is odd only by the season.
-	plain := NewMAD(MADConfig{Track: Track{Series: 100}, Window: Window{Readings: 96, Least: 5}, Threshold: 3.5})
-	season := NewMAD(MADConfig{Track: Track{Series: 100}, Window: Window{Readings: 20, Least: 5, Season: 24 * time.Hour, Slots: 24}, Threshold: 3.5})
+	plain := NewMAD(Deviation{Track: Track{Series: 100}, Window: Window{Readings: 96, Least: 5}, Threshold: 3.5})
+	season := NewMAD(Deviation{Track: Track{Series: 100}, Window: Window{Readings: 20, Least: 5, Season: 24 * time.Hour, Slots: 24}, Threshold: 3.5})
 	r := random(t)
 	hour := int64(time.Hour)
 	for h := int64(-300); h < 300; h++ {

@@ -9,17 +9,10 @@ import (
 
 // ZScoreConfig is how a rolling z-score judges.
 type ZScoreConfig struct {
-	Field string
-	Track
-	Window
-	Threshold float64 // the score from which on a reading is an outlier
-	// LeastDeviation stands for the standard deviation where that is smaller: what
-	// the sensor's noise is at least, in the field's unit.
-	LeastDeviation float64
+	Deviation
 	// LeaveOut keeps outliers out of the window, so that they do not hide the next
 	// one. After Least of them in a row the window starts anew: that is a new level.
 	LeaveOut bool
-	Mark
 }
 
 // DeclareZScore reads
@@ -29,28 +22,7 @@ type ZScoreConfig struct {
 // The defaults, those of the example, are what found most for the fewest alarms
 // on real series (docs/ANOMALIES.md).
 func DeclareZScore(s *declare.Map) ZScoreConfig {
-	c := ZScoreConfig{
-		Field: s.Required("field"), Track: declareTrack(s),
-		Window:    declareWindow(s, Window{Readings: 200, Least: 20}),
-		Threshold: declareAbove(s, "threshold", 6),
-		Mark:      declareMark(s),
-	}
-	c.LeastDeviation = declareAbove(s, "least_deviation", 0)
-	c.LeaveOut = s.Choice("outliers", "enter", "enter", "leave_out") == "leave_out"
-	return c
-}
-
-// declareAbove reads a finite number above zero.
-func declareAbove(s *declare.Map, key string, otherwise float64) float64 {
-	f, given := s.Float(key)
-	if !given {
-		return otherwise
-	}
-	if f <= 0 || math.IsInf(f, 0) {
-		s.Fail(key, "%g: want a number above zero", f)
-		return otherwise
-	}
-	return f
+	return ZScoreConfig{declareDeviation(s, 6), s.Choice("outliers", "enter", "enter", "leave_out") == "leave_out"}
 }
 
 // ZScore says by how many standard deviations a reading is off the mean of the
@@ -97,7 +69,7 @@ func (z *ZScore) Observe(series uint64, t int64, v float64) Finding {
 			s.remove(s.pop(), &s.ring)
 		}
 	}
-	f := z.judge(s, v)
+	f := z.compare(s, v)
 	if enters {
 		z.enter(s, t, v, f.Found)
 	}
@@ -105,15 +77,11 @@ func (z *ZScore) Observe(series uint64, t int64, v float64) Finding {
 	return f
 }
 
-func (z *ZScore) judge(s *zstate, v float64) Finding {
+func (z *ZScore) compare(s *zstate, v float64) Finding {
 	if int(s.n) < z.c.Least {
 		return Finding{}
 	}
-	score := (v - s.mean) / max(s.deviation(s.n), z.c.LeastDeviation)
-	if math.IsNaN(score) || math.IsInf(score, 0) {
-		return Finding{}
-	}
-	return Finding{Score: score, Judged: true, Found: math.Abs(score) >= z.c.Threshold}
+	return z.c.judge(v-s.mean, s.deviation(s.n))
 }
 
 func (z *ZScore) enter(s *zstate, t int64, v float64, outlier bool) {

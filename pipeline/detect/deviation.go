@@ -1,0 +1,53 @@
+package detect
+
+import (
+	"math"
+
+	"github.com/varvedb/varve/pipeline/declare"
+)
+
+// Deviation says from when on a reading is far off those of its window.
+type Deviation struct {
+	Field string
+	Track
+	Window
+	Threshold float64 // the score from which on a reading is an outlier
+	// LeastDeviation stands for the deviation of the window where that is smaller:
+	// what the sensor's noise is at least, in the field's unit.
+	LeastDeviation float64
+	Mark
+}
+
+func declareDeviation(s *declare.Map, threshold float64) Deviation {
+	return Deviation{
+		Field: s.Required("field"), Track: declareTrack(s),
+		Window:         declareWindow(s, Window{Readings: 200, Least: 20}),
+		Threshold:      declareAbove(s, "threshold", threshold),
+		LeastDeviation: declareAbove(s, "least_deviation", 0),
+		Mark:           declareMark(s),
+	}
+}
+
+// declareAbove reads a finite number above zero.
+func declareAbove(s *declare.Map, key string, otherwise float64) float64 {
+	f, given := s.Float(key)
+	if !given {
+		return otherwise
+	}
+	if f <= 0 || math.IsInf(f, 0) {
+		s.Fail(key, "%g: want a number above zero", f)
+		return otherwise
+	}
+	return f
+}
+
+// judge judges a reading that is so far off the middle of its window, which has
+// this deviation. Nothing is judged without a deviation, or where one of the two
+// is no number any more.
+func (d *Deviation) judge(distance, deviation float64) Finding {
+	score := distance / max(deviation, d.LeastDeviation)
+	if math.IsNaN(score) || math.IsInf(score, 0) {
+		return Finding{}
+	}
+	return Finding{Score: score, Judged: true, Found: math.Abs(score) >= d.Threshold}
+}
