@@ -6,7 +6,7 @@ import (
 )
 
 // Memory for keys is taken in pieces, so that growing never copies: each as
-// large as all before it, from firstBlock up to arenaBlock. A store may have
+// large as a quarter of all before it, from firstBlock to arenaBlock. A store may have
 // thousands of measurements with some hundred series each. Longer keys get a
 // piece of their own.
 const (
@@ -99,7 +99,7 @@ func (s *seriesTable) key(ord uint32) []byte {
 
 func (s *seriesTable) keep(key []byte) keyRef {
 	if n := len(s.arena); n == 0 || s.used+len(key) > len(s.arena[n-1]) {
-		size := max(len(key), min(int(s.taken), arenaBlock), firstBlock)
+		size := max(len(key), min(int(s.taken)/4, arenaBlock), firstBlock)
 		s.arena = append(s.arena, make([]byte, size))
 		s.taken += int64(size)
 		s.used = 0

@@ -79,11 +79,13 @@ type Decoder struct {
 	table     *rows.Table
 	tableName []byte
 
-	// Of version 2.
+	// The message, in which labels lie, and of version 2 its symbols.
+	message []byte
 	symbols []symbol
+	known   []*rows.Table // of metrics whose name is a symbol
 
 	// Of the present series.
-	tags       []column.Tag
+	labels     []rows.Label
 	name       []byte
 	nameRef    int // symbol of the name, -1: none
 	samples    []sample
@@ -97,10 +99,9 @@ type Decoder struct {
 	derived []byte
 }
 
-type symbol struct {
-	text  []byte
-	table *rows.Table // of the metric of this name, if it is known by now
-}
+// symbol lies in the message. table is the place in Decoder.known of the metric
+// of this name, plus 1, if it is known by now.
+type symbol struct{ from, to, table uint32 }
 
 type sample struct {
 	value uint64
@@ -114,7 +115,7 @@ func NewDecoder(cfg Config) *Decoder {
 
 // MemoryBytes returns roughly what the decoder holds between two messages.
 func (d *Decoder) MemoryBytes() int {
-	return d.rows.MemoryBytes() + cap(d.symbols)*32 + cap(d.samples)*16 + cap(d.tags)*48 + len(d.fields)*fieldBytes
+	return d.rows.MemoryBytes() + cap(d.symbols)*12 + cap(d.samples)*16 + cap(d.labels)*16 + len(d.fields)*fieldBytes
 }
 
 // fieldBytes is about what a name of d.fields costs.
@@ -124,9 +125,12 @@ const fieldBytes = 256
 func (d *Decoder) Decode(message []byte, version Version, m Mapping) (Request, error) {
 	d.rows.Begin()
 	d.request, d.mapping = Request{}, m
-	d.table, d.tableName = nil, d.tableName[:0]
+	d.table, d.tableName, d.message = nil, d.tableName[:0], message
 	if len(d.fields)*fieldBytes > d.cfg.Rows.KeepBytes {
 		d.fields = map[string]*rows.Fields{}
+	}
+	if len(message) > math.MaxInt32 {
+		return Request{}, errors.New("remote write: a message has more than 2 GiB")
 	}
 	var err error
 	if version == Version2 {
@@ -144,12 +148,12 @@ func (d *Decoder) Decode(message []byte, version Version, m Mapping) (Request, e
 
 // release lets go of the message.
 func (d *Decoder) release() {
-	clear(d.tags[:cap(d.tags)])
 	clear(d.histograms[:cap(d.histograms)])
-	clear(d.symbols)
-	d.name = nil
-	if limit := d.cfg.Rows.KeepBytes; cap(d.symbols)*32+cap(d.samples)*16+cap(d.tags)*48 > limit {
-		d.symbols, d.samples, d.tags = nil, nil, nil
+	clear(d.leTags[:cap(d.leTags)])
+	clear(d.known)
+	d.message, d.name, d.table = nil, nil, nil
+	if limit := d.cfg.Rows.KeepBytes; cap(d.symbols)*12+cap(d.samples)*16+cap(d.labels)*16 > limit {
+		d.symbols, d.samples, d.labels = nil, nil, nil
 	}
 }
 
@@ -175,7 +179,7 @@ func (d *Decoder) decode1(message []byte) error {
 	for r.Next() {
 		switch r.Field() {
 		case requestSeries:
-			if err := d.series1(r.Bytes()); err != nil {
+			if err := d.series1(r.Bytes(), r.Offset()-len(r.Bytes())); err != nil {
 				return err
 			}
 		case requestMetadata:
@@ -185,17 +189,21 @@ func (d *Decoder) decode1(message []byte) error {
 	return r.Err()
 }
 
-func (d *Decoder) series1(message []byte) error {
+// series1 reads a series that lies at an offset in the message.
+func (d *Decoder) series1(message []byte, at int) error {
 	d.beginSeries()
-	r := wire.Read(message[d.usualLabels(message):])
+	usual := d.usualLabels(message, at)
+	at += usual
+	r := wire.Read(message[usual:])
 	for r.Next() {
 		switch r.Field() {
 		case seriesLabel:
-			name, value, ok := label(r.Bytes())
+			b := r.Bytes()
+			l, ok := label(b, uint32(at+r.Offset()-len(b)))
 			if !ok {
 				return wire.ErrMalformed
 			}
-			d.addLabel(name, value)
+			d.addLabel(l)
 		case seriesSample:
 			if err := d.sample(r.Bytes()); err != nil {
 				return err
@@ -214,8 +222,9 @@ func (d *Decoder) series1(message []byte) error {
 
 // usualLabels adds the labels with which a series begins, up to the first that
 // is not as nearly all are: a name and a value, in this order, of less than 128
-// bytes together. It returns where it ends.
-func (d *Decoder) usualLabels(b []byte) int {
+// bytes together. The series lies at an offset in the message. It returns where
+// they end.
+func (d *Decoder) usualLabels(b []byte, at int) int {
 	i := 0
 	for i+6 <= len(b) && b[i] == byte(seriesLabel) && b[i+2] == byte(labelName) {
 		end := i + 2 + int(b[i+1])
@@ -224,39 +233,40 @@ func (d *Decoder) usualLabels(b []byte) int {
 		if b[i+1] >= 0x80 || end > len(b) || value+2 > end || b[value] != byte(labelValue) || value+2+int(b[value+1]) != end {
 			break
 		}
-		d.addLabel(b[name:value:value], b[value+2:end:end])
+		d.addLabel(rows.Label{Name: uint32(at + name), NameEnd: uint32(at + value), Value: uint32(at + value + 2), ValueEnd: uint32(at + end)})
 		i = end
 	}
 	return i
 }
 
-// label reads a label.
-func label(b []byte) (name, value []byte, ok bool) {
+// label reads a label that lies at an offset in the message.
+func label(b []byte, at uint32) (l rows.Label, ok bool) {
 	r := wire.Read(b)
 	for r.Next() {
+		end := at + uint32(r.Offset())
 		switch r.Field() {
 		case labelName:
-			name = r.Bytes()
+			l.Name, l.NameEnd = end-uint32(len(r.Bytes())), end
 		case labelValue:
-			value = r.Bytes()
+			l.Value, l.ValueEnd = end-uint32(len(r.Bytes())), end
 		}
 	}
-	return name, value, r.Err() == nil
+	return l, r.Err() == nil
 }
 
 const nameLabel = "__name__"
 
 func (d *Decoder) beginSeries() {
-	d.tags, d.samples, d.histograms = d.tags[:0], d.samples[:0], d.histograms[:0]
+	d.labels, d.samples, d.histograms = d.labels[:0], d.samples[:0], d.histograms[:0]
 	d.name, d.nameRef = nil, -1
 }
 
-func (d *Decoder) addLabel(name, value []byte) {
-	if d.name == nil && string(name) == nameLabel {
-		d.name = value
+func (d *Decoder) addLabel(l rows.Label) {
+	if d.name == nil && string(d.message[l.Name:l.NameEnd]) == nameLabel {
+		d.name = d.message[l.Value:l.ValueEnd]
 		return
 	}
-	d.tags = append(d.tags, column.Tag{Key: name, Value: value})
+	d.labels = append(d.labels, l)
 }
 
 func (d *Decoder) sample(message []byte) error {
@@ -311,7 +321,7 @@ func (d *Decoder) endSamples() error {
 	if err != nil {
 		return d.refuse(len(d.samples), err)
 	}
-	series, err := d.rows.Series(t, d.tags)
+	series, err := d.rows.SeriesOf(t, d.message, d.labels)
 	if err != nil {
 		return d.refuse(len(d.samples), err)
 	}
@@ -357,14 +367,15 @@ var (
 func (d *Decoder) tableOf() (*rows.Table, error) {
 	if d.nameRef >= 0 {
 		s := &d.symbols[d.nameRef]
-		if s.table == nil {
-			t, err := d.tableNamed(s.text)
+		if s.table == 0 {
+			t, err := d.tableNamed(d.name)
 			if err != nil {
 				return nil, err
 			}
-			s.table = t
+			d.known = append(d.known, t)
+			s.table = uint32(len(d.known))
 		}
-		return s.table, nil
+		return d.known[s.table-1], nil
 	}
 	if d.name == nil {
 		return nil, errNoName
@@ -410,18 +421,19 @@ const (
 )
 
 func (d *Decoder) decode2(message []byte) error {
-	d.symbols = d.symbols[:0]
+	d.symbols, d.known = d.symbols[:0], d.known[:0]
 	// Symbols stand before series unless somebody sends them otherwise.
 	r := wire.Read(message)
 	for r.Next() {
 		if r.Field() == requestSymbols {
-			d.symbols = append(d.symbols, symbol{text: r.Bytes()})
+			end := r.Offset()
+			d.symbols = append(d.symbols, symbol{from: uint32(end - len(r.Bytes())), to: uint32(end)})
 		}
 	}
 	if err := r.Err(); err != nil {
 		return err
 	}
-	if len(d.symbols) > 0 && len(d.symbols[0].text) > 0 {
+	if len(d.symbols) > 0 && d.symbols[0].to > d.symbols[0].from {
 		return errors.New("the first symbol is not empty")
 	}
 	for r = wire.Read(message); r.Next(); {
@@ -482,17 +494,17 @@ func (d *Decoder) addRef(ref uint64, value bool) error {
 	if ref >= uint64(len(d.symbols)) || ref > math.MaxInt32 {
 		return fmt.Errorf("a label refers to symbol %d of %d", ref, len(d.symbols))
 	}
-	text := d.symbols[ref].text
+	s := d.symbols[ref]
 	if !value {
-		d.tags = append(d.tags, column.Tag{Key: text})
+		d.labels = append(d.labels, rows.Label{Name: s.from, NameEnd: s.to})
 		return nil
 	}
-	tag := &d.tags[len(d.tags)-1]
-	if d.nameRef < 0 && string(tag.Key) == nameLabel {
-		d.nameRef, d.name = int(ref), text
-		d.tags = d.tags[:len(d.tags)-1]
+	l := &d.labels[len(d.labels)-1]
+	if d.nameRef < 0 && string(d.message[l.Name:l.NameEnd]) == nameLabel {
+		d.nameRef, d.name = int(ref), d.message[s.from:s.to]
+		d.labels = d.labels[:len(d.labels)-1]
 		return nil
 	}
-	tag.Value = text
+	l.Value, l.ValueEnd = s.from, s.to
 	return nil
 }

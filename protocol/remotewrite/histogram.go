@@ -267,13 +267,16 @@ func (d *Decoder) storeHistogram(h *nativeHistogram) error {
 	if h.stale() {
 		count = staleNaN
 	}
-	if err := d.storePart(partSum, d.tags, h.at, h.sum); err != nil {
+	d.leTags = d.leTags[:0]
+	for _, l := range d.labels {
+		d.leTags = append(d.leTags, column.Tag{Key: d.message[l.Name:l.NameEnd], Value: d.message[l.Value:l.ValueEnd]})
+	}
+	if err := d.storePart(partSum, d.leTags, h.at, h.sum); err != nil {
 		return err
 	}
-	if err := d.storePart(partCount, d.tags, h.at, count); err != nil || h.stale() {
+	if err := d.storePart(partCount, d.leTags, h.at, count); err != nil || h.stale() {
 		return err
 	}
-	d.leTags = append(d.leTags[:0], d.tags...)
 	d.leTags = append(d.leTags, column.Tag{Key: d.le})
 	le := &d.leTags[len(d.leTags)-1]
 	var failed error

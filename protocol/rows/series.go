@@ -29,12 +29,77 @@ func (c *Collector) Series(t *Table, tags []column.Tag) (uint32, error) {
 				return 0, err
 			}
 		}
-		if id, ok, err := c.add(t, s, tags); ok || err != nil {
-			return id, err
+		keys := t.out.Series.Keys
+		for i := range s.tags {
+			tag := &s.tags[i]
+			var ok bool
+			var err error
+			if keys, ok, err = c.appendTag(t, tag, keys, tags[tag.at].Value); !ok {
+				if err != nil {
+					return 0, err
+				}
+				return c.slowly(t, tags) // a value is as good as absent
+			}
 		}
-		break // a value is as good as absent
+		return c.keep(t, keys)
 	}
 	return c.slowly(t, tags)
+}
+
+// Label is a tag that lies in a text, as from and to of its name and value. A
+// decoder that notes labels so writes no pointers, which cost it more than
+// reading them while the collector is at work.
+type Label struct{ Name, NameEnd, Value, ValueEnd uint32 }
+
+// SeriesOf does what Series does for tags that lie in a text.
+func (c *Collector) SeriesOf(t *Table, text []byte, labels []Label) (uint32, error) {
+	for i, s := range t.shapes {
+		if len(s.tags) != len(labels) || !s.fitsLabels(text, labels) {
+			continue
+		}
+		if i > 0 {
+			t.shapes[i], t.shapes[0] = t.shapes[0], s
+		}
+		if s.batch != c.batch {
+			if err := c.list(t, s); err != nil {
+				return 0, err
+			}
+		}
+		keys := t.out.Series.Keys
+		for i := range s.tags {
+			tag := &s.tags[i]
+			l := &labels[tag.at]
+			var ok bool
+			var err error
+			if keys, ok, err = c.appendTag(t, tag, keys, text[l.Value:l.ValueEnd]); !ok {
+				if err != nil {
+					return 0, err
+				}
+				return c.slowlyOf(t, text, labels)
+			}
+		}
+		return c.keep(t, keys)
+	}
+	return c.slowlyOf(t, text, labels)
+}
+
+// slowlyOf is slowly for tags that lie in a text.
+func (c *Collector) slowlyOf(t *Table, text []byte, labels []Label) (uint32, error) {
+	tags := make([]column.Tag, len(labels))
+	for i, l := range labels {
+		tags[i] = column.Tag{Key: text[l.Name:l.NameEnd], Value: text[l.Value:l.ValueEnd]}
+	}
+	return c.slowly(t, tags)
+}
+
+func (s *shape) fitsLabels(text []byte, labels []Label) bool {
+	for i := range s.tags {
+		l := &labels[s.tags[i].at]
+		if string(text[l.Name:l.NameEnd]) != s.tags[i].sent {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *shape) fits(tags []column.Tag) bool {
@@ -46,37 +111,35 @@ func (s *shape) fits(tags []column.Tag) bool {
 	return true
 }
 
-// add appends the key of a series whose tags have the names of s. It reports
-// false if a tag is left without a value.
-func (c *Collector) add(t *Table, s *shape, tags []column.Tag) (id uint32, ok bool, err error) {
-	set := &t.out.Series
-	start := len(set.Keys)
-	keys := set.Keys
-	for i := range s.tags {
-		v := tags[s.tags[i].at].Value
-		class := classify(v)
-		if class == unfit {
-			if c.text, err = appendClean(c.text[:0], v); err != nil {
-				return 0, false, t.badTag(s.tags[i].sent, err)
-			}
-			if v = c.text; len(v) == 0 {
-				return 0, false, nil
-			}
+// appendTag appends a tag of a known shape to keys. It reports false, perhaps
+// without an error, if it cannot.
+func (c *Collector) appendTag(t *Table, tag *shapeTag, keys, value []byte) (_ []byte, ok bool, err error) {
+	class := classify(value)
+	if class == plain {
+		return append(append(keys, tag.escaped...), value...), true, nil
+	}
+	if class == unfit {
+		if c.text, err = appendClean(c.text[:0], value); err != nil {
+			return keys, false, t.badTag(tag.sent, err)
 		}
-		keys = append(keys, s.tags[i].escaped...)
-		if class == plain {
-			keys = append(keys, v...)
-		} else {
-			keys = appendEscaped(keys, v)
+		if value = c.text; len(value) == 0 {
+			return keys, false, nil
 		}
 	}
+	return appendEscaped(append(keys, tag.escaped...), value), true, nil
+}
+
+// keep makes a series of the key that was appended to those of t.
+func (c *Collector) keep(t *Table, keys []byte) (uint32, error) {
+	set := &t.out.Series
+	start := len(set.Keys)
 	if err := c.checkRoom(t, len(keys)-start); err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	set.Keys = keys
 	set.Ends = append(set.Ends, uint32(len(keys)))
 	set.Hash = append(set.Hash, column.HashKey(t.hash, keys[start:]))
-	return uint32(len(set.Ends) - 1), true, nil
+	return uint32(len(set.Ends) - 1), nil
 }
 
 func (t *Table) badTag(name string, err error) error {

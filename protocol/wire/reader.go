@@ -34,6 +34,7 @@ var ErrMalformed = errors.New("malformed protobuf")
 //	return r.Err()
 type Reader struct {
 	rest  []byte
+	size  int    // of the message
 	bytes []byte // of the present field
 	word  uint64
 	tag   uint64
@@ -41,7 +42,7 @@ type Reader struct {
 }
 
 // Read returns a reader of a message.
-func Read(message []byte) Reader { return Reader{rest: message} }
+func Read(message []byte) Reader { return Reader{rest: message, size: len(message)} }
 
 // Next goes to the next field. It returns false at the end, and where the
 // message is malformed.
@@ -106,6 +107,9 @@ func (r *Reader) Number() uint64 { return r.tag >> 3 }
 // Bytes returns the value of a field of kind Bytes; it shares memory with the
 // message.
 func (r *Reader) Bytes() []byte { return r.bytes }
+
+// Offset returns where in the message the present field ends.
+func (r *Reader) Offset() int { return r.size - len(r.rest) }
 
 // Word returns the value of a field of another kind.
 func (r *Reader) Word() uint64 { return r.word }

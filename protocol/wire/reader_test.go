@@ -63,7 +63,7 @@ func check(t *testing.T, message []byte) {
 			t.Fatalf("%x: field %d has the tag %x, want %d of kind %d", message, i, r.Field(), w.number, w.kind)
 		}
 		if w.kind == wire.Bytes {
-			if !bytes.Equal(r.Bytes(), w.bytes) {
+			if from := r.Offset() - len(r.Bytes()); !bytes.Equal(r.Bytes(), w.bytes) || !bytes.Equal(message[from:r.Offset()], w.bytes) {
 				t.Fatalf("%x: field %d is %x, want %x", message, i, r.Bytes(), w.bytes)
 			}
 		} else if r.Word() != w.word || r.Sint() != protowire.DecodeZigZag(w.word) || r.Int() != int64(w.word) ||
