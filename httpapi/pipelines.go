@@ -28,6 +28,7 @@ type PipelineStatus struct {
 	Source    string         `json:"source" doc:"kind of the source"`
 	Connected bool           `json:"connected"`
 	Trouble   string         `json:"trouble,omitempty" doc:"what is in the way of the source"`
+	Notice    string         `json:"notice,omitempty" doc:"what a person should know of the source although it goes on"`
 	Lag       int64          `json:"lag" doc:"messages that wait at the broker; -1: not known"`
 	Messages  uint64         `json:"messages"`
 	Records   uint64         `json:"records" doc:"that were made of the messages"`

@@ -77,6 +77,10 @@ func (s *fakeStore) Delete(_ context.Context, _ uint64, gone []Gone) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range gone {
+		if g.All {
+			s.gone = append(s.gone, "all "+g.Measurement)
+			continue
+		}
 		s.gone = append(s.gone, fmt.Sprint(g.Measurement, g.Tags, g.Time, g.Fields))
 	}
 	return nil
@@ -450,9 +454,15 @@ func TestDeletes(t *testing.T) {
 	add(true, "z", 1, "w")       // 6
 	add(false, "u", 1, "w")      // 7: loses all
 	add(true, "u", 1, "w")       // 8
-	add(false, "t", 1, "v", "w") // 9: taken back by 10
-	add(true, "t", 1)            // 10
-	add(true, "t", 1, "w")       // 11: and not brought back by this
+	add(false, "s", 1, "v")      // 9: of another measurement, which 10 empties
+	list.At(9).Measurement = "n"
+	add(true, "", 0) // 10
+	list.At(10).Measurement, list.At(10).All, list.At(10).Timed = "n", true, false
+	add(false, "s", 2, "v") // 11: stays
+	list.At(11).Measurement = "n"
+	add(false, "t", 1, "v", "w") // 12: taken back by 13
+	add(true, "t", 1)            // 13
+	add(true, "t", 1, "w")       // 14: and not brought back by this
 	var live []int
 	for i := range list.Len() {
 		live = append(live, i)
@@ -462,11 +472,11 @@ func TestDeletes(t *testing.T) {
 	if err := s.Pass(context.Background(), &Passage{Records: list, Live: live}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"m,a=y v=2 1", "m,a=x v=4 1", "m,a=z v=6 1"}, store.lines[1]); diff != "" {
+	if diff := cmp.Diff([]string{"m,a=y v=2 1", "m,a=x v=4 1", "m,a=z v=6 1", "n,a=s v=12 2"}, store.lines[1]); diff != "" {
 		t.Error(diff)
 	}
 	slices.Sort(store.gone)
-	if diff := cmp.Diff([]string{"m[{a t}] 1 []", "m[{a t}] 1 [w]", "m[{a u}] 1 [w]", "m[{a x}] 1 []", "m[{a x}] 2 []", "m[{a z}] 1 [w]"}, store.gone); diff != "" {
+	if diff := cmp.Diff([]string{"all n", "m[{a t}] 1 []", "m[{a t}] 1 [w]", "m[{a u}] 1 [w]", "m[{a x}] 1 []", "m[{a x}] 2 []", "m[{a z}] 1 [w]"}, store.gone); diff != "" {
 		t.Error(diff)
 	}
 }

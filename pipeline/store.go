@@ -31,9 +31,10 @@ type Store interface {
 }
 
 // Gone is the point of exactly these tags at a time, or the fields of it that are
-// named.
+// named, or all points of a measurement.
 type Gone struct {
 	Measurement string
+	All         bool  // what follows does not count
 	Time        int64 // nanoseconds since 1970
 	Tags        []record.Tag
 	Fields      []string // none: all
@@ -146,8 +147,17 @@ func (w *storeWorker) arrange(p *Passage) (deletes, writes []int) {
 	}
 	written := map[string][]int{} // by point, the records that write it
 	gone := map[int]bool{}
-	for _, i := range p.Live {
+	for n, i := range p.Live {
 		r := p.Records.At(i)
+		if r.Delete && r.All {
+			deletes = append(deletes, i)
+			for _, before := range p.Live[:n] {
+				if b := p.Records.At(before); !b.Delete && b.Measurement == r.Measurement {
+					gone[before] = true
+				}
+			}
+			continue
+		}
 		key := point(r, p.Time(r))
 		if !r.Delete {
 			written[key] = append(written[key], i)
@@ -230,11 +240,11 @@ func (s *storeSink) delete(ctx context.Context, bucket uint64, p *Passage, part 
 	var gone []Gone
 	for _, i := range part {
 		r := p.Records.At(i)
-		if !r.Timed {
+		if !r.Timed && !r.All {
 			p.Refuse(i, s.Name(), &record.Refusal{Reason: "no_time", Detail: "a delete needs the time of the point"})
 			continue
 		}
-		g := Gone{Measurement: r.Measurement, Time: r.Time, Tags: r.Tags}
+		g := Gone{Measurement: r.Measurement, All: r.All, Time: r.Time, Tags: r.Tags}
 		for k := range r.Fields {
 			g.Fields = append(g.Fields, r.Fields[k].Name)
 		}

@@ -230,7 +230,7 @@ func (p *pipelines) Pipelines() httpapi.PipelinesAnswer {
 	}
 	p.mu.Unlock()
 	for _, st := range p.set.Status() {
-		one := httpapi.PipelineStatus{Name: st.Name, Source: st.Source, Connected: st.Connected, Trouble: st.Trouble, Lag: st.Lag,
+		one := httpapi.PipelineStatus{Name: st.Name, Source: st.Source, Connected: st.Connected, Trouble: st.Trouble, Notice: st.Notice, Lag: st.Lag,
 			Messages: st.Messages, Records: st.Records, Stored: st.Stored, Dropped: st.Dropped, Refused: st.Refused, Failures: st.Failures}
 		for _, step := range st.Steps {
 			o := httpapi.PipelineStep{Name: step.Name, Passed: step.Passed, Changed: step.Changed, Dropped: step.Dropped, Refused: step.Refused}

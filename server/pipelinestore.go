@@ -93,6 +93,13 @@ func (p *pipelineStore) Delete(ctx context.Context, bucket uint64, gone []pipeli
 	var order []*deletion
 	for i := range gone {
 		g := &gone[i]
+		if g.All {
+			t := &tombstone.Tombstone{Bucket: bucket, Measurement: strings.Clone(g.Measurement), Min: tombstone.MinTime, Max: tombstone.MaxTime}
+			if err := busy(p.store.Delete(ctx, t)); err != nil {
+				return err
+			}
+			continue
+		}
 		key, err := seriesKey(g.Tags)
 		if err != nil {
 			return err

@@ -95,6 +95,9 @@ type Status struct {
 	Connected bool
 	// Trouble is what is in the way now, "" if nothing is.
 	Trouble string
+	// Notice is what a person should know although all goes on, "" if there is
+	// nothing.
+	Notice string
 	// Lag is how many messages wait at the broker, -1 if that is not known.
 	Lag int64
 }

@@ -319,6 +319,9 @@ func showPipelines(out io.Writer, a *httpapi.PipelinesAnswer) {
 			state += ", " + p.Trouble
 		}
 		fmt.Fprintf(out, "%s from %s: %s\n", p.Name, p.Source, state)
+		if p.Notice != "" {
+			fmt.Fprintf(out, "  notice: %s\n", p.Notice)
+		}
 		fmt.Fprintf(out, "  messages %d, records %d, stored %d, dropped %d, refused %d, handed over again %d", p.Messages, p.Records, p.Stored, p.Dropped, p.Refused, p.Failures)
 		if p.Lag >= 0 {
 			fmt.Fprintf(out, ", waiting %d", p.Lag)

@@ -139,6 +139,9 @@ type Record struct {
 	// Delete says that the source took the reading back: the points of the tags
 	// at the time are deleted, or the fields of it that Fields names.
 	Delete bool
+	// All, with Delete, says that all points of the measurement are taken back,
+	// whatever their tags and time.
+	All    bool
 	Tags   []Tag   // in the order of the message, no key twice, no empty value
 	Fields []Field // in the order of the message, no name twice
 	// Message is which of the messages it is from, counted from 0.

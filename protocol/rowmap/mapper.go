@@ -121,10 +121,15 @@ func (p *Mapper) Apply(c *Change, message int, out *record.List) error {
 func (p *Mapper) apply(t *table, c *Change, message int, out *record.List) error {
 	switch c.Op {
 	case Truncate:
-		if t.IgnoreTruncate {
+		switch t.Truncate {
+		case DeletePoints:
+			r := out.Add(message)
+			r.Measurement, r.Delete, r.All = t.Measurement, true, true
+			return nil
+		case IgnoreEmptying:
 			return nil
 		}
-		return record.Refuse(Truncated, "table %s was emptied by TRUNCATE, its points are still there: delete measurement %s, or say truncate: ignore", t.Name, t.Measurement)
+		return record.Refuse(Truncated, "table %s was emptied by TRUNCATE, its points are still there: delete measurement %s, or say truncate: ignore or delete", t.Name, t.Measurement)
 	case Delete:
 		return p.delete(t, c, message, out)
 	case Read, Create, Update:

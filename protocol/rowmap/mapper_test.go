@@ -212,6 +212,17 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+func TestTruncateDeletes(t *testing.T) {
+	m, err := declared(t, "tables: {t: {measurement: m, time: at, truncate: delete, fields: {v: float}}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out record.List
+	if err := New(m).Apply(&Change{Table: "t", Op: Truncate}, 0, &out); err != nil || out.Len() != 1 || !out.At(0).All || !out.At(0).Delete || out.At(0).Measurement != "m" {
+		t.Errorf("%v, %v", err, show(&out))
+	}
+}
+
 func TestDeclare(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"tables: {}", "tables: want at least one table"},
@@ -228,6 +239,7 @@ func TestDeclare(t *testing.T) {
 		{"tables: {t: {time: {from: change, column: at}, fields: {v: int}}}", "time.column: there is no such key"},
 		{"tables: {t: {time: {from: change}, deletes: remove, fields: {v: int}}}", "deletes: a deleted row's point cannot be found"},
 		{"tables: {t: {time: at, key: [id], fields: {v: int}}}", "key: is of use with before: key only"},
+		{"tables: {t: {measurement: m, time: at, fields: {v: int}}, u: {measurement: m, time: at, truncate: delete, fields: {v: int}}}", "tables.u.measurement: m is that of table t too"},
 		{"tables: {t: {time: at, fields: {v: int}, feilds: {}}}", "did you mean fields?"},
 	} {
 		if _, err := declared(t, test.text); err == nil || !strings.Contains(err.Error(), test.want) {

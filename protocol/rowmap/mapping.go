@@ -28,14 +28,21 @@ type Table struct {
 	Fields      []Field
 	// KeepDeleted keeps the point of a row that is deleted.
 	KeepDeleted bool
-	// IgnoreTruncate leaves the points of a table that is emptied; otherwise the
-	// change is refused.
-	IgnoreTruncate bool
+	Truncate    Emptying
 	// KeyOnly says that of a row before its change no more than Key can be
 	// believed, because the database logs no more.
 	KeyOnly bool
 	Key     []string // columns; none: those of the message's key
 }
+
+// Emptying is what happens to the points of a table that TRUNCATE empties.
+type Emptying uint8
+
+const (
+	RefuseEmptying Emptying = iota // the change is refused, the points stay
+	IgnoreEmptying                 // the points stay
+	DeletePoints                   // all points of the measurement go
+)
 
 // Origin is where a time comes from.
 type Origin uint8
@@ -80,7 +87,8 @@ var (
 	types = map[string]column.Type{
 		"float": column.Float64, "int": column.Int64, "uint": column.Uint64, "bool": column.Bool, "string": column.String,
 	}
-	origins = map[string]Origin{
+	emptyings = map[string]Emptying{"refuse": RefuseEmptying, "ignore": IgnoreEmptying, "delete": DeletePoints}
+	origins   = map[string]Origin{
 		"column": OfColumn, "change": OfChange, "arrival": OfArrival, "refuse": Refused, "skip": Skipped,
 	}
 )
@@ -101,6 +109,12 @@ func DeclareTables(s *declare.Map) (all []Table) {
 	for _, name := range names {
 		t := tables.Section(name)
 		all = append(all, declareTable(t, name))
+		for i := range all {
+			a, b := &all[i], &all[len(all)-1]
+			if a != b && a.Measurement == b.Measurement && (a.Truncate == DeletePoints || b.Truncate == DeletePoints) {
+				t.Fail("measurement", "%s is that of table %s too, so that neither can say truncate: delete", b.Measurement, a.Name)
+			}
+		}
 		tables.Add(t.Err())
 	}
 	s.Add(tables.Err())
@@ -109,12 +123,12 @@ func DeclareTables(s *declare.Map) (all []Table) {
 
 func declareTable(s *declare.Map, name string) Table {
 	t := Table{
-		Name:           name,
-		Measurement:    s.Text("measurement", name),
-		Time:           declareTime(s),
-		IgnoreTruncate: s.Choice("truncate", "refuse", "refuse", "ignore") == "ignore",
-		KeyOnly:        s.Choice("before", "full", "full", "key") == "key",
-		Key:            s.Strings("key"),
+		Name:        name,
+		Measurement: s.Text("measurement", name),
+		Time:        declareTime(s),
+		Truncate:    emptyings[s.Choice("truncate", "refuse", "refuse", "ignore", "delete")],
+		KeyOnly:     s.Choice("before", "full", "full", "key") == "key",
+		Key:         s.Strings("key"),
 	}
 	if t.Measurement == "" {
 		s.Fail("measurement", "is empty")

@@ -70,13 +70,7 @@ func (s *Source) Status() source.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.status
-	if len(s.notes) > 0 {
-		all := s.notes
-		if st.Trouble != "" {
-			all = append([]string{st.Trouble}, all...)
-		}
-		st.Trouble = strings.Join(all, "; ")
-	}
+	st.Notice = strings.Join(s.notes, "; ")
 	return st
 }
 
