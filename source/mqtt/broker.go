@@ -32,8 +32,7 @@
 // goroutines and a channel of 64 KiB. That is more than a fork would keep.
 //
 // Locks, in the order in which they may be held together: Broker.mu, session.mu,
-// conn.mu; those of tree, retained, lane, presence and room are held alone or
-// last. All exported methods are safe for concurrent use.
+// conn.mu; those of tree, retained, lane and presence are held alone or last. All exported methods are safe for concurrent use.
 package mqtt
 
 import (
@@ -77,6 +76,7 @@ type Broker struct {
 
 	clock     atomic.Int64 // nanoseconds since 1970, as of the last look around
 	listeners []*listener
+	greeting  atomic.Int64 // connections that shake hands, which are not among conns yet
 	lanes     sync.WaitGroup
 	serving   sync.WaitGroup
 	stopping  atomic.Bool
@@ -111,7 +111,9 @@ func New(c Config, d Deps) (*Broker, error) {
 		sessions: map[string]*session{}, conns: map[*conn]struct{}{}, delayed: map[*session]delayedWill{},
 		tree: newTree(), retained: newRetained(c.RetainedMessages, c.RetainedBytes),
 	}
-	b.room.limit, b.room.free = c.QueueBytes, sync.NewCond(&b.room.mu)
+	b.room.free = sync.NewCond(&b.room.mu)
+	b.room.limit = c.QueueBytes
+	b.room.share.Store(c.QueueBytes)
 	b.presence = newPresence(d.Status, &b.stats, b.log)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.slots.Store(&[]*slot{})
@@ -137,7 +139,7 @@ func (b *Broker) Listen() error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen for MQTT on %s: %w", p.addr, err), b.closeListeners())
 		}
-		b.listeners = append(b.listeners, &listener{broker: b, name: p.name, Listener: l, tls: p.tls, webSocket: p.webSocket})
+		b.listeners = append(b.listeners, newListener(b, p.name, l, p.tls, p.webSocket))
 	}
 	for _, l := range b.listeners {
 		b.serving.Go(l.serve)
@@ -248,40 +250,4 @@ func (b *Broker) lookAround() {
 		b.retained.expire(now)
 		b.retireVacant(now)
 	}
-}
-
-// room bounds what waits in all lanes together.
-type room struct {
-	limit int64
-	used  atomic.Int64
-	mu    sync.Mutex // of free
-	free  *sync.Cond
-	waits atomic.Int32
-}
-
-func (r *room) full() bool { return r.used.Load() >= r.limit }
-
-func (r *room) take(n int) { r.used.Add(int64(n)) }
-
-func (r *room) give(n int) {
-	if r.used.Add(int64(-n)) < r.limit && r.waits.Load() > 0 {
-		r.wake()
-	}
-}
-
-func (r *room) wake() {
-	r.mu.Lock()
-	r.free.Broadcast()
-	r.mu.Unlock()
-}
-
-// wait returns when there is room or over says that nobody waits any more.
-func (r *room) wait(over func() bool) {
-	r.waits.Add(1)
-	defer r.waits.Add(-1)
-	r.mu.Lock()
-	for r.full() && !over() {
-		r.free.Wait()
-	}
-	r.mu.Unlock()
 }

@@ -322,6 +322,7 @@ func (c *conn) write() {
 		c.mu.Lock()
 		c.spare = b[:0]
 		s := c.session
+		c.free()
 		c.mu.Unlock()
 		if s != nil {
 			s.pump(c)
@@ -371,7 +372,7 @@ func (c *conn) acknowledge() (added bool) {
 	return added && !c.ended
 }
 
-// free wakes a reader that waits for its window. conn.mu is held.
+// free wakes a reader that waits for its window or its writer. conn.mu is held.
 func (c *conn) free() {
 	if c.room != nil {
 		c.room.Broadcast()
@@ -401,15 +402,31 @@ func (c *conn) waitForWindow(limit int) {
 	c.held.Store(false)
 }
 
+// waitForWriter stops reading until little waits to be written.
+func (c *conn) waitForWriter() {
+	c.kick()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.room == nil {
+		c.room = sync.NewCond(&c.mu)
+	}
+	c.held.Store(true)
+	for len(c.out) > maxOut/2 && !c.ending {
+		c.room.Wait()
+	}
+	c.heard.Store(c.broker.clock.Load())
+	c.held.Store(false)
+}
+
 // waitForRoom stops reading while lanes are full.
-func (c *conn) waitForRoom() {
-	if !c.broker.room.full() {
+func (c *conn) waitForRoom(lanes []*lane) {
+	if !c.broker.room.full(lanes) {
 		return
 	}
 	c.flushAcks()
 	c.broker.stats.held.Add(1)
 	c.held.Store(true)
-	c.broker.room.wait(func() bool { return c.over() || c.broker.ctx.Err() != nil })
+	c.broker.room.wait(lanes, func() bool { return c.over() || c.broker.ctx.Err() != nil })
 	c.heard.Store(c.broker.clock.Load())
 	c.held.Store(false)
 }

@@ -52,6 +52,9 @@ func (c *conn) connect(body []byte) error {
 		c.patient.Store(0)
 	}
 	expiry := min(m.SessionExpiry, c.broker.config.expirySeconds())
+	if c.broker.crowded() {
+		expiry = 0
+	}
 	s, present := c.broker.attach(c, m, expiry, assigned)
 	a := &mqttwire.Connack{Present: present}
 	if m.Version == mqttwire.V5 {
@@ -70,6 +73,16 @@ func (c *conn) connect(body []byte) error {
 	c.send(func(out []byte) []byte { return mqttwire.AppendConnack(out, m.Version, a) })
 	s.resume(c)
 	return nil
+}
+
+// sessionsEach is how many sessions there may be for each connection: beyond it
+// new ones do not outlive theirs.
+const sessionsEach = 4
+
+func (b *Broker) crowded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.sessions) >= sessionsEach*b.config.MaxConnections
 }
 
 // admit finds out who the client is, and what it may.
@@ -236,7 +249,8 @@ func (b *Broker) publishWill(m *message) {
 	}
 	b.publish(m)
 	for _, s := range b.routes(m.topic) {
-		if b.room.full() || !s.laneOf(m.from.client).put(entry{topic: m.topic, client: m.from.client}, m.payload) {
+		l := s.laneOf(m.from.client)
+		if b.room.full([]*lane{l}) || !l.put(entry{topic: m.topic, client: m.from.client}, m.payload) {
 			b.stats.dropped.Add(1)
 		}
 	}

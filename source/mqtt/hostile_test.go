@@ -434,3 +434,56 @@ func TestCloseWithVacantSlot(t *testing.T) {
 	}
 	var _ source.Source = s
 }
+
+// A pipeline that takes nothing holds up its own clients alone.
+func TestBusyPipelineAmongOthers(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.MaxPacket, c.QueueBytes = 64<<10, 128<<10
+	busy, good := &fakeIntake{gate: make(chan struct{})}, &fakeIntake{}
+	b := open(t, c, Deps{})
+	read(t, b, "busy", busy, "busy")
+	read(t, b, "good", good, "good")
+	stuck, _ := connect(t, b, named("stuck"))
+	for i := range 10 {
+		stuck.publish(uint16(i+1), 1, "busy", strings.Repeat("x", 10<<10))
+	}
+	eventually(t, "it is held", func() bool { return b.Stats().Held > 0 })
+	other, _ := connect(t, b, named("other"))
+	for i := range 20 {
+		other.publish(uint16(i+1), 1, "good", strings.Repeat("x", 10<<10))
+		other.want(mqttwire.PUBACK, uint16(i+1))
+	}
+	stuck.nothing()
+	close(busy.gate)
+	for i := range 10 {
+		stuck.want(mqttwire.PUBACK, uint16(i+1))
+	}
+}
+
+// Who subscribes to many retained messages gets them all.
+func TestManyRetained(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	const many = 8000
+	payload := []byte(strings.Repeat("x", 200))
+	for i := range many {
+		if err := b.Publish(fmt.Sprint("state/", i), payload, 1, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for qos := range byte(2) {
+		d, _ := connect(t, b, named5("d"))
+		d.subscribe(filter("state/+", qos))
+		for range many {
+			m, text := d.message()
+			if !strings.HasSuffix(text, "retained") {
+				t.Fatal(text)
+			}
+			if qos > 0 {
+				d.send(mqttwire.AppendAck(nil, mqttwire.PUBACK, d.version, mqttwire.Ack{PacketID: m.PacketID}))
+			}
+		}
+		d.ping()
+	}
+}

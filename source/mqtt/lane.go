@@ -74,7 +74,7 @@ func (l *lane) put(e entry, payload []byte) bool {
 	e.to = len(c.arena)
 	c.entries = append(c.entries, e)
 	l.mu.Unlock()
-	l.broker.room.take(len(payload) + entryCost)
+	l.broker.room.take(l.slot, len(payload)+entryCost)
 	select {
 	case l.work <- struct{}{}:
 	default:
@@ -235,7 +235,7 @@ func (l *lane) acknowledge(c *chunk, touched []*conn) []*conn {
 	for _, t := range touched {
 		t.kick()
 	}
-	l.broker.room.give(bytes)
+	l.broker.room.give(l.slot, bytes)
 	l.broker.stats.taken.Add(uint64(len(c.entries)))
 	l.broker.stats.commits.Add(1)
 	return touched

@@ -15,16 +15,23 @@ import (
 // listener is a port of the broker.
 type listener struct {
 	net.Listener
-	broker    *Broker
-	name      string
-	tls       *tls.Config // nil: none
-	webSocket bool
-	server    *http.Server
+	broker *Broker
+	name   string
+	tls    *tls.Config  // nil: none
+	server *http.Server // of WebSocket; nil: MQTT itself
+}
+
+func newListener(b *Broker, name string, from net.Listener, t *tls.Config, webSocket bool) *listener {
+	l := &listener{Listener: from, broker: b, name: name, tls: t}
+	if webSocket {
+		l.server = &http.Server{Handler: http.HandlerFunc(l.upgrade), ReadHeaderTimeout: connectWithin, IdleTimeout: connectWithin, MaxHeaderBytes: 16 << 10}
+	}
+	return l
 }
 
 // serve takes connections until the port is closed.
 func (l *listener) serve() {
-	if l.webSocket {
+	if l.server != nil {
 		l.serveWebSocket()
 		return
 	}
@@ -47,13 +54,14 @@ func (l *listener) serve() {
 			nc.Close()
 			continue
 		}
+		l.broker.greeting.Add(1)
 		l.broker.serving.Go(func() { l.greet(nc) })
 	}
 }
 
 // full reports whether there is no place for another connection, and counts it.
 func (b *Broker) full() bool {
-	if b.connections() < b.config.MaxConnections {
+	if b.connections()+int(b.greeting.Load()) < b.config.MaxConnections {
 		return false
 	}
 	b.stats.turnedAway.Add(1)
@@ -68,6 +76,7 @@ func (l *listener) greet(nc net.Conn) {
 		err := t.HandshakeContext(ctx)
 		cancel()
 		if err != nil {
+			l.broker.greeting.Add(-1)
 			l.broker.stats.handshakes.Add(1)
 			l.broker.log.Debug("a handshake of TLS failed", "port", l.name, "remote", nc.RemoteAddr(), "error", err)
 			nc.Close()
@@ -76,6 +85,7 @@ func (l *listener) greet(nc net.Conn) {
 		cert = verified(t.ConnectionState())
 		nc = t
 	}
+	l.broker.greeting.Add(-1)
 	l.broker.accept(nc, nc.RemoteAddr().String(), cert)
 }
 
@@ -106,7 +116,6 @@ func (b *Broker) accept(nc net.Conn, remote string, cert *x509.Certificate) {
 }
 
 func (l *listener) serveWebSocket() {
-	l.server = &http.Server{Handler: http.HandlerFunc(l.upgrade), ReadHeaderTimeout: connectWithin, MaxHeaderBytes: 16 << 10}
 	ln := l.Listener
 	if l.tls != nil {
 		ln = tls.NewListener(ln, l.tls)
@@ -138,4 +147,17 @@ func (l *listener) upgrade(w http.ResponseWriter, r *http.Request) {
 	l.broker.accept(websocket.NetConn(l.broker.ctx, ws, websocket.MessageBinary), r.RemoteAddr, cert)
 }
 
-func (l *listener) close() error { return l.Close() }
+func (l *listener) close() error {
+	if l.server != nil {
+		// It closes the port too, unless it does not serve yet.
+		return errors.Join(l.server.Close(), ignoreClosed(l.Close()))
+	}
+	return l.Close()
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

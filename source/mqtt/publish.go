@@ -17,9 +17,13 @@ type known struct {
 	lanes      []*lane
 }
 
-// maxKnown is how many topics a connection remembers: a bridge has thousands,
-// and begins anew beyond.
-const maxKnown = 8192
+const (
+	// maxKnown is how many topics a connection remembers: a device has few, and
+	// for a bridge with thousands it is cheap to look them up anew.
+	maxKnown = 256
+	// maxKnownBytes is how long a topic is that is worth to be remembered.
+	maxKnownBytes = 512
+)
 
 // lookUp returns what is known of a topic, found out anew if slots or rules have
 // changed.
@@ -35,7 +39,9 @@ func (c *conn) lookUp(name []byte) *known {
 			}
 			k = &known{name: string(name)}
 			k.bad = checkTopic(k.name)
-			c.topics[k.name] = k
+			if len(name) <= maxKnownBytes {
+				c.topics[k.name] = k
+			}
 		}
 		c.last = k
 	}
@@ -177,14 +183,14 @@ func (c *conn) hand(k *known, m *mqttwire.Publish) {
 	e := entry{topic: k.name, client: c.session.client}
 	if m.QoS == 0 {
 		for _, l := range k.lanes {
-			if b.room.full() || !l.put(e, m.Payload) {
+			if b.room.full(k.lanes) || !l.put(e, m.Payload) {
 				b.stats.dropped.Add(1)
 			}
 		}
 		return
 	}
 	if len(k.lanes) > 0 {
-		c.waitForRoom()
+		c.waitForRoom(k.lanes)
 		e.arrived = time.Now().UnixNano()
 	}
 	c.mu.Lock()

@@ -43,6 +43,9 @@ type outgoing struct {
 const (
 	// maxWindow bounds what a client may have on its way, whatever it takes.
 	maxWindow = 1024
+	// retainedQueue is how many times longer the queue may be for retained
+	// messages, which a new subscriber gets all at once.
+	retainedQueue = 20
 	// maxOut is how much waits for a slow reader: messages of QoS 0 beyond it are
 	// dropped, others stay in the queue.
 	maxOut = 256 << 10
@@ -151,7 +154,7 @@ func (s *session) deliver(m *message, qos byte, retain bool, ids []uint32) {
 		if !kick {
 			s.broker.stats.undelivered.Add(1)
 		}
-	case len(s.queue) >= s.broker.config.SessionQueue:
+	case len(s.queue) >= s.broker.config.SessionQueue && (!retain || len(s.queue) >= retainedQueue*s.broker.config.SessionQueue):
 		s.broker.stats.undelivered.Add(1)
 	default:
 		s.queue = append(s.queue, o)

@@ -24,6 +24,7 @@ import (
 type slot struct {
 	name  string
 	lanes []*lane
+	used  atomic.Int64 // bytes that wait in them
 
 	// Guarded by Broker.routing.
 	filters []string
@@ -170,6 +171,7 @@ func (b *Broker) place(name string, topics []string) *slot {
 	}
 	all := append(slices.Clone(*b.slots.Load()), s)
 	b.slots.Store(&all)
+	b.room.divide(len(all))
 	b.generation.Add(1)
 	return s
 }
@@ -223,6 +225,7 @@ func (b *Broker) retireVacant(now time.Time) {
 	}
 	if len(left) < len(*b.slots.Load()) {
 		b.slots.Store(&left)
+		b.room.divide(len(left))
 		b.generation.Add(1)
 	}
 }

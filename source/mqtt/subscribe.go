@@ -7,6 +7,10 @@ import (
 	"github.com/varvedb/varve/protocol/topic"
 )
 
+// retainedRun is how many retained messages are sent before it is looked whether
+// the client keeps up.
+const retainedRun = 16
+
 // maxSubscriptions is how many a session may have.
 const maxSubscriptions = 1000
 
@@ -39,7 +43,10 @@ func (c *conn) subscribe(body []byte) error {
 		return mqttwire.AppendSuback(out, mqttwire.SUBACK, c.version, m.PacketID, reasons)
 	})
 	for _, s := range wanted {
-		for _, r := range c.broker.retained.find(s.Filter) {
+		for i, r := range c.broker.retained.find(s.Filter) {
+			if i%retainedRun == retainedRun-1 {
+				c.waitForWriter()
+			}
 			c.session.deliver(r, s.QoS, true, identifiers(s))
 		}
 	}
