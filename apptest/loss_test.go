@@ -84,6 +84,7 @@ func TestLoss(t *testing.T) {
 		t.Skip("it takes some seconds a kill")
 	}
 	t.Run("data", func(t *testing.T) {
+		t.Parallel()
 		p := newProxy(t)
 		testLoss(t, lossWay{
 			source: "    source: {data: {}}", proxy: p,
@@ -94,18 +95,20 @@ func TestLoss(t *testing.T) {
 	// The server is the broker, and acknowledges what is on disk: a device keeps
 	// what is not, and sends it again.
 	t.Run("mqtt", func(t *testing.T) {
-		p, port := newProxy(t), freePort(t)
+		t.Parallel()
+		p := newProxy(t)
 		testLoss(t, lossWay{
 			source: "    source:\n      mqtt: {topics: [\"sensors/#\"]}" + lossDecode,
 			timed:  "timestamp, ", proxy: p,
-			server:   []string{"--mqtt-addr", port},
+			server:   []string{"--mqtt-addr", "127.0.0.1:0"},
 			simulate: []string{"--to", "mqtt://" + p.addr(), "--connections", "20", "--timeout", "5s"},
-			address:  func(*server) string { return port },
+			address:  (*server).mqttAddress,
 		})
 	})
 	// The broker is one that keeps its topics on disk, in a process that is
 	// killed as well.
 	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
 		k := newFakeKafka(t)
 		testLoss(t, lossOverKafka(k, k.proxy, 500*time.Millisecond))
 	})
@@ -118,6 +121,20 @@ func TestLoss(t *testing.T) {
 		}
 		testLoss(t, lossOverKafka(k, nil, 5*time.Second))
 	})
+}
+
+// mqttAddress is where the broker in the server listens.
+func (s *server) mqttAddress() string {
+	s.t.Helper()
+	var a struct{ MQTT string }
+	b, err := os.ReadFile(filepath.Join(s.dir, "addresses.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &a)
+	}
+	if err != nil || a.MQTT == "" {
+		s.t.Fatalf("the server says no address of MQTT: %s, %v", b, err)
+	}
+	return a.MQTT
 }
 
 func lossOverKafka(k lossBroker, p *proxy, away time.Duration) lossWay {
