@@ -6,7 +6,7 @@
 // restart: nodes are then asked again.
 //
 // A Host is safe for concurrent use. The messages of one edge node have to come
-// in their order, or it takes them for lost ones.
+// about in their order, or it takes them for lost ones.
 //
 // Source: Sparkplug Specification 3.0.0, Eclipse Foundation, chapters 4 (topics),
 // 5 (operational behaviour) and 6 (payloads).
@@ -60,16 +60,19 @@ type Config struct {
 	Bytes int
 	// RebirthEvery is the least time between two requests to a node.
 	RebirthEvery time.Duration
+	// Reorder is how long a message may come after those that follow it, as brokers
+	// do that keep the order of a topic only.
+	Reorder time.Duration
 }
 
 // Default returns the standard settings.
 func Default() Config {
-	return Config{Measurement: "sparkplug", Nodes: 10_000, Bytes: 64 << 20, RebirthEvery: 10 * time.Second}
+	return Config{Measurement: "sparkplug", Nodes: 10_000, Bytes: 64 << 20, RebirthEvery: 10 * time.Second, Reorder: 2 * time.Second}
 }
 
 // Declare reads
 //
-//	sparkplug: {measurement: sparkplug, unsupported: refuse, nodes: 10000, memory: 64MiB, rebirth_every: 10s}
+//	sparkplug: {measurement: sparkplug, unsupported: refuse, nodes: 10000, memory: 64MiB, rebirth_every: 10s, reorder: 2s}
 func Declare(s *declare.Map) Config {
 	c := Default()
 	c.Measurement = s.Text("measurement", c.Measurement)
@@ -80,6 +83,7 @@ func Declare(s *declare.Map) Config {
 	c.Nodes = s.Int("nodes", c.Nodes, 1)
 	c.Bytes = s.Size("memory", c.Bytes)
 	c.RebirthEvery = s.Duration("rebirth_every", c.RebirthEvery)
+	c.Reorder = s.Duration("reorder", c.Reorder)
 	return c
 }
 
@@ -108,8 +112,7 @@ type node struct {
 	born    bool // a birth certificate was seen, and no death since
 	bdSeq   uint64
 	hasBd   bool
-	last    uint8 // sequence number
-	lost    bool  // messages are missing since the birth
+	order   sequence
 	aliases map[uint64]*announced
 	devices map[string]*device // "" is the node itself
 	asked   int64              // when it was last asked for its birth, in nanoseconds
@@ -168,7 +171,7 @@ func (h *Host) Decode(topic string, text []byte, n int, now int64, out *record.L
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := out.Len()
-	w := writer{h: h, node: h.node(a), a: a, p: &p, message: n, out: out}
+	w := writer{h: h, node: h.node(a), a: a, p: &p, message: n, now: now, out: out}
 	err = w.run()
 	if err != nil {
 		out.Truncate(before)
@@ -219,7 +222,7 @@ func (h *Host) forget(n *node) {
 	h.bytes -= n.bytes
 	n.bytes = 0
 	n.aliases, n.devices = map[uint64]*announced{}, map[string]*device{}
-	n.born, n.lost = false, false
+	n.born, n.order = false, sequence{}
 	h.grow(n, nodeBytes+len(n.id.group)+len(n.id.node))
 }
 

@@ -182,19 +182,71 @@ func TestLifeOfANode(t *testing.T) {
 func TestSequence(t *testing.T) {
 	n := newTester(t, Default())
 	n.decode("spBv1.0/plant/NBIRTH/edge", birth(1, named("A").alias(1).kind(Int32).integer(0)))
+	took := func(v int, ms uint64) string { return fmt.Sprintf("sparkplug group=plant node=edge: A=%d @%d", v, ms) }
 	for i := 1; i < 600; i++ { // over 255
-		n.want("NDATA/edge", message(i%256, 2000, aliased(1).integer(uint32(i))), "", false, fmt.Sprintf("sparkplug group=plant node=edge: A=%d @2000", i))
+		n.want("NDATA/edge", message(i%256, 2000, aliased(1).integer(uint32(i))), "", false, took(i, 2000))
 	}
-	next := 600 % 256
-	n.want("NDATA/edge", message(next+1, 2000, aliased(1).integer(1)), LostSequence, true)
+	const next = 600 % 256 // 88
+	// Two change places: nothing is missing in the end.
+	n.want("NDATA/edge", message(next+1, 2002, aliased(1).integer(1)), "", false, took(1, 2002))
+	n.want("NDATA/edge", message(next, 2001, aliased(1).integer(2)), "", false, took(2, 2001))
+	n.now += int64(time.Minute)
+	n.want("NDATA/edge", message(next+2, 2003, aliased(1).integer(3)), "", false, took(3, 2003))
+	// One is missing, and is waited for in vain.
+	n.want("NDATA/edge", message(next+4, 2004, aliased(1).integer(4)), "", false, took(4, 2004))
+	n.now += int64(Default().Reorder)
+	n.want("NDATA/edge", message(next+5, 2005, aliased(1).integer(5)), LostSequence, true)
 	// Names need no birth certificate.
-	n.want("NDATA/edge", message(next+2, 2000, named("A").integer(5)), "", false, "sparkplug group=plant node=edge: A=5 @2000")
+	n.want("NDATA/edge", message(next+6, 2006, named("A").integer(5)), "", false, took(5, 2006))
 	// It is not asked for again at once, but is after a while.
-	n.want("NDATA/edge", message(next+3, 2000, aliased(1).integer(1)), LostSequence, false)
+	n.want("NDATA/edge", message(next+7, 2007, aliased(1).integer(1)), LostSequence, false)
 	n.now += int64(11 * time.Second)
-	n.want("NDATA/edge", message(next+4, 2000, aliased(1).integer(1)), LostSequence, true)
+	n.want("NDATA/edge", message(next+8, 2008, aliased(1).integer(1)), LostSequence, true)
 	n.decode("spBv1.0/plant/NBIRTH/edge", birth(1, named("B").alias(1).kind(Int32).integer(0)))
 	n.want("NDATA/edge", message(1, 2000, aliased(1).integer(6)), "", false, "sparkplug group=plant node=edge: B=6 @2000")
+}
+
+// TestSequenceOfARepeatedBatch: a batch that could not be stored comes again,
+// however long it is.
+func TestSequenceOfARepeatedBatch(t *testing.T) {
+	for _, length := range []int{1, 2, 100, 127, 128, 129, 200, 255, 256, 257, 600} {
+		var s sequence
+		s.begin(0, 1000)
+		number := 0
+		next := func() {
+			number++
+			s.take(uint8(number), uint64(1000+number), int64(number), time.Second)
+		}
+		for range 1000 {
+			next()
+		}
+		number -= length
+		for range length + 1000 {
+			next()
+		}
+		if s.lost || s.holes != 0 || s.last != uint8(number) {
+			t.Errorf("%d messages came again: %+v at %d", length, s, uint8(number))
+		}
+	}
+}
+
+// TestSequenceBehindABirthThatIsMissing: the numbers begin again at 0, and what
+// came with 0 was not seen.
+func TestSequenceBehindABirthThatIsMissing(t *testing.T) {
+	for last := range 256 {
+		var s sequence
+		s.begin(0, 1000)
+		for i := 1; i <= last; i++ {
+			s.take(uint8(i), uint64(1000+i), 0, time.Second)
+		}
+		if s.lost {
+			t.Fatalf("lost at %d: %+v", last, s)
+		}
+		s.take(1, 2000, 0, time.Second) // a birth at 1999 has 0
+		if lost := last != 0; s.lost != lost {
+			t.Errorf("after %d came 1, and lost is %v", last, s.lost)
+		}
+	}
 }
 
 func TestUnknownNodes(t *testing.T) {

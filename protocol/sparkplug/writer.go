@@ -15,6 +15,7 @@ type writer struct {
 	a       address
 	p       *payload
 	message int
+	now     int64
 	out     *record.List
 	ask     bool // for a birth certificate
 
@@ -27,7 +28,8 @@ func (w *writer) run() error {
 	case nodeBirth:
 		w.h.forget(w.node)
 		w.h.learn(w.node, "", w.p.metrics)
-		w.node.born, w.node.last = true, uint8(w.p.seq)
+		w.node.born = true
+		w.node.order.begin(uint8(w.p.seq), w.p.timestamp)
 		w.node.bdSeq, w.node.hasBd = w.p.bdSeq()
 		w.status("", true, w.p.timestamp)
 		return w.metrics()
@@ -63,26 +65,14 @@ func (w *writer) run() error {
 	return w.metrics()
 }
 
-// sequence compares the sequence number with the one that is due. One that is
-// behind is of a message that came before.
+// sequence follows the sequence number. A node that has not announced itself, or
+// that may have done so again unseen, is asked to.
 func (w *writer) sequence() {
 	n := w.node
-	if !n.born {
-		w.ask = true
-		return
+	if n.born && w.p.sequential {
+		n.order.take(uint8(w.p.seq), w.p.timestamp, w.now, w.h.c.Reorder)
 	}
-	if !w.p.sequential {
-		return
-	}
-	ahead := uint8(w.p.seq) - n.last
-	if ahead == 0 || ahead >= 128 {
-		return
-	}
-	n.last = uint8(w.p.seq)
-	if ahead > 1 {
-		n.lost = true
-	}
-	if n.lost {
+	if !n.born || n.order.lost {
 		w.ask = true
 	}
 }
@@ -157,8 +147,7 @@ func (w *writer) known(m *metric) (*announced, error) {
 	if !m.aliased {
 		return nil, record.Refuse(BadPayload, "a metric has neither name nor alias")
 	}
-	if w.node.lost {
-		w.ask = true
+	if w.node.order.lost {
 		return nil, record.Refuse(LostSequence, "messages of node %s of group %s before sequence number %d are missing, so that alias %d may stand for something else now; its birth certificate is asked for",
 			w.a.node, w.a.group, w.p.seq, m.alias)
 	}
