@@ -4,7 +4,7 @@
 GO ?= go
 
 # Packages in which goroutines meet: these run under the race detector.
-RACE = ./sink/kafka ./source ./source/folder ./source/kafka ./source/mqtt ./source/mqttclient ./source/otlp ./source/postgres ./source/prometheus ./source/udp ./pipeline/detect/... ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
+RACE = ./sink/kafka ./source ./pipeline ./pipeline/step ./source/folder ./source/kafka ./source/mqtt ./source/mqttclient ./source/otlp ./source/postgres ./source/prometheus ./source/udp ./pipeline/detect/... ./vfs/... ./memory/... ./catalog/... ./wlog/... ./meta/... ./memtable/... \
        ./shard/... ./scan/... ./exec/... ./query/... ./ingest/... ./live/... ./tracing/... ./httpapi/... ./server/... \
        ./simulate ./simulate/target ./importer/... ./export/... ./transport/... ./manage/... ./prompt/... ./lang/flux
 
@@ -15,7 +15,7 @@ build:
 
 # Every package, the real binary over its real ports included.
 test:
-	$(GO) test -timeout 8m ./...
+	$(GO) test -timeout 12m ./...
 
 # What a reviewer would look for first. Leaves the tree as it was.
 check:
