@@ -66,6 +66,40 @@ func (s *server) streamOf(ctx context.Context, parameters ...string) (*http.Resp
 	return w, err
 }
 
+// TestDevicesOfMQTT looks at a device that comes, publishes and leaves.
+func TestDevicesOfMQTT(t *testing.T) {
+	s := start(t, t.TempDir(), "--mqtt-addr", "127.0.0.1:0")
+	c := dialDevice(t, s.mqttPorts().MQTT)
+	if _, reason := connectDevice(t, c, "press 1", "", s.token); reason != 0 {
+		t.Fatalf("connecting is refused: %v", reason)
+	}
+	await := func(want ...string) {
+		t.Helper()
+		for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			body := ""
+			if a, err := s.do(http.MethodGet, s.http+"/api/v1/devices/press%201", ""); err == nil {
+				body = a.body
+			}
+			missing := slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(body, w) })
+			if !missing {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("the device is %s, want %q", body, want)
+			}
+		}
+	}
+	await(`"online":true,"connection":{"online":true`, `"measurements":[]`)
+	s.must(200, http.MethodPost, s.service+"/data", `{"measurement":"m","tags":{"device":"press 1"},"fields":{"x":1},"timestamp":"2026-01-01T00:00:00Z"}`)
+	await(`"online":true,"connection":{"online":true`, `"last_seen":"2026-01-01T00:00:00Z"`, `"measurements":["m"]`)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await(`"online":false,"connection":{"online":false`)
+	s.must(200, http.MethodPost, s.service+"/data", `{"measurement":"m","tags":{"device":"press 1"},"fields":{"x":2}}`) // by another way
+	await(`"online":true,"connection":{"online":false`)
+}
+
 // TestLive has a fleet publish readings over MQTT, which go through rules and to
 // disk, and a reader that gets them as they are stored; beside it others, of
 // which one takes nothing. No reading may be missing, and none may be late.

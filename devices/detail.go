@@ -38,9 +38,9 @@ const maxSeries = 1000
 // Device returns one device, or ErrUnknown. Its rate is that of a window.
 func (r *Registry) Device(ctx context.Context, bucket uint64, name string, window time.Duration) (*Detail, error) {
 	q := &Request{Bucket: bucket, Limit: 1, Window: window}
-	groups, status := r.groups(bucket, nil)
+	groups, statuses := r.groups(bucket, nil)
 	names := []string{name}
-	some, err := r.lookUp(ctx, q, groups, status, names)
+	some, err := r.lookUp(ctx, q, groups, statuses, names)
 	if err != nil {
 		return nil, err
 	}

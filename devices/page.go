@@ -61,11 +61,11 @@ const (
 
 // Page returns devices by name, and whether there are more behind them.
 func (r *Registry) Page(ctx context.Context, q *Request) (page []*Device, more bool, err error) {
-	groups, status := r.groups(q.Bucket, q.Measurements)
-	return r.page(ctx, q, groups, status)
+	groups, statuses := r.groups(q.Bucket, q.Measurements)
+	return r.page(ctx, q, groups, statuses)
 }
 
-func (r *Registry) page(ctx context.Context, q *Request, groups []group, status bool) (page []*Device, more bool, err error) {
+func (r *Registry) page(ctx context.Context, q *Request, groups, statuses []group) (page []*Device, more bool, err error) {
 	step := q.Limit + 1
 	if q.Online != nil {
 		step = max(step, min(sieveRatio*q.Limit, sieve))
@@ -75,14 +75,14 @@ func (r *Registry) page(ctx context.Context, q *Request, groups []group, status 
 		from = max(from, q.After+"\x00")
 	}
 	for next := r.names; ; {
-		names, end, err := next(ctx, q, groups, status, from, step)
+		names, end, err := next(ctx, q, groups, statuses, from, step)
 		if err != nil {
 			return nil, false, err
 		}
 		if len(names) == 0 {
 			break
 		}
-		some, err := r.lookUp(ctx, q, groups, status, names)
+		some, err := r.lookUp(ctx, q, groups, statuses, names)
 		if err != nil {
 			return nil, false, err
 		}
@@ -103,15 +103,15 @@ func (r *Registry) page(ctx context.Context, q *Request, groups []group, status 
 
 // names returns the least names from one on, most of them at most, and whether
 // there are no others.
-func (r *Registry) names(ctx context.Context, q *Request, groups []group, status bool, from string, most int) (names []string, end bool, err error) {
-	if status && q.everything() {
-		groups = append(slices.Clone(groups), connections())
+func (r *Registry) names(ctx context.Context, q *Request, groups, statuses []group, from string, most int) (names []string, end bool, err error) {
+	if q.everything() {
+		groups = slices.Concat(groups, statuses)
 	}
 	l := newLeast(from, q.Prefix, most)
 	full := false // a list may have been cut
 	for _, g := range groups {
 		p := plan.New(q.Bucket, column.MinTime, column.MaxTime)
-		p.Measurements, p.Tags = g.measurements, q.Tags
+		p.Measurements, p.Tags = g.measurements, predicate.All(g.only, q.Tags)
 		p.List = &plan.List{What: plan.TagValues, Tag: g.tag, From: from}
 		p.Each.Limit = int64(most)
 		_, err := r.driver.Run(ctx, p, func(b *scan.Batch) error {
@@ -133,12 +133,12 @@ func (r *Registry) names(ctx context.Context, q *Request, groups []group, status
 // what the request wants, online or offline. It walks all series once, however
 // many devices that are: to look up each by its name takes twenty times as
 // long.
-func (r *Registry) candidates(ctx context.Context, q *Request, groups []group, status bool, from string, most int) (names []string, end bool, err error) {
+func (r *Registry) candidates(ctx context.Context, q *Request, groups, statuses []group, from string, most int) (names []string, end bool, err error) {
 	l := newLeast(from, q.Prefix, most)
 	since := r.now().UnixNano() - int64(r.cfg.OfflineAfter)
 	series := func(g group, start int64, calls plan.Call, tags *predicate.Expr, use func(name []byte, b *scan.Batch, row int)) error {
 		p := plan.New(q.Bucket, start, column.MaxTime)
-		p.Measurements, p.Tags = g.measurements, tags
+		p.Measurements, p.Tags = g.measurements, predicate.All(g.only, tags)
 		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{calls}, Group: plan.BySeries()}
 		_, err := r.driver.Run(ctx, p, func(b *scan.Batch) error {
 			for _, group := range b.Groups {
@@ -165,9 +165,9 @@ func (r *Registry) candidates(ctx context.Context, q *Request, groups []group, s
 			return nil, false, err
 		}
 	}
-	if status {
+	for _, g := range statuses {
 		// Whoever a broker has is online, and whoever it lost may be offline.
-		if err := series(connections(), column.MinTime, plan.Call{Func: plan.Last, Field: statusField}, nil, func(name []byte, b *scan.Batch, row int) {
+		if err := series(g, column.MinTime, plan.Call{Func: plan.Last, Field: statusField}, nil, func(name []byte, b *scan.Batch, row int) {
 			if c := &b.Columns[0]; c.Type == column.Bool && c.Valid.Get(row) && (c.Words[row] != 0) == *q.Online {
 				l.add(name)
 			}
@@ -179,12 +179,9 @@ func (r *Registry) candidates(ctx context.Context, q *Request, groups []group, s
 	return names, end, nil
 }
 
-// connections is what a broker writes.
-func connections() group { return group{statusTag, []string{statusMeasurement}} }
-
 // lookUp finds when devices were last heard of. Of those that nothing is of,
 // such as after a delete, there is none.
-func (r *Registry) lookUp(ctx context.Context, q *Request, groups []group, status bool, names []string) ([]*Device, error) {
+func (r *Registry) lookUp(ctx context.Context, q *Request, groups, statuses []group, names []string) ([]*Device, error) {
 	found := map[string]*Device{}
 	device := func(name string) *Device {
 		d := found[name]
@@ -214,14 +211,16 @@ func (r *Registry) lookUp(ctx context.Context, q *Request, groups []group, statu
 			return nil, err
 		}
 	}
-	if status {
-		g := connections()
+	for _, g := range statuses {
 		p := g.plan(q.Bucket, column.MinTime, column.MaxTime, nil, names)
-		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last, Field: statusField}}, Group: plan.ByTags(statusTag)}
-		err := r.each(ctx, p, statusTag, func(name, _ string, b *scan.Batch, row int) {
+		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last, Field: statusField}}, Group: plan.ByTags(g.tag)}
+		err := r.each(ctx, p, g.tag, func(name, _ string, b *scan.Batch, row int) {
 			c := &b.Columns[0]
-			if c.Type == column.Bool && c.Valid.Get(row) && (found[name] != nil || q.everything()) {
-				device(name).Status = &Status{c.Words[row] != 0, c.At[row]}
+			if c.Type != column.Bool || !c.Valid.Get(row) || found[name] == nil && !q.everything() {
+				return
+			}
+			if d := device(name); d.Status == nil || d.Status.Since < c.At[row] {
+				d.Status = &Status{c.Words[row] != 0, c.At[row]}
 			}
 		})
 		if err != nil {

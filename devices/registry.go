@@ -33,13 +33,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/plan"
 	"github.com/varvedb/varve/predicate"
 	"github.com/varvedb/varve/scan"
 )
 
-// What a broker writes of the connections of its clients.
+// What brokers write of the connections of devices: that of MQTT by client, and
+// hosts of Sparkplug by group, node and device.
 const (
 	statusMeasurement = "device_status"
 	statusTag         = "client"
@@ -111,19 +113,19 @@ var ErrUnknown = errors.New("no such device")
 type group struct {
 	tag          string
 	measurements []string
+	only         *predicate.Expr // series that are looked at; nil: all
 }
 
 // groups returns the measurements of a bucket by the tag that names devices,
-// those of wanted only if there are any. status tells whether a broker writes
-// into the bucket; its measurement is in no group.
-func (r *Registry) groups(bucket uint64, wanted []string) (all []group, status bool) {
+// those of wanted only if there are any. What brokers write is in statuses.
+func (r *Registry) groups(bucket uint64, wanted []string) (all, statuses []group) {
 	for _, tag := range r.cfg.Tags {
 		all = append(all, group{tag: tag})
 	}
 	for _, name := range r.schema.Measurements(bucket) {
 		m := r.schema.Measurement(bucket, name)
-		if name == statusMeasurement && m.Kind(statusTag) == meta.Tag {
-			status = true
+		if name == statusMeasurement && m.Kind(statusField) == meta.FieldKind(column.Bool) {
+			statuses = r.statuses(m)
 			continue
 		}
 		if len(wanted) > 0 && !slices.Contains(wanted, name) {
@@ -136,13 +138,30 @@ func (r *Registry) groups(bucket uint64, wanted []string) (all []group, status b
 			}
 		}
 	}
-	return slices.DeleteFunc(all, func(g group) bool { return len(g.measurements) == 0 }), status
+	return slices.DeleteFunc(all, func(g group) bool { return len(g.measurements) == 0 }), statuses
+}
+
+// statuses returns groups of what brokers write. Several write into one
+// measurement, so that it is each series whose first tag counts.
+func (r *Registry) statuses(m *meta.Measurement) (all []group) {
+	tags := r.cfg.Tags
+	if !slices.Contains(tags, statusTag) {
+		tags = append(slices.Clone(tags), statusTag)
+	}
+	var only *predicate.Expr
+	for _, tag := range tags {
+		if m.Kind(tag) == meta.Tag {
+			all = append(all, group{tag, []string{statusMeasurement}, only})
+			only = predicate.All(only, predicate.Eq(tag, ""))
+		}
+	}
+	return all
 }
 
 // plan begins a plan about some devices of a group.
 func (g *group) plan(bucket uint64, start, stop int64, tags *predicate.Expr, names []string) *plan.Plan {
 	p := plan.New(bucket, start, stop)
 	p.Measurements = g.measurements
-	p.Tags = predicate.All(predicate.OneOf(g.tag, names...), tags)
+	p.Tags = predicate.All(predicate.OneOf(g.tag, names...), g.only, tags)
 	return p
 }

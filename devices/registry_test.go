@@ -100,8 +100,8 @@ func TestMeasurementsWithoutADevice(t *testing.T) {
 // withDevices gives the measurement its tag.
 func withDevices(t *testing.T, r *Registry, q *Request) (page []*Device, more bool, err error) {
 	t.Helper()
-	groups := []group{{"device", []string{"m"}}}
-	return r.page(t.Context(), q, groups, false)
+	groups := []group{{"device", []string{"m"}, nil}}
+	return r.page(t.Context(), q, groups, nil)
 }
 
 // A page takes the work of a page. The silent ones are sought among the first,

@@ -129,7 +129,9 @@ func TestDevicesRandomly(t *testing.T) {
 			at := b.at.Add(-time.Duration(rng.IntN(600)) * time.Second).UnixNano()
 			if statuses[name].Since < at {
 				statuses[name] = devices.Status{Online: online, Since: at}
-				lines = append(lines, fmt.Sprintf("device_status,client=%s online=%t %d", name, online, at))
+				// A broker of MQTT writes so, and a host of Sparkplug so.
+				tags := []string{"client=" + name, "device=" + name + ",client=other,group=g,node=n"}[rng.IntN(2)]
+				lines = append(lines, fmt.Sprintf("device_status,%s online=%t %d", tags, online, at))
 			}
 		}
 		if refused := b.write(strings.Join(lines, "\n")); refused.Points > 0 {
