@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/varvedb/varve/pipeline/declare"
 	"github.com/varvedb/varve/pipeline/record"
@@ -40,7 +41,7 @@ type Producer interface {
 // acknowledged.
 type Unacceptable struct {
 	Messages []int // by their place, in order
-	Err      error // why the first is not
+	Err      error // why one of them is not
 }
 
 func (e *Unacceptable) Error() string {
@@ -57,6 +58,35 @@ type forwardSink struct {
 	name     string
 	encoding encoding
 	producer Producer
+
+	mu   sync.Mutex // guards what follows
+	idle []*forwardWorker
+}
+
+// forwardWorker is what one call takes.
+type forwardWorker struct {
+	text, keys []byte
+	ends       [][2]int // of the text and key of each message
+	out        []Outgoing
+}
+
+func (s *forwardSink) take() *forwardWorker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.idle); n > 0 {
+		w := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return w
+	}
+	return &forwardWorker{}
+}
+
+func (s *forwardSink) give(w *forwardWorker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) < maxIdleWorkers {
+		s.idle = append(s.idle, w)
+	}
 }
 
 // encoding says how a record becomes a message.
@@ -84,30 +114,32 @@ func (s *forwardSink) Close() error { return s.producer.Close() }
 
 // Pass implements Sink.
 func (s *forwardSink) Pass(ctx context.Context, p *Passage) error {
-	out := make([]Outgoing, 0, len(p.Live))
-	var text, keys []byte
-	ends := make([][2]int, 0, len(p.Live))
+	w := s.take()
+	w.text, w.keys, w.ends, w.out = w.text[:0], w.keys[:0], w.ends[:0], w.out[:0]
 	for n, i := range p.Live {
 		r := p.Records.At(i)
-		text = s.encoding.append(text, r, p.Time(r), p.Arrived)
+		w.text = s.encoding.append(w.text, r, p.Time(r), p.Arrived)
 		m := p.Message(r)
-		keys = appendIdentity(keys, m)
+		w.keys = appendIdentity(w.keys, m)
 		if n > 0 && p.Records.At(p.Live[n-1]).Message == r.Message || n+1 < len(p.Live) && p.Records.At(p.Live[n+1]).Message == r.Message {
-			keys = append(keys, '/')
-			keys = strconv.AppendInt(keys, int64(i), 10)
+			w.keys = append(w.keys, '/')
+			w.keys = strconv.AppendInt(w.keys, int64(i), 10)
 		}
-		ends = append(ends, [2]int{len(text), len(keys)})
+		w.ends = append(w.ends, [2]int{len(w.text), len(w.keys)})
 	}
 	from := [2]int{}
-	for _, end := range ends {
-		o := Outgoing{Value: text[from[0]:end[0]:end[0]]}
+	for _, end := range w.ends {
+		o := Outgoing{Value: w.text[from[0]:end[0]:end[0]]}
 		if end[1] > from[1] {
-			o.Key = keys[from[1]:end[1]:end[1]]
+			o.Key = w.keys[from[1]:end[1]:end[1]]
 		}
-		out = append(out, o)
+		w.out = append(w.out, o)
 		from = end
 	}
-	err := s.producer.Produce(ctx, out)
+	err := s.producer.Produce(ctx, w.out)
+	if err == nil && len(w.out) <= maxKeptRecords {
+		s.give(w)
+	}
 	var not *Unacceptable
 	if !errors.As(err, &not) {
 		return err

@@ -155,7 +155,7 @@ func (s *Set) build(d, before *Declaration, stats *counters) (_ *Pipeline, err e
 		if err != nil {
 			return nil, fmt.Errorf("sink %s: %w", spec.name, err)
 		}
-		p.sinks = append(p.sinks, &forwardSink{spec.name, spec.encoding, producer})
+		p.sinks = append(p.sinks, &forwardSink{name: spec.name, encoding: spec.encoding, producer: producer})
 	}
 	return p, nil
 }

@@ -40,6 +40,39 @@ type Producer struct {
 	topic   string
 	timeout time.Duration
 	client  *kgo.Client
+
+	mu   sync.Mutex // guards what follows
+	idle [][]kgo.Record
+}
+
+// maxIdle bounds the memory of records that are kept for the next calls, and
+// maxIdleRecords that of one call.
+const (
+	maxIdle        = 8
+	maxIdleRecords = 1 << 14
+)
+
+// take returns n records.
+func (p *Producer) take(n int) []kgo.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := len(p.idle) - 1; i >= 0 && cap(p.idle[i]) >= n {
+		records := p.idle[i][:n]
+		p.idle = p.idle[:i]
+		return records
+	}
+	return make([]kgo.Record, n)
+}
+
+// give takes back records that are acknowledged: of them the client keeps
+// nothing.
+func (p *Producer) give(records []kgo.Record) {
+	clear(records)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) < maxIdle && cap(records) <= maxIdleRecords {
+		p.idle = append(p.idle, records)
+	}
 }
 
 // New returns a producer. The brokers need not be there yet; it fails if a file
@@ -93,7 +126,7 @@ func codecOf(name string) (kgo.CompressionCodec, error) {
 func (p *Producer) Produce(ctx context.Context, messages []pipeline.Outgoing) error {
 	within, done := context.WithTimeout(ctx, p.timeout)
 	defer done()
-	records := make([]kgo.Record, len(messages))
+	records := p.take(len(messages))
 	for i := range messages {
 		m, r := &messages[i], &records[i]
 		r.Topic, r.Key, r.Value = m.Topic, m.Key, m.Value
@@ -101,41 +134,61 @@ func (p *Producer) Produce(ctx context.Context, messages []pipeline.Outgoing) er
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 		}
 	}
-	var c call
-	p.send(within, records, &c)
-	// A batch that is too large fails as a whole. Alone each of its messages may
-	// be small enough.
-	var never pipeline.Unacceptable
-	slices.Sort(c.never)
-	for _, i := range c.never {
-		var alone call
-		p.send(within, records[i:i+1], &alone)
-		if c.err == nil {
-			c.err = alone.err
-		}
-		if alone.never == nil {
-			continue
-		}
-		if never.Messages == nil {
-			never.Err = fmt.Errorf("topic %s: %w", p.topic, alone.why)
-		}
-		never.Messages = append(never.Messages, i)
+	all := make([]int, len(records))
+	for i := range all {
+		all[i] = i
 	}
+	c := p.send(within, records, all)
+	never := p.apart(within, records, c)
 	switch {
 	case c.err != nil && ctx.Err() != nil:
 		return ctx.Err()
 	case c.err != nil:
 		return &source.BusyError{Reason: "Kafka does not take what is passed on to topic " + p.topic, Err: c.err}
-	case never.Messages != nil:
-		return &never
+	case never != nil:
+		slices.Sort(never.Messages)
+		return never
 	}
+	p.give(records)
 	return nil
 }
 
-// send produces records and returns when the fate of each is known.
-func (p *Producer) send(ctx context.Context, records []kgo.Record, c *call) {
-	c.waiting.Add(len(records))
-	for i := range records {
+// apart sends again what was too large, in ever smaller parts: a batch fails as
+// a whole, and in a smaller one most of its messages are small enough. It returns
+// those that are not even alone, nil if there are none. Other errors it notes in
+// c.
+func (p *Producer) apart(ctx context.Context, records []kgo.Record, c *call) *pipeline.Unacceptable {
+	var never *pipeline.Unacceptable
+	parts := [][]int{c.never}
+	for len(parts) > 0 && c.err == nil {
+		part := parts[len(parts)-1]
+		parts = parts[:len(parts)-1]
+		slices.Sort(part)
+		for _, half := range [][]int{part[:len(part)/2], part[len(part)/2:]} {
+			if len(half) == 0 {
+				continue
+			}
+			again := p.send(ctx, records, half)
+			c.err = errors.Join(c.err, again.err)
+			switch {
+			case len(again.never) == 1 && len(half) == 1:
+				if never == nil {
+					never = &pipeline.Unacceptable{Err: fmt.Errorf("topic %s: %w", p.topic, again.why)}
+				}
+				never.Messages = append(never.Messages, half[0])
+			case len(again.never) > 0:
+				parts = append(parts, again.never)
+			}
+		}
+	}
+	return never
+}
+
+// send produces some of records and returns when the fate of each is known.
+func (p *Producer) send(ctx context.Context, records []kgo.Record, which []int) *call {
+	c := &call{}
+	c.waiting.Add(len(which))
+	for _, i := range which {
 		p.client.Produce(ctx, &records[i], func(_ *kgo.Record, err error) {
 			if err != nil {
 				c.failed(i, err)
@@ -144,6 +197,7 @@ func (p *Producer) send(ctx context.Context, records []kgo.Record, c *call) {
 		})
 	}
 	c.waiting.Wait()
+	return c
 }
 
 // call is records that are under way.

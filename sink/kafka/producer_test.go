@@ -113,7 +113,7 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, "processed-data"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "20000"}))
 	cfg := testConfig(c.ListenAddrs())
-	cfg.Compression, cfg.BatchBytes = "none", 100_000
+	cfg.Compression, cfg.BatchBytes, cfg.Timeout = "none", 100_000, time.Minute
 	p := newProducer(t, cfg)
 	out := numbered(0, 1000) // more than the broker takes in a batch
 	out[7].Value = bytes.Repeat([]byte("x"), 30_000)
@@ -204,7 +204,7 @@ func TestFull(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(3, "processed-data"))
 	cfg := testConfig(c.ListenAddrs())
-	cfg.BufferBytes = 1000
+	cfg.BufferBytes, cfg.Timeout = 10_000, time.Minute
 	p := newProducer(t, cfg)
 	var all sync.WaitGroup
 	for n := range 8 {
