@@ -231,11 +231,14 @@ mqtt:
 `)
 	s := start(t, t.TempDir(), "--pipelines-file", file, "--mqtt-addr", "127.0.0.1:0")
 	var login struct{ ID string }
+	ids := map[string]string{}
+	passwords := map[bool]string{true: "another horse", false: "correct horse"}
 	for name := range map[string]bool{"line-4": true, "line-5": true} {
 		a := s.must(201, http.MethodPost, s.http+"/private/legacy/authorizations", fmt.Sprintf(`{"token": %q, "permissions": [{"action": "write", "resource": {"type": "buckets"}}]}`, name))
 		if err := json.Unmarshal([]byte(a.body), &login); err != nil {
 			t.Fatal(err)
 		}
+		ids[name] = login.ID
 		s.must(204, http.MethodPost, s.http+"/private/legacy/authorizations/"+login.ID+"/password", `{"password": "correct horse"}`)
 	}
 	addr := s.mqttPorts().MQTT
@@ -266,6 +269,18 @@ mqtt:
 		if got := four.subscribe(filter); got != want {
 			t.Errorf("%s: %v, want %v", filter, got, want)
 		}
+	}
+	// Who is taken a password ends.
+	s.must(204, http.MethodPost, s.http+"/private/legacy/authorizations/"+login.ID+"/password", `{"password": "another horse"}`)
+	last := five
+	if login.ID == ids["line-4"] {
+		last = four
+	}
+	for p := last.next(); p.Type != mqttwire.DISCONNECT; p = last.next() {
+	}
+	five, reason = connectDevice(t, dialDevice(t, addr), "d5", "line-5", passwords[login.ID == ids["line-5"]])
+	if reason != mqttwire.Success {
+		t.Fatal(reason)
 	}
 	// Without rules a name may what its permissions say: publish, but not
 	// subscribe.

@@ -145,7 +145,13 @@ func (a *mqttAccess) Admit(ctx context.Context, c *mqtt.Credentials) (mqtt.Ident
 			if t.Description != "" {
 				names = []string{t.Description, t.ID.String()}
 			}
-			return a.identity(mqtt.Token, &t, names...), nil
+			secret := string(c.Password)
+			i := a.identity(mqtt.Token, &t, names...)
+			i.Still = func() (mqtt.Identity, bool) {
+				t, ok := a.meta.Authenticate(secret)
+				return a.identity(mqtt.Token, &t, names...), ok
+			}
+			return i, nil
 		}
 		if c.User != "" {
 			host, _, err := net.SplitHostPort(c.Address)
@@ -156,8 +162,15 @@ func (a *mqttAccess) Admit(ctx context.Context, c *mqtt.Credentials) (mqtt.Ident
 			if err != nil {
 				return mqtt.Identity{}, err
 			}
-			if ok {
-				return a.identity(mqtt.User, &t, c.User), nil
+			if before, there := a.meta.FindLogin(c.User); ok && there {
+				name := c.User
+				i := a.identity(mqtt.User, &t, name)
+				i.Still = func() (mqtt.Identity, bool) {
+					l, ok := a.meta.FindLogin(name)
+					t := l.Rights()
+					return a.identity(mqtt.User, &t, name), ok && l.ID == before.ID && l.Password == before.Password
+				}
+				return i, nil
 			}
 		}
 		return mqtt.Identity{}, mqtt.ErrRefused

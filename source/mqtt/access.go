@@ -45,6 +45,9 @@ type Identity struct {
 	// Publish and Subscribe say whether it may publish and subscribe where no
 	// rules are declared.
 	Publish, Subscribe bool
+	// Still returns who it is by now, false if it may not be connected any more.
+	// It is asked every few seconds; nil: that does not change.
+	Still func() (Identity, bool)
 }
 
 // name is what device_status and sessions have.

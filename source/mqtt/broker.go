@@ -212,13 +212,17 @@ func (b *Broker) connections() int {
 // in seconds.
 const lookEvery = time.Second
 
+// accessEvery is every how many looks it is asked whether clients may still be
+// connected.
+const accessEvery = 3
+
 // lookAround ends connections that are overdue, sessions that have expired, and
 // pipelines that did not come back. One goroutine does it for all: a timer for
 // each of 20,000 connections would be set anew with each of their packets.
 func (b *Broker) lookAround() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for looks := 1; ; looks++ {
 		select {
 		case <-b.ctx.Done():
 			return
@@ -228,8 +232,12 @@ func (b *Broker) lookAround() {
 		b.clock.Store(now.UnixNano())
 		b.mu.Lock()
 		var expired []*session
+		asked := make([]*conn, 0, len(b.conns))
 		for c := range b.conns {
 			c.lookAt(now.UnixNano())
+			if looks%accessEvery == 0 {
+				asked = append(asked, c)
+			}
 		}
 		for _, s := range b.sessions {
 			if s.expired(now) {
@@ -241,6 +249,9 @@ func (b *Broker) lookAround() {
 		}
 		wills := b.dueWills(now, expired)
 		b.mu.Unlock()
+		for _, c := range asked {
+			c.lookAtAccess()
+		}
 		for _, s := range expired {
 			s.clear(b.tree)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,9 +120,7 @@ func TestBusyIsHandedOverAgain(t *testing.T) {
 	if got := join(in.all()); got != "a x" || in.calls != 4 {
 		t.Errorf("%s after %d calls", got, in.calls)
 	}
-	if s := b.Stats(); s.Retries != 3 || s.Taken != 1 {
-		t.Errorf("%+v", s)
-	}
+	eventually(t, "it is counted", func() bool { s := b.Stats(); return s.Retries == 3 && s.Taken == 1 })
 }
 
 func TestStatusTellsTrouble(t *testing.T) {
@@ -630,5 +629,87 @@ func TestStopLeavesUnacknowledged(t *testing.T) {
 		if p.Type == mqttwire.PUBACK {
 			t.Error("it is acknowledged though it was not taken")
 		}
+	}
+}
+
+// fakeAccess lets in who has the password.
+type fakeAccess struct {
+	password string
+	now      atomic.Pointer[Identity] // nil: nobody is let in any more
+}
+
+func (f *fakeAccess) Admit(_ context.Context, c *Credentials) (Identity, error) {
+	switch i := f.now.Load(); {
+	case c.User == "broken":
+		return Identity{}, fmt.Errorf("the store is away")
+	case i == nil || string(c.Password) != f.password:
+		return Identity{}, ErrRefused
+	default:
+		return *i, nil
+	}
+}
+
+// TestAccess: who is let in, what they may, and what becomes of them when that
+// changes.
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	access := &fakeAccess{password: "secret"}
+	still := func() (Identity, bool) {
+		if i := access.now.Load(); i != nil {
+			return *i, true
+		}
+		return Identity{}, false
+	}
+	may := Identity{Kind: Token, Names: []string{"t"}, Publish: true, Still: still}
+	access.now.Store(&may)
+	b := open(t, Default(), Deps{Access: access})
+	in := func(m mqttwire.Connect, user, password string) (*device, mqttwire.Reason) {
+		t.Helper()
+		m.HasUser, m.User, m.HasPassword, m.Password = true, user, true, []byte(password)
+		d, a := connect(t, b, m)
+		return d, a.Reason
+	}
+	for _, c := range []struct {
+		user, password string
+		want5, want311 mqttwire.Reason
+	}{{"", "wrong", mqttwire.BadUserOrPassword, mqttwire.BadUserOrPassword}, {"broken", "secret", mqttwire.ServerBusy, mqttwire.ServerUnavailable}} {
+		if d, r := in(named5("d"), c.user, c.password); r != c.want5 {
+			t.Errorf("%v: %v", c, r)
+		} else {
+			d.closed()
+		}
+		if _, r := in(named("d"), c.user, c.password); r != c.want311 {
+			t.Errorf("%v by 3.1.1: %v", c, r)
+		}
+	}
+	d, r := in(named5("d"), "", "secret")
+	if r != mqttwire.Success {
+		t.Fatal(r)
+	}
+	if got := d.subscribe(filter("a", 0)); got[0] != mqttwire.NotAuthorized {
+		t.Error(got)
+	}
+	d.publish(1, 1, "$x", "")
+	if a := d.want(mqttwire.PUBACK, 1); a.Reason != mqttwire.NotAuthorized {
+		t.Error(a)
+	}
+	old, _ := in(named("old"), "", "secret")
+	old.publish(1, 1, "$x", "")
+	old.closed()
+	time.Sleep((accessEvery + 1) * lookEvery)
+	d.ping()
+	more := may
+	more.Subscribe = true
+	access.now.Store(&more)
+	if got := d.closed(); got.Reason != mqttwire.NotAuthorized {
+		t.Errorf("when it may more: %+v", got)
+	}
+	d, _ = in(named5("d"), "", "secret")
+	if got := d.subscribe(filter("a", 1)); got[0] != 1 {
+		t.Error(got)
+	}
+	access.now.Store(nil)
+	if got := d.closed(); got.Reason != mqttwire.NotAuthorized {
+		t.Errorf("when it may nothing: %+v", got)
 	}
 }

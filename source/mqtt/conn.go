@@ -51,8 +51,9 @@ type conn struct {
 	room    *sync.Cond // of the window; made when it is first waited for
 	ending  bool       // it is closed when out is empty
 	ended   bool
-	cause   string // why, for device_status and the log
-	polite  bool   // the client said goodbye itself
+	cause   string   // why, for device_status and the log
+	polite  bool     // the client said goodbye itself
+	may     Identity // when it was let in
 }
 
 const (
@@ -85,6 +86,20 @@ func (c *conn) serve() {
 	}
 	if c.session != nil {
 		c.broker.leave(c)
+	}
+	c.waitForEnd()
+}
+
+// waitForEnd returns when the writer has closed the connection, which lookAt
+// sees to.
+func (c *conn) waitForEnd() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.room == nil {
+		c.room = sync.NewCond(&c.mu)
+	}
+	for !c.ended {
+		c.room.Wait()
 	}
 }
 
@@ -125,7 +140,9 @@ func (c *conn) read() error {
 			}
 			from += n
 		}
-		c.flushAcks()
+		if c.flushAcks() > maxOut {
+			c.waitForWriter() // it asks and does not read the answers
+		}
 		if c.over() {
 			return nil
 		}
@@ -250,6 +267,23 @@ func (c *conn) lookAt(now int64) {
 	c.broker.serving.Go(c.drop)
 }
 
+// lookAtAccess ends the connection of a client that may not be connected any
+// more, or may something else by now: it is let in anew, if at all.
+func (c *conn) lookAtAccess() {
+	c.mu.Lock()
+	before := c.may
+	c.mu.Unlock()
+	if before.Still == nil {
+		return
+	}
+	now, ok := before.Still()
+	if ok && now.Publish == before.Publish && now.Subscribe == before.Subscribe && slices.Equal(now.Names, before.Names) {
+		return
+	}
+	c.broker.stats.refuse(mqttwire.NotAuthorized)
+	c.end(mqttwire.NotAuthorized, "no longer authorized")
+}
+
 // send appends packets to what is written, and lets it be written.
 func (c *conn) send(add func([]byte) []byte) {
 	c.mu.Lock()
@@ -272,14 +306,16 @@ func (c *conn) kick() {
 	}
 }
 
-// flushAcks is kick for the reader, which adds to out without it.
-func (c *conn) flushAcks() {
+// flushAcks is kick for the reader, which adds to out without it. It returns how
+// much waits to be written.
+func (c *conn) flushAcks() int {
 	c.mu.Lock()
-	idle := len(c.out) == 0
+	n := len(c.out)
 	c.mu.Unlock()
-	if !idle {
+	if n > 0 {
 		c.kick()
 	}
+	return n
 }
 
 // keepOut is the largest buffer that an idle connection keeps for writing.

@@ -55,10 +55,9 @@ func (c *conn) connect(body []byte) error {
 	if c.broker.crowded() {
 		expiry = 0
 	}
-	s, present := c.broker.attach(c, m, expiry, assigned)
-	a := &mqttwire.Connack{Present: present}
+	var p mqttwire.Properties
 	if m.Version == mqttwire.V5 {
-		p := mqttwire.AppendNumber(nil, mqttwire.ReceiveMaximum, uint32(c.broker.config.ReceiveMaximum))
+		p = mqttwire.AppendNumber(p, mqttwire.ReceiveMaximum, uint32(c.broker.config.ReceiveMaximum))
 		p = mqttwire.AppendNumber(p, mqttwire.MaximumPacketSize, uint32(c.broker.config.MaxPacket))
 		p = mqttwire.AppendNumber(p, mqttwire.TopicAliasMaximum, maxAliases)
 		if expiry != m.SessionExpiry {
@@ -67,11 +66,10 @@ func (c *conn) connect(body []byte) error {
 		if assigned {
 			p = mqttwire.AppendData(p, mqttwire.AssignedClientID, []byte(m.ClientID))
 		}
-		a.Properties = p
 	}
+	c.broker.attach(c, m, expiry, assigned, p)
 	c.broker.stats.accepted.Add(1)
-	c.send(func(out []byte) []byte { return mqttwire.AppendConnack(out, m.Version, a) })
-	s.resume(c)
+	c.session.resume(c)
 	return nil
 }
 
@@ -99,6 +97,9 @@ func (c *conn) admit(m *mqttwire.Connect) error {
 			return &mqttwire.Error{Reason: mqttwire.ServerBusy, Problem: "try again later"}
 		}
 		c.who = who
+		c.mu.Lock()
+		c.may = who
+		c.mu.Unlock()
 	} else {
 		c.who = Identity{Kind: User, Publish: true, Subscribe: true}
 		if m.User != "" {
@@ -129,8 +130,9 @@ func checkTopic(name string) error {
 }
 
 // attach gives a connection its session: the one that is there, or a new one.
-// Whoever had it before is sent away.
-func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bool) (s *session, present bool) {
+// Whoever had it before is sent away. The CONNACK, with these properties, stands
+// in what is written before anybody else finds the connection.
+func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bool, p mqttwire.Properties) {
 	// Clients of two users do not share a session by having chosen the same id.
 	key := string(c.who.Kind) + "\x00" + c.who.name() + "\x00" + m.ClientID
 	now := time.Now()
@@ -138,6 +140,7 @@ func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bo
 	old := b.sessions[key]
 	var before *conn
 	var unsent *delayedWill
+	present := false
 	if old != nil {
 		before = old.current()
 		if w, ok := b.delayed[old]; ok {
@@ -148,15 +151,15 @@ func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bo
 		}
 		present = !m.CleanStart && !old.expired(now)
 	}
-	if present {
-		s = old
-	} else {
+	s := old
+	if !present {
 		b.stats.sessions.Add(1)
 		s = &session{broker: b, key: key, client: m.ClientID, user: c.who.name(), number: b.stats.sessions.Load(), quiet: assigned}
 		b.sessions[key] = s
 	}
 	c.mu.Lock()
 	c.session = s
+	c.out = mqttwire.AppendConnack(c.out, m.Version, &mqttwire.Connack{Present: present, Properties: p})
 	c.mu.Unlock()
 	s.begin(c, m, expiry)
 	if !s.quiet {
@@ -173,7 +176,6 @@ func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bo
 	if unsent != nil {
 		b.publishWill(unsent.message)
 	}
-	return s, present
 }
 
 // leave ends a connection's part in its session.

@@ -194,7 +194,7 @@ func (c *conn) hand(k *known, m *mqttwire.Publish) {
 		e.arrived = time.Now().UnixNano()
 	}
 	c.mu.Lock()
-	e.conn, e.seq = c, c.window.push(arrival{id: m.PacketID, qos: m.QoS, open: uint8(len(k.lanes))})
+	e.conn, e.seq = c, c.window.push(arrival{id: m.PacketID, qos: m.QoS, open: uint16(len(k.lanes))})
 	if len(k.lanes) == 0 {
 		c.acknowledge()
 	}

@@ -20,6 +20,7 @@ type session struct {
 
 	mu       sync.Mutex // guards what is below
 	conn     *conn      // nil: it is away
+	resuming bool       // conn has not got what was in flight yet
 	expiry   uint32     // seconds that it stays when the client is away
 	left     time.Time
 	dead     bool
@@ -60,7 +61,7 @@ func (s *session) current() *conn {
 // begin puts a connection in place.
 func (s *session) begin(c *conn, m *mqttwire.Connect, expiry uint32) {
 	s.mu.Lock()
-	s.conn, s.expiry = c, expiry
+	s.conn, s.expiry, s.resuming = c, expiry, true
 	s.window = min(int(m.ReceiveMaximum), maxWindow)
 	s.mu.Unlock()
 	s.connected.Store(true)
@@ -158,7 +159,7 @@ func (s *session) deliver(m *message, qos byte, retain bool, ids []uint32) {
 		s.broker.stats.undelivered.Add(1)
 	default:
 		s.queue = append(s.queue, o)
-		kick = c != nil && s.sendQueue(c)
+		kick = c != nil && !s.resuming && s.sendQueue(c)
 	}
 	s.mu.Unlock()
 	if kick {
@@ -207,7 +208,7 @@ func (s *session) nextID() uint16 {
 // pump goes on with the queue when the connection has written something.
 func (s *session) pump(c *conn) {
 	s.mu.Lock()
-	if s.conn == c && len(s.queue) > 0 {
+	if s.conn == c && !s.resuming && len(s.queue) > 0 {
 		s.sendQueue(c)
 	}
 	s.mu.Unlock()
@@ -233,6 +234,7 @@ func (s *session) resume(c *conn) {
 			c.mu.Unlock()
 		}
 	}
+	s.resuming = false
 	s.sendQueue(c)
 	s.mu.Unlock()
 	c.kick()
