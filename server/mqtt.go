@@ -117,6 +117,17 @@ func (s *server) mqttSource(m *declare.Map) pipeline.SourceSpec {
 	}}
 }
 
+// mqttSink reads the sink mqtt of a pipeline.
+func (s *server) mqttSink(m *declare.Map) func() (pipeline.Producer, error) {
+	c := mqtt.DeclareSink(m)
+	return func() (pipeline.Producer, error) {
+		if s.mqtt == nil {
+			return nil, errors.New(noBrokerText)
+		}
+		return s.mqtt.Sink(c), nil
+	}
+}
+
 // noBroker is the source of a pipeline that reads from the broker of a server
 // without one. It is no error of the file, which may be that of many servers.
 type noBroker struct{}

@@ -83,6 +83,7 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 			},
 		},
 		Producers: map[string]func(*declare.Map) func() (pipeline.Producer, error){
+			"mqtt": s.mqttSink,
 			"kafka": func(m *declare.Map) func() (pipeline.Producer, error) {
 				c := kafkasink.Declare(m)
 				return func() (pipeline.Producer, error) { return kafkasink.New(c) }

@@ -319,3 +319,72 @@ func TestTLSValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificatesForOthers: another protocol than HTTP has its own names for
+// ALPN, certificates that are renewed, and clients that may show one.
+func TestCertificatesForOthers(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	files := newFakeFiles(a, "first")
+	files.set("ca", a.pem)
+	cs := openFake(t, files, TLS{ClientCA: "ca", ClientOptional: true}, quiet())
+	l, err := tls.Listen("tcp", "127.0.0.1:0", cs.For("mqtt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				t := c.(*tls.Conn)
+				if t.Handshake() == nil {
+					name := "nobody"
+					if s := t.ConnectionState(); len(s.VerifiedChains) > 0 {
+						name = s.PeerCertificates[0].Subject.CommonName
+					}
+					_, _ = t.Write([]byte(name))
+				}
+			}()
+		}
+	}()
+	ask := func(c *tls.Config) (server, client string, err error) {
+		c.InsecureSkipVerify = true
+		conn, err := tls.Dial("tcp", l.Addr().String(), c)
+		if err != nil {
+			return "", "", err
+		}
+		defer conn.Close()
+		b := make([]byte, 100)
+		n, err := conn.Read(b)
+		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName, string(b[:n]), err
+	}
+	if server, client, err := ask(&tls.Config{NextProtos: []string{"mqtt"}}); server != "first" || client != "nobody" || err != nil {
+		t.Errorf("%q %q %v", server, client, err)
+	}
+	if _, _, err := ask(&tls.Config{NextProtos: []string{"h2"}}); err == nil {
+		t.Error("a client of HTTP/2 is served")
+	}
+	show := func(from *authority) tls.Certificate {
+		cert, err := tls.X509KeyPair(from.issue("device", time.Now().Add(time.Hour), false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	if _, client, err := ask(&tls.Config{Certificates: []tls.Certificate{show(a)}}); client != "device" || err != nil {
+		t.Errorf("%q %v", client, err)
+	}
+	stranger := show(newAuthority(t))
+	if _, client, err := ask(&tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &stranger, nil }}); err == nil {
+		t.Errorf("the client of a stranger is served as %q", client)
+	}
+	cert, key := a.issue("second", time.Now().Add(time.Hour), false)
+	files.set("cert", cert)
+	files.set("key", key)
+	eventually(t, "the new certificate is used", func() bool { server, _, err := ask(&tls.Config{}); return err == nil && server == "second" })
+}

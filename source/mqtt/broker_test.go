@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/varvedb/varve/pipeline"
 	"github.com/varvedb/varve/protocol/mqttwire"
 	"github.com/varvedb/varve/source"
 )
@@ -711,5 +712,35 @@ func TestAccess(t *testing.T) {
 	access.now.Store(nil)
 	if got := d.closed(); got.Reason != mqttwire.NotAuthorized {
 		t.Errorf("when it may nothing: %+v", got)
+	}
+}
+
+// What a pipeline passes on goes to subscribers, and to no pipeline.
+func TestSink(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "#")
+	sub, _ := connect(t, b, named("sub"))
+	sub.subscribe(filter("#", 2))
+	s := b.Sink(SinkConfig{Topic: "alerts", QoS: 1, Retain: true})
+	if err := s.Produce(t.Context(), []pipeline.Outgoing{{Value: []byte("x")}, {Topic: "other", Value: []byte("y")}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"alerts x qos=1", "other y qos=1"} {
+		if _, text := sub.message(); text != want {
+			t.Errorf("%s, want %s", text, want)
+		}
+	}
+	if err := s.Produce(t.Context(), []pipeline.Outgoing{{Topic: "a/#", Value: []byte("x")}}); err == nil {
+		t.Error("a filter is no topic")
+	}
+	late, _ := connect(t, b, named("late"))
+	late.subscribe(filter("alerts", 0))
+	if _, text := late.message(); text != "alerts x qos=0 retained" {
+		t.Error(text)
+	}
+	if err := s.Close(); err != nil || len(in.all()) > 0 {
+		t.Errorf("%v, a pipeline has %v", err, in.all())
 	}
 }

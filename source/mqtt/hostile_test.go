@@ -375,6 +375,31 @@ func TestDeclareSource(t *testing.T) {
 	}
 }
 
+func TestDeclareSink(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{topic: a, retain: true}`: "{a 1 true}",
+		`{topic: a, qos: 2}`:       "{a 2 false}",
+		`{}`:                       "topic: is missing",
+		`{topic: a/#}`:             "may only be in filters",
+		`{topic: a, qos: 4}`:       "want one of 0, 1, 2",
+	} {
+		var n yaml.Node
+		if err := yaml.Unmarshal([]byte(text), &n); err != nil {
+			t.Fatal(err)
+		}
+		m := declare.Section(n.Content[0], "sinks.mqtt")
+		c := DeclareSink(m)
+		got := fmt.Sprint(c)
+		if err := m.Err(); err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
 // FuzzConnection sends anything behind a good CONNECT. The broker has to survive
 // it and serve the next client.
 func FuzzConnection(f *testing.F) {
