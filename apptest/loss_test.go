@@ -102,7 +102,7 @@ func TestLoss(t *testing.T) {
 			timed:  "timestamp, ", proxy: p,
 			server:   []string{"--mqtt-addr", "127.0.0.1:0"},
 			simulate: []string{"--to", "mqtt://" + p.addr(), "--connections", "20", "--timeout", "5s"},
-			address:  (*server).mqttAddress,
+			address:  func(s *server) string { return s.mqttPorts().MQTT },
 		})
 	})
 	// The broker is one that keeps its topics on disk, in a process that is
@@ -121,20 +121,6 @@ func TestLoss(t *testing.T) {
 		}
 		testLoss(t, lossOverKafka(k, nil, 5*time.Second))
 	})
-}
-
-// mqttAddress is where the broker in the server listens.
-func (s *server) mqttAddress() string {
-	s.t.Helper()
-	var a struct{ MQTT string }
-	b, err := os.ReadFile(filepath.Join(s.dir, "addresses.json"))
-	if err == nil {
-		err = json.Unmarshal(b, &a)
-	}
-	if err != nil || a.MQTT == "" {
-		s.t.Fatalf("the server says no address of MQTT: %s, %v", b, err)
-	}
-	return a.MQTT
 }
 
 func lossOverKafka(k lossBroker, p *proxy, away time.Duration) lossWay {

@@ -33,10 +33,11 @@ type Report struct {
 	Longest  float64 `json:"max_ms"`
 	// Behind is how far the senders were behind their schedule at most since the
 	// report before, Worst in all, Late how many messages were handed over more
-	// than a second late.
-	Behind float64 `json:"behind_ms"`
-	Worst  float64 `json:"worst_behind_ms"`
-	Late   int64   `json:"late"`
+	// than TooLate after they were due.
+	Behind  float64 `json:"behind_ms"`
+	Worst   float64 `json:"worst_behind_ms"`
+	Late    int64   `json:"late"`
+	TooLate float64 `json:"too_late_ms"` // a tenth of the interval, or a second if that is more
 	// MemoryBytes is what the process has from the system.
 	MemoryBytes uint64          `json:"memory_bytes"`
 	Reasons     []target.Reason `json:"reasons,omitempty"`
@@ -54,7 +55,7 @@ func (r *Run) Report() Report {
 		Sent: c.Sent, Bytes: c.Bytes, Acked: c.Acked, Declined: c.Declined, Refused: c.Refused, Missing: c.Sent - c.Acked - c.Refused,
 		Retried: c.Retried, Troubles: c.Troubles,
 		P50: milliseconds(r.tally.Latency(0.5)), P99: milliseconds(r.tally.Latency(0.99)), Longest: milliseconds(r.tally.Longest()),
-		Behind: milliseconds(time.Duration(r.behind.Swap(0))), Worst: milliseconds(time.Duration(r.worst.Load())), Late: r.late.Load(),
+		Behind: milliseconds(time.Duration(r.behind.Swap(0))), Worst: milliseconds(time.Duration(r.worst.Load())), Late: r.late.Load(), TooLate: milliseconds(r.tooLate),
 		MemoryBytes: m.Sys - m.HeapReleased, Reasons: r.tally.Reasons(), Until: time.Unix(0, r.last.Load()).UTC(),
 	}
 	s.Rate = float64(s.Acked) / s.Seconds
@@ -107,7 +108,7 @@ func (s *Report) Print(w io.Writer) {
 	if s.Wanted > 0 {
 		held := "held"
 		if s.Late > 0 {
-			held = fmt.Sprintf("not held: %d messages were sent more than %s late", s.Late, tooLate)
+			held = fmt.Sprintf("not held: %d messages were sent more than %s late", s.Late, ms(s.TooLate))
 		}
 		fmt.Fprintf(w, "  schedule      %.0f a second, %s; %s behind at most\n", s.Wanted, held, ms(s.Worst))
 	}

@@ -51,12 +51,11 @@ type Run struct {
 	behind atomic.Int64 // the worst since it was asked last, nanoseconds
 	worst  atomic.Int64 // of all
 	late   atomic.Int64 // messages that were handed over more than tooLate after they were due
-	last   atomic.Int64 // when the latest reading that was handed over was due, by the fleet's clock
+	// tooLate is how far behind its schedule a message counts as late: a tenth of
+	// the interval, or a second if that is more.
+	tooLate time.Duration
+	last    atomic.Int64 // when the latest reading that was handed over was due, by the fleet's clock
 }
-
-// tooLate is how far behind its schedule a message counts as late: what a
-// person looking at a dashboard would notice.
-const tooLate = time.Second
 
 // New returns a run, which counts in tally, as its target does.
 func New(cfg Config, tally *target.Tally) (*Run, error) {
@@ -70,7 +69,7 @@ func New(cfg Config, tally *target.Tally) (*Run, error) {
 			cfg.Fleet.Until = until
 		}
 	}
-	r := &Run{cfg: cfg, tally: tally}
+	r := &Run{cfg: cfg, tally: tally, tooLate: max(time.Second, cfg.Fleet.Interval/10)}
 	var err error
 	if r.topic, err = fleet.NewTemplate(cfg.Topic); err != nil {
 		return nil, fmt.Errorf("topic: %w", err)
@@ -199,7 +198,7 @@ func (r *Run) send(soft, hard context.Context, t Target, n int) error {
 func (r *Run) schedule(behind int64) {
 	lift(&r.behind, behind)
 	lift(&r.worst, behind)
-	if behind > int64(tooLate) {
+	if behind > int64(r.tooLate) {
 		r.late.Add(1)
 	}
 }
