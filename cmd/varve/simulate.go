@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/varvedb/varve/kafka"
 	"github.com/varvedb/varve/protocol/mqttwire"
 	"github.com/varvedb/varve/simulate"
 	"github.com/varvedb/varve/simulate/fleet"
@@ -41,6 +42,7 @@ type simulation struct {
 	version  int
 	inFlight int
 	user     string
+	sasl     string
 	clientID string
 }
 
@@ -68,9 +70,9 @@ or for --count messages. A message that is not acknowledged is sent again.
   kafka://HOST:9092,HOST:9092          brokers of Kafka; kafkas:// with TLS
 
 A message is {"timestamp","sensor_type","location","value","quality"}; to a server it
-is a point of measurement sensor_data. Two devices
-never send readings of one kind, place and time, which would overwrite each other
-where no tag tells them apart, unless --collisions asks for it.
+is a point of measurement sensor_data. Two devices never send readings of one kind,
+place and time, which would overwrite each other where no tag tells them apart,
+unless --collisions asks for it.
 
 Usual values lie between 15 and 35, where the rules that the server comes with see
 no anomaly.`,
@@ -117,8 +119,9 @@ no anomaly.`,
 	f.IntVar(&s.version, "mqtt-version", 5, "version of MQTT: 5, or 3 for 3.1.1")
 	f.IntVar(&s.connections, "connections", 0, "connections of HTTP (default 2) or MQTT (default 1); -1: one for each device")
 	f.IntVar(&s.inFlight, "in-flight", 0, "messages that may wait to be acknowledged: of a connection of MQTT (default 1000, of many connections 20), or of all of Kafka (default 100000)")
-	f.StringVar(&s.user, "user", "", "user of MQTT; the password is VARVE_PASSWORD, or the token")
-	f.StringVar(&s.clientID, "client-id", "varve-simulate", "prefix of client ids of MQTT; with a connection for each device they are the devices' names")
+	f.StringVar(&s.user, "user", "", "user of MQTT or Kafka; the password is VARVE_PASSWORD, or over MQTT the token")
+	f.StringVar(&s.sasl, "sasl", "scram-sha-512", "how the user of Kafka signs in: plain, scram-sha-256 or scram-sha-512")
+	f.StringVar(&s.clientID, "client-id", "varve-simulate", "client id of Kafka, and beginning of those of MQTT; with a connection for each device they are the devices' names")
 	f.StringVar(&s.token, "token", "", "token; otherwise VARVE_TOKEN or VARVE_ADMIN_TOKEN")
 	s.trust.flags(f)
 	f.IntVar(&s.cfg.Senders, "senders", s.cfg.Senders, "goroutines that make messages")
@@ -284,7 +287,7 @@ func (s *simulation) target(out io.Writer, f *fleet.Fleet, tally *target.Tally) 
 	if err != nil {
 		return nil, err
 	}
-	if secure == nil && (scheme == "mqtts" || scheme == "kafkas") {
+	if secure == nil && scheme == "mqtts" {
 		secure = &tls.Config{}
 	}
 	switch scheme {
@@ -299,14 +302,28 @@ func (s *simulation) target(out io.Writer, f *fleet.Fleet, tally *target.Tally) 
 	case "mqtt", "mqtts":
 		return s.mqtt(rest, scheme == "mqtts", secure, tally)
 	case "kafka", "kafkas":
-		if scheme == "kafka" {
-			secure = nil
-		}
-		return target.NewKafka(target.KafkaConfig{
-			Brokers: strings.Split(strings.TrimRight(rest, "/"), ","), TLS: secure, Buffered: s.inFlight, Linger: s.cfg.Linger,
-		}, tally)
+		return s.kafka(rest, scheme == "kafkas", tally)
 	}
 	return nil, fmt.Errorf("--to %s: want -, a file, or an address that begins with http://, https://, mqtt://, mqtts://, kafka:// or kafkas://", s.to)
+}
+
+func (s *simulation) kafka(brokers string, encrypted bool, tally *target.Tally) (simulate.Target, error) {
+	c := target.KafkaConfig{
+		Connection: kafka.Connection{Brokers: strings.Split(strings.TrimRight(brokers, "/"), ","), ClientID: s.clientID},
+		Buffered:   s.inFlight, Linger: s.cfg.Linger,
+	}
+	if encrypted {
+		c.TLS = &kafka.TLS{CA: s.trust.authority, Certificate: s.trust.cert, Key: s.trust.key, Insecure: s.trust.anybody}
+	}
+	if s.user != "" {
+		switch s.sasl {
+		case "plain", "scram-sha-256", "scram-sha-512":
+		default:
+			return nil, fmt.Errorf("--sasl %q: want plain, scram-sha-256 or scram-sha-512", s.sasl)
+		}
+		c.SASL = &kafka.SASL{Mechanism: s.sasl, User: s.user, Password: os.Getenv("VARVE_PASSWORD")}
+	}
+	return target.NewKafka(c, tally)
 }
 
 func (s *simulation) mqtt(address string, encrypted bool, secure *tls.Config, tally *target.Tally) (simulate.Target, error) {

@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -10,12 +9,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/varvedb/varve/kafka"
 )
 
 // KafkaConfig says which brokers messages are produced to.
 type KafkaConfig struct {
-	Brokers []string
-	TLS     *tls.Config // nil: none
+	kafka.Connection
 	// Buffered is how many messages may wait to be acknowledged.
 	Buffered int
 	// Linger is how long a message waits for others to go along with it.
@@ -34,16 +34,17 @@ type Kafka struct {
 
 // NewKafka returns a target for brokers, which need not be there yet.
 func NewKafka(cfg KafkaConfig, tally *Tally) (*Kafka, error) {
-	opts := []kgo.Opt{
-		kgo.SeedBrokers(cfg.Brokers...), kgo.ClientID("varve-simulate"), kgo.AllowAutoTopicCreation(),
+	opts, err := cfg.Connection.Options()
+	if err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
+	opts = append(opts,
+		kgo.AllowAutoTopicCreation(),
 		kgo.MaxBufferedRecords(cfg.Buffered), kgo.ProducerLinger(cfg.Linger),
 		// A topic that is only being made is unknown for a while.
 		kgo.UnknownTopicRetries(-1),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-	}
-	if cfg.TLS != nil {
-		opts = append(opts, kgo.DialTLSConfig(cfg.TLS))
-	}
+	)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)

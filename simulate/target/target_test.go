@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/varvedb/varve/kafka"
 	"github.com/varvedb/varve/protocol/mqttwire"
 )
 
@@ -313,13 +314,14 @@ func TestHTTP(t *testing.T) {
 }
 
 func TestKafka(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation())
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation(), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "fleet", "secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
 	tally := &Tally{}
-	k, err := NewKafka(KafkaConfig{Brokers: cluster.ListenAddrs(), Buffered: 100, Linger: time.Millisecond}, tally)
+	connection := kafka.Connection{Brokers: cluster.ListenAddrs(), SASL: &kafka.SASL{Mechanism: "scram-sha-512", User: "fleet", Password: "secret"}}
+	k, err := NewKafka(KafkaConfig{Connection: connection, Buffered: 100, Linger: time.Millisecond}, tally)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +347,11 @@ func TestKafka(t *testing.T) {
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.ConsumeTopics("sensor-data"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	opts, err := connection.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := kgo.NewClient(append(opts, kgo.ConsumeTopics("sensor-data"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 	if err != nil {
 		t.Fatal(err)
 	}
