@@ -226,7 +226,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	}
 	b.pool = memory.NewPool("test", 64<<20)
 	registry := prometheus.NewRegistry()
-	hub, err := live.New(live.Config{MaxSubscribers: 8, BufferBytes: 1 << 20}, b.pool, registry)
+	hub, err := live.New(live.Config{MaxSubscribers: 8, BufferBytes: 1 << 20, MemoryBytes: 32 << 20}, b.pool, registry)
 	if err != nil {
 		t.Fatal(err)
 	}

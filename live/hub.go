@@ -24,7 +24,8 @@
 // many points a subscriber missed.
 //
 // The queue of a subscriber takes memory from the pool of questions: a little
-// for as long as it is there, more as it fills, to a limit.
+// for as long as it is there, more as it fills, to a limit; all of them together
+// no more than a part of the pool.
 //
 // A Hub is safe for concurrent use. A Subscription belongs to one goroutine,
 // which closes it. The package starts no goroutine.
@@ -59,6 +60,9 @@ type Config struct {
 	MaxSubscribers int
 	// BufferBytes is how much may wait for a subscriber, in bytes of JSON.
 	BufferBytes int64
+	// MemoryBytes is how much the queues of all subscribers may take together,
+	// so that those who read slowly leave memory to questions.
+	MemoryBytes int64
 }
 
 // Default returns the limits that a server starts with.
@@ -69,6 +73,9 @@ func Default() Config {
 		// Some 25,000 small points: two seconds and a half at 10,000 a second,
 		// which is longer than a collection in a browser or a lost packet.
 		BufferBytes: 4 << 20,
+		// A quarter of what questions have in a process of 1 GiB; the server
+		// takes the quarter of what they really have.
+		MemoryBytes: 64 << 20,
 	}
 }
 
@@ -79,6 +86,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("live: at most %d subscribers, want 0 (none) or more", c.MaxSubscribers)
 	case c.BufferBytes < queueFloor:
 		return fmt.Errorf("live: buffer of a subscriber is %d bytes, want at least %d", c.BufferBytes, queueFloor)
+	case c.MemoryBytes < queueFloor:
+		return fmt.Errorf("live: memory of all subscribers is %d bytes, want at least %d", c.MemoryBytes, queueFloor)
 	}
 	return nil
 }
@@ -97,6 +106,7 @@ var (
 type Hub struct {
 	cfg    Config
 	memory Memory
+	held   atomic.Int64 // of memory
 	counts counts
 	work   sync.Pool // *work
 
@@ -161,7 +171,7 @@ func (h *Hub) Subscribe(p *plan.Plan) (*Subscription, error) {
 			return nil, err
 		}
 	}
-	if !h.memory.TryReserve(queueFloor) {
+	if !h.reserve(queueFloor) {
 		return nil, ErrMemory
 	}
 	s := &Subscription{hub: h, feed: f, ready: make(chan struct{}, 1), reserved: queueFloor}
@@ -171,6 +181,20 @@ func (h *Hub) Subscribe(p *plan.Plan) (*Subscription, error) {
 		h.change(f.bucket, append(slices.Clone(h.of(f.bucket)), f))
 	}
 	return s, nil
+}
+
+// reserve takes memory for a queue, if there is any.
+func (h *Hub) reserve(n int64) bool {
+	if h.held.Add(n) > h.cfg.MemoryBytes || !h.memory.TryReserve(n) {
+		h.held.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (h *Hub) release(n int64) {
+	h.held.Add(-n)
+	h.memory.Release(n)
 }
 
 // normalise returns p without what does not matter, and what it is known by: ""

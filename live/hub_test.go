@@ -319,6 +319,41 @@ func TestMemory(t *testing.T) {
 	r.pool.Release(free)
 }
 
+// Slow readers together take no more than they may, and still get what there
+// is room for.
+func TestMemoryOfAll(t *testing.T) {
+	r := newRig(t, func(c *live.Config) { c.MemoryBytes = 1 << 20 })
+	var all []*live.Subscription
+	for range 4 {
+		all = append(all, r.subscribe(t, nil))
+	}
+	r.Observe(bucket, parse(t, strings.Repeat(`m,host=a s="`+strings.Repeat("x", 1000)+"\" 1\n", 1000)))
+	if used := r.pool.Stats().Used; used > 1<<20 || used < 1<<19 {
+		t.Errorf("%d bytes are taken", used)
+	}
+	for _, s := range all {
+		if got, missed, err := drain(t, s); len(got)+int(missed) != 1000 || len(got) < 40 || err != nil {
+			t.Errorf("%d points, missed %d, %v", len(got), missed, err)
+		}
+	}
+	p := plan.New(bucket, 0, 1)
+	p.Rows = &plan.Rows{}
+	n := 0
+	for ; ; n++ {
+		s, err := r.Subscribe(p)
+		if errors.Is(err, live.ErrMemory) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+	}
+	if n != 12 {
+		t.Errorf("there is room for %d more", n)
+	}
+}
+
 func TestLimitsAndStop(t *testing.T) {
 	r := newRig(t, func(c *live.Config) { c.MaxSubscribers = 2 })
 	p := plan.New(bucket, 0, 1)
@@ -366,7 +401,7 @@ func TestLimitsAndStop(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, c := range []live.Config{{MaxSubscribers: -1, BufferBytes: 1 << 20}, {MaxSubscribers: 1, BufferBytes: 1}} {
+	for _, c := range []live.Config{{-1, 1 << 20, 1 << 20}, {1, 1, 1 << 20}, {1, 1 << 20, 1}} {
 		if _, err := live.New(c, nil, prometheus.NewRegistry()); err == nil {
 			t.Errorf("%+v was taken", c)
 		}

@@ -3,9 +3,9 @@ package live
 import "sync"
 
 const (
-	// queueFloor is what a subscriber has in any case: three chunks and more,
-	// so that one can be taken while the next ones come.
-	queueFloor = 128 << 10
+	// queueFloor is what a subscriber has in any case: two chunks, so that one
+	// can be taken while the next one comes.
+	queueFloor = 2 * chunkBytes
 	// queueStep is how much it takes at a time beyond that.
 	queueStep = 256 << 10
 )
@@ -70,7 +70,7 @@ func (s *Subscription) Take() (Part, error) {
 	}
 	c := s.shift()
 	if len(s.queue) == 0 && s.reserved > queueFloor {
-		s.hub.memory.Release(s.reserved - queueFloor)
+		s.hub.release(s.reserved - queueFloor)
 		s.reserved = queueFloor
 	}
 	s.mu.Unlock()
@@ -120,9 +120,15 @@ func (s *Subscription) room(n int64) bool {
 	if lacking <= 0 {
 		return true
 	}
-	more := min((lacking+queueStep-1)/queueStep*queueStep, s.hub.cfg.BufferBytes-s.reserved)
-	if more < lacking || !s.hub.memory.TryReserve(more) {
+	most := s.hub.cfg.BufferBytes - s.reserved
+	if lacking > most {
 		return false
+	}
+	more := min((lacking+queueStep-1)/queueStep*queueStep, most)
+	if !s.hub.reserve(more) {
+		if more = lacking; !s.hub.reserve(more) {
+			return false
+		}
 	}
 	s.reserved += more
 	return true
@@ -161,5 +167,5 @@ func (s *Subscription) Close() {
 	reserved := s.reserved
 	s.reserved = 0
 	s.mu.Unlock()
-	s.hub.memory.Release(reserved)
+	s.hub.release(reserved)
 }

@@ -158,7 +158,9 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	s.log.Info("store is open", "shards", l.Shards, "took", time.Since(began).Round(time.Millisecond))
 
-	if s.live, err = live.New(c.Live, s.budget.Queries, s.registry); err != nil {
+	lc := c.Live
+	lc.MemoryBytes = s.budget.Queries.Stats().Limit / 4 // of MinLimit, that is room for 64 who read
+	if s.live, err = live.New(lc, s.budget.Queries, s.registry); err != nil {
 		return err
 	}
 	if s.ingest, err = ingest.New(ingest.Config{MaxFuture: c.MaxFuture, Observer: s.live}, s.schema, s.store, s.now); err != nil {
