@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/varvedb/varve/protocol/otlp"
+	"github.com/varvedb/varve/protocol/rows"
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/trace"
 )
@@ -20,7 +22,7 @@ import (
 type MetricDecoder interface {
 	// Decode returns a batch that is valid until the next Decode and shares no
 	// memory with message.
-	Decode(message []byte, m otlp.Mapping, now int64) (otlp.Request, error)
+	Decode(message []byte, m otlp.Mapping, now int64, more rows.More) (otlp.Request, error)
 	// MemoryBytes is what it holds between two messages.
 	MemoryBytes() int
 }
@@ -92,14 +94,13 @@ func (m *MetricsAdmission) Store(ctx context.Context, message []byte) (Rejected,
 }
 
 func (a *API) storeUnread(ctx context.Context, m *MetricsAdmission, message []byte) (Rejected, error) {
-	wait, cancel := context.WithTimeout(ctx, a.config.BodyWait)
-	defer cancel()
-	if err := a.bodies.budget.Acquire(wait, int64(len(message))); err != nil {
-		return Rejected{}, &Error{Code: Unavailable, Message: "no memory for this message now", Err: err}
+	text := &body{Bytes: message, from: a.bodies, wait: a.config.BodyWait}
+	defer text.close()
+	if err := text.take(ctx, int64(len(message))); err != nil {
+		return Rejected{}, err
 	}
-	defer a.bodies.budget.Release(int64(len(message)))
 	a.metrics.bodyBytes.Add(float64(len(message)))
-	return a.storeMetrics(ctx, m.to, m.opening, message, m.address, func() {})
+	return a.storeMetrics(ctx, m.to, m.opening, text, message, m.address)
 }
 
 // explained makes of err what a client is told, and logs what it is not.
@@ -159,31 +160,34 @@ func (a *API) readMetrics(r *http.Request, isJSON bool, unknown error) (Rejected
 	defer text.close()
 	message := text.Bytes
 	if isJSON {
-		if err := text.take(r.Context(), text.taken+otlp.JSONRatio*min(int64(len(message)), otlp.MaxJSONBytes)); err != nil {
+		// It becomes objects first, whose memory a body may have as well.
+		if most := min(otlp.MaxJSONBytes, a.config.MaxBodyBytes/otlp.JSONRatio); int64(len(message)) > most {
+			return Rejected{}, &Error{Code: TooLarge, Message: fmt.Sprintf("a message as JSON may have %d bytes here: send less at a time, or protobuf", most)}
+		}
+		if err := text.take(r.Context(), text.taken+otlp.JSONRatio*int64(len(message))); err != nil {
 			return Rejected{}, err
 		}
 		if message, err = otlp.FromJSON(message); err != nil {
 			return Rejected{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
 		}
 	}
-	return a.storeMetrics(r.Context(), t, opening, message, senderOf(r), text.recycle)
+	return a.storeMetrics(r.Context(), t, opening, text, message, senderOf(r))
 }
 
-// storeMetrics decodes and stores a message. It calls done when it needs the
-// message no more.
-func (a *API) storeMetrics(ctx context.Context, t target, opening *source.Opening[otlp.Mapping], message []byte, sender string, done func()) (rejected Rejected, err error) {
+// storeMetrics decodes and stores a message, which is that of text or came of it.
+func (a *API) storeMetrics(ctx context.Context, t target, opening *source.Opening[otlp.Mapping], text *body, message []byte, sender string) (rejected Rejected, err error) {
 	var mapping otlp.Mapping
 	if opening != nil {
 		mapping = opening.Settings
 	}
 	err = decodeWith(ctx, a.metricDecoders, len(message), func(d MetricDecoder) error {
 		_, decoding := trace.Start(ctx, "decode")
-		q, err := d.Decode(message, mapping, a.now().UnixNano())
+		q, err := d.Decode(message, mapping, a.now().UnixNano(), text.more(ctx))
 		decoding.End(err)
 		if err != nil {
-			return &Error{Code: Invalid, Message: err.Error(), Err: err}
+			return undecoded(err)
 		}
-		done()
+		text.recycle()
 		a.metrics.countOTLP(&q)
 		_, refused, err := handOver(ctx, a, opening, t.bucket, q.Batch, sender)
 		if err != nil {

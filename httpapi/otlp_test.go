@@ -81,6 +81,7 @@ func TestOTLP(t *testing.T) {
 		"no token":      {body: exported("m", 7), headers: []string{asProtobuf, "Authorization: x"}, status: 401, answer: statusOf(16, "unauthorized access")},
 		"may only read": {target: "/v1/metrics?bucket=readable", body: exported("m", 7), headers: []string{asProtobuf, "Authorization: Bearer device"}, status: 403, answer: "permissions"},
 		"too large":     {body: strings.Repeat("x", 2<<20), headers: []string{asProtobuf}, status: 413, answer: "too large"},
+		"large JSON":    {body: `{"x":"` + strings.Repeat("x", 40<<10) + `"}`, headers: []string{asJSONMetrics}, status: 413, answer: "may have 32768 bytes"},
 		"gzip bomb":     {body: zipped(t, strings.Repeat("x", 2<<20)), headers: []string{asProtobuf, "Content-Encoding: gzip"}, status: 413, answer: "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -93,6 +93,21 @@ func notSnappy() *Error {
 	return &Error{Code: Invalid, Message: "unable to read data: the body is not in the block format of Snappy"}
 }
 
+// more returns what raises the body's share of the budget for a batch that is
+// larger than the body.
+func (b *body) more(ctx context.Context) func(n int64) error {
+	return func(n int64) error { return b.take(ctx, b.taken+n) }
+}
+
+// undecoded is the answer to a message that could not be decoded: for what is
+// wrong with it, or because there is no memory.
+func undecoded(err error) error {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: Invalid, Message: err.Error(), Err: err}
+}
+
 // decodeWith calls f with a decoder for a body of n bytes.
 func decodeWith[D pooled](ctx context.Context, all *sizedDecoders[D], n int, f func(d D) error) error {
 	from := all.of(n)

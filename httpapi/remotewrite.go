@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/varvedb/varve/protocol/remotewrite"
+	"github.com/varvedb/varve/protocol/rows"
 	"github.com/varvedb/varve/trace"
 )
 
@@ -14,14 +15,10 @@ import (
 type RemoteWriteDecoder interface {
 	// Decode returns a batch that is valid until the next Decode and shares no
 	// memory with message.
-	Decode(message []byte, v remotewrite.Version, m remotewrite.Mapping) (remotewrite.Request, error)
+	Decode(message []byte, v remotewrite.Version, m remotewrite.Mapping, more rows.More) (remotewrite.Request, error)
 	// MemoryBytes is what it holds between two messages.
 	MemoryBytes() int
 }
-
-// How much more than the body of a message of version 2 its batch may be: it
-// names labels by numbers.
-const symbolsRatio = 4
 
 // remoteWrite is POST /api/v1/write and /api/v1/prom/write. The specification
 // has the statuses: what is 400 is never sent again, what is 5xx or 429 is.
@@ -53,17 +50,12 @@ func (a *API) remoteWrite(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer text.close()
-	if version == remotewrite.Version2 {
-		if err := text.take(r.Context(), min(text.taken+symbolsRatio*int64(len(text.Bytes)), a.config.MaxBodyBytes)); err != nil {
-			return err
-		}
-	}
 	return decodeWith(r.Context(), a.remoteWriteDecoders, len(text.Bytes), func(d RemoteWriteDecoder) error {
 		_, decoding := trace.Start(r.Context(), "decode")
-		q, err := d.Decode(text.Bytes, version, mapping)
+		q, err := d.Decode(text.Bytes, version, mapping, text.more(r.Context()))
 		decoding.End(err)
 		if err != nil {
-			return &Error{Code: Invalid, Message: err.Error(), Err: err}
+			return undecoded(err)
 		}
 		text.recycle()
 		a.metrics.countRemoteWrite(&q)

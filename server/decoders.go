@@ -6,6 +6,7 @@ import (
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/protocol/otlp"
 	"github.com/varvedb/varve/protocol/remotewrite"
+	"github.com/varvedb/varve/protocol/rows"
 )
 
 // lineDecoder makes a decoder of line protocol that keeps so many bytes from one
@@ -27,20 +28,30 @@ func pointDecoder(keep int) httpapi.PointDecoder {
 	return jsonpoints.NewDecoder(c)
 }
 
-// remoteWriteDecoder is the same for Prometheus remote write.
-func remoteWriteDecoder(keep int) httpapi.RemoteWriteDecoder {
-	c := remotewrite.Default()
+// batchLimits are those of a batch that may be larger than the message that it
+// came of: what it takes is paid for from the same budget, of which a body may
+// have half.
+func batchLimits(l *rows.Limits, keep int, maxBody int64) {
 	if keep > 0 {
-		c.Rows.KeepBytes = keep
+		l.KeepBytes = keep
 	}
-	return remotewrite.NewDecoder(c)
+	l.MaxBytes = int(min(int64(l.MaxBytes), maxBody))
 }
 
-// metricDecoder is the same for OTLP.
-func metricDecoder(keep int) httpapi.MetricDecoder {
-	c := otlp.Default()
-	if keep > 0 {
-		c.Rows.KeepBytes = keep
+// remoteWriteDecoders makes decoders of Prometheus remote write.
+func remoteWriteDecoders(maxBody int64) func(keep int) httpapi.RemoteWriteDecoder {
+	return func(keep int) httpapi.RemoteWriteDecoder {
+		c := remotewrite.Default()
+		batchLimits(&c.Rows, keep, maxBody)
+		return remotewrite.NewDecoder(c)
 	}
-	return otlp.NewDecoder(c)
+}
+
+// metricDecoders makes decoders of OTLP.
+func metricDecoders(maxBody int64) func(keep int) httpapi.MetricDecoder {
+	return func(keep int) httpapi.MetricDecoder {
+		c := otlp.Default()
+		batchLimits(&c.Rows, keep, maxBody)
+		return otlp.NewDecoder(c)
+	}
 }

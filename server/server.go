@@ -294,9 +294,9 @@ func (s *server) openAPI() error {
 		NewPointDecoder: pointDecoder,
 		Schema:          schema{s.schema},
 
-		NewRemoteWriteDecoder: remoteWriteDecoder,
+		NewRemoteWriteDecoder: remoteWriteDecoders(ac.MaxBodyBytes),
 		RemoteWrite:           &s.gates.remoteWrite,
-		NewMetricDecoder:      metricDecoder,
+		NewMetricDecoder:      metricDecoders(ac.MaxBodyBytes),
 		OTLP:                  &s.gates.otlp,
 	}
 	if s.tracer != nil {

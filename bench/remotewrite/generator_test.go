@@ -37,7 +37,7 @@ func TestVersionsAgree(t *testing.T) {
 			if err != nil || len(message) != size {
 				t.Fatalf("%d bytes of %d, %v", len(message), size, err)
 			}
-			q, err := d.Decode(message, remotewrite.Version(version), remotewrite.Mapping{})
+			q, err := d.Decode(message, remotewrite.Version(version), remotewrite.Mapping{}, nil)
 			if err != nil || q.Samples != samples || q.Refused != 0 {
 				t.Fatalf("%+v, %v", q, err)
 			}

@@ -145,9 +145,10 @@ const (
 )
 
 // Decode decodes a message. Data points without a time get now, nanoseconds
-// since 1970.
-func (d *Decoder) Decode(message []byte, m Mapping, now int64) (Request, error) {
-	d.rows.Begin()
+// since 1970. What the batch takes beyond the size of the message more is asked
+// for, unless it is nil.
+func (d *Decoder) Decode(message []byte, m Mapping, now int64, more rows.More) (Request, error) {
+	d.rows.Begin(len(message), more)
 	d.request, d.mapping, d.now = Request{}, m, now
 	if d.shapeBytes > d.cfg.Rows.KeepBytes {
 		d.shapes, d.shapeBytes = map[string]*rows.Fields{}, 0
@@ -309,7 +310,7 @@ func (d *Decoder) data(message []byte, each func(point []byte, monotonic bool) e
 // refuse notes that a data point is left out. It returns err if nothing of the
 // message can be taken because of it.
 func (d *Decoder) refuse(err error) error {
-	if limit := (*rows.LimitError)(nil); errors.As(err, &limit) || errors.Is(err, wire.ErrMalformed) {
+	if rows.Whole(err) || errors.Is(err, wire.ErrMalformed) {
 		return err
 	}
 	d.request.Refused++
@@ -348,7 +349,8 @@ func (d *Decoder) store(name []byte, fields *rows.Fields, tags []column.Tag, val
 	if err != nil {
 		return err
 	}
-	if err := d.rows.Reserve(1); err != nil {
+	// A row of many fields is as large as several of one.
+	if err := d.rows.Reserve(1 + len(values)/4); err != nil {
 		return err
 	}
 	t.AppendRow(series, at, values)

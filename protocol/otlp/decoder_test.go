@@ -262,7 +262,7 @@ func TestDecode(t *testing.T) {
 			}
 			d := otlp.NewDecoder(otlp.Default())
 			for _, m := range [][]byte{message, again, message} {
-				got, err := d.Decode(m, c.mapping, now)
+				got, err := d.Decode(m, c.mapping, now, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -285,7 +285,7 @@ func TestRefusals(t *testing.T) {
 	}
 	d := otlp.NewDecoder(otlp.Default())
 	for i := 1; i < len(message); i++ {
-		if _, err := d.Decode(message[:i], otlp.Mapping{}, now); err == nil || !strings.Contains(err.Error(), "malformed") {
+		if _, err := d.Decode(message[:i], otlp.Mapping{}, now, nil); err == nil || !strings.Contains(err.Error(), "malformed") {
 			t.Errorf("cut off after %d bytes: error %v", i, err)
 		}
 	}
@@ -304,7 +304,7 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := d.Decode(again, otlp.Mapping{}, now)
+	got, err := d.Decode(again, otlp.Mapping{}, now, nil)
 	if want := []string{"m,a=x,temporality=delta counter=3@5"}; err != nil || !slices.Equal(rowsOf(t, got.Batch), want) {
 		t.Errorf("%q, %v: want %q", rowsOf(t, got.Batch), err, want)
 	}
@@ -332,13 +332,13 @@ func TestLittleForMuch(t *testing.T) {
 	}{
 		"attributes":                   {request: wide, refused: 1},
 		"attributes of a point":        {request: export(gauge("g", double(1, 1, long...))), refused: 1},
-		"a long resource, many points": {request: heavy, err: "bytes of series"},
+		"a long resource, many points": {request: heavy, err: "bytes of rows and series"},
 	} {
 		message, err := proto.Marshal(c.request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := otlp.NewDecoder(cfg).Decode(message, otlp.Mapping{}, now)
+		got, err := otlp.NewDecoder(cfg).Decode(message, otlp.Mapping{}, now, nil)
 		switch {
 		case c.err == "" && (err != nil || got.Refused != c.refused):
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -368,7 +368,7 @@ func TestAllocations(t *testing.T) {
 	}
 	d := otlp.NewDecoder(otlp.Default())
 	got := testing.AllocsPerRun(10, func() {
-		if _, err := d.Decode(message, otlp.Mapping{}, now); err != nil {
+		if _, err := d.Decode(message, otlp.Mapping{}, now, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -390,7 +390,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	d := otlp.NewDecoder(otlp.Default())
 	f.Fuzz(func(t *testing.T, message []byte) {
-		got, err := d.Decode(message, otlp.Mapping{}, now)
+		got, err := d.Decode(message, otlp.Mapping{}, now, nil)
 		if err != nil {
 			return
 		}
@@ -398,7 +398,7 @@ func FuzzDecode(f *testing.F) {
 		if len(once) < got.Points {
 			t.Errorf("%d rows of %d data points", len(once), got.Points)
 		}
-		fresh, err := otlp.NewDecoder(otlp.Default()).Decode(message, otlp.Mapping{}, now)
+		fresh, err := otlp.NewDecoder(otlp.Default()).Decode(message, otlp.Mapping{}, now, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -421,7 +421,7 @@ func FuzzFromJSON(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := d.Decode(message, otlp.Mapping{}, now); err != nil && strings.Contains(err.Error(), "malformed") {
+		if _, err := d.Decode(message, otlp.Mapping{}, now, nil); err != nil && strings.Contains(err.Error(), "malformed") {
 			t.Errorf("what came of JSON cannot be read: %v", err)
 		}
 	})
@@ -436,7 +436,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.SetBytes(int64(len(message)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := d.Decode(message, otlp.Mapping{}, now); err != nil {
+		if _, err := d.Decode(message, otlp.Mapping{}, now, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -121,9 +121,10 @@ func (d *Decoder) MemoryBytes() int {
 // fieldBytes is about what a name of d.fields costs.
 const fieldBytes = 256
 
-// Decode decodes a message without its Snappy.
-func (d *Decoder) Decode(message []byte, version Version, m Mapping) (Request, error) {
-	d.rows.Begin()
+// Decode decodes a message without its Snappy. What the batch takes beyond the
+// size of the message more is asked for, unless it is nil.
+func (d *Decoder) Decode(message []byte, version Version, m Mapping, more rows.More) (Request, error) {
+	d.rows.Begin(len(message), more)
 	d.request, d.mapping = Request{}, m
 	d.table, d.tableName, d.message = nil, d.tableName[:0], message
 	if len(d.fields)*fieldBytes > d.cfg.Rows.KeepBytes {
@@ -348,7 +349,7 @@ func timeError(millis int64) error {
 // refuse notes that n values are left out. It returns err if nothing of the
 // message can be taken because of it.
 func (d *Decoder) refuse(n int, err error) error {
-	if limit := (*rows.LimitError)(nil); errors.As(err, &limit) {
+	if rows.Whole(err) {
 		return err
 	}
 	d.request.Refused += n

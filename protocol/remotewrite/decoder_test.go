@@ -164,7 +164,7 @@ func TestBothVersions(t *testing.T) {
 				if version == 2 {
 					message = message2(c.series)
 				}
-				got, err := d.Decode(message, version, remotewrite.Mapping{})
+				got, err := d.Decode(message, version, remotewrite.Mapping{}, nil)
 				if err != nil {
 					t.Fatalf("version %d: %v", version, err)
 				}
@@ -195,7 +195,7 @@ func TestByField(t *testing.T) {
 		version remotewrite.Version
 	}{{message1(all, 0), 1}, {message2(all), 2}} {
 		got, err := remotewrite.NewDecoder(remotewrite.Default()).Decode(message.text, message.version,
-			remotewrite.Mapping{Layout: remotewrite.ByField, Measurement: "p"})
+			remotewrite.Mapping{Layout: remotewrite.ByField, Measurement: "p"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestRefusals(t *testing.T) {
 		"buckets cut off":   {message1([]series{{labels: good.labels}}, 0), 1, ""},
 		"bad packed floats": {blob(nil, 1, blob(nil, 4, blob(nil, 13, []byte{1}))), 1, "malformed"},
 	} {
-		_, err := remotewrite.NewDecoder(remotewrite.Default()).Decode(c.message, c.version, remotewrite.Mapping{})
+		_, err := remotewrite.NewDecoder(remotewrite.Default()).Decode(c.message, c.version, remotewrite.Mapping{}, nil)
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
@@ -255,23 +255,23 @@ func TestLittleForMuch(t *testing.T) {
 		measurements = append(measurements, series{labels: []string{"__name__", fmt.Sprintf("m%d", i)}, samples: []point{{1, 0}}})
 		tags = append(tags, series{labels: []string{"__name__", "m", fmt.Sprintf("t%d", i), "x"}, samples: []point{{1, 0}}})
 	}
-	empty := slices.Repeat([]byte{0x12, 0}, cfg.Rows.MaxRows+1)
+	empty := slices.Repeat([]byte{0x12, 0}, cfg.Rows.MaxBytes/32+1)
 	for name, c := range map[string]struct {
 		message []byte
 		version remotewrite.Version
 		want    string
 	}{
-		"one long symbol":      {message2(labels), 2, "bytes of series"},
+		"one long symbol":      {message2(labels), 2, "bytes of rows and series"},
 		"many measurements":    {message1(measurements, 0), 1, "measurements"},
 		"many tags":            {message1(tags, 0), 1, "fields and tags"},
-		"samples of two bytes": {blob(nil, 1, append(blob(nil, 1, blob(blob(nil, 1, []byte("__name__")), 2, []byte("m"))), empty...)), 1, "values"},
+		"samples of two bytes": {blob(nil, 1, append(blob(nil, 1, blob(blob(nil, 1, []byte("__name__")), 2, []byte("m"))), empty...)), 1, "bytes of rows and series"},
 	} {
 		d := remotewrite.NewDecoder(cfg)
-		if _, err := d.Decode(c.message, c.version, remotewrite.Mapping{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := d.Decode(c.message, c.version, remotewrite.Mapping{}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q in it", name, err, c.want)
 		}
 		// What was learned does not stay for ever.
-		if _, err := d.Decode(nil, c.version, remotewrite.Mapping{}); err != nil {
+		if _, err := d.Decode(nil, c.version, remotewrite.Mapping{}, nil); err != nil {
 			t.Error(err)
 		}
 		if n := d.MemoryBytes(); n > cfg.Rows.KeepBytes+1<<20 {
@@ -282,7 +282,7 @@ func TestLittleForMuch(t *testing.T) {
 	for i := range cfg.Rows.MaxTags + 1 {
 		many.labels = append(many.labels, fmt.Sprintf("t%d", i), "x")
 	}
-	got, err := remotewrite.NewDecoder(cfg).Decode(message1([]series{many}, 0), 1, remotewrite.Mapping{})
+	got, err := remotewrite.NewDecoder(cfg).Decode(message1([]series{many}, 0), 1, remotewrite.Mapping{}, nil)
 	if err != nil || got.Refused != 1 || !strings.Contains(got.Reason, "tags") {
 		t.Errorf("too many labels: %+v, %v", got, err)
 	}
@@ -308,7 +308,7 @@ func TestAllocations(t *testing.T) {
 	}{{message1(fleet(20, 50, 1), 0), 1}, {message2(fleet(20, 50, 1)), 2}} {
 		d := remotewrite.NewDecoder(remotewrite.Default())
 		got := testing.AllocsPerRun(10, func() {
-			if _, err := d.Decode(c.message, c.version, remotewrite.Mapping{}); err != nil {
+			if _, err := d.Decode(c.message, c.version, remotewrite.Mapping{}, nil); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -337,7 +337,7 @@ func FuzzDecode(f *testing.F) {
 		if byField {
 			m = remotewrite.Mapping{Layout: remotewrite.ByField, Measurement: "p"}
 		}
-		got, err := d.Decode(message, version, m)
+		got, err := d.Decode(message, version, m, nil)
 		if err != nil {
 			return
 		}
@@ -346,7 +346,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d rows of %d samples", len(once), got.Samples)
 		}
 		// What was learned from one message does not change what another means.
-		fresh, err := remotewrite.NewDecoder(remotewrite.Default()).Decode(message, version, m)
+		fresh, err := remotewrite.NewDecoder(remotewrite.Default()).Decode(message, version, m, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -368,7 +368,7 @@ func BenchmarkDecode(b *testing.B) {
 				b.SetBytes(int64(len(message)))
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := d.Decode(message, version, remotewrite.Mapping{}); err != nil {
+					if _, err := d.Decode(message, version, remotewrite.Mapping{}, nil); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -28,6 +28,7 @@ package rows
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -43,11 +44,9 @@ type Limits struct {
 	// tag keys of all of them.
 	MaxTables  int
 	MaxColumns int
-	// MaxRows and MaxKeyBytes bound the rows of a batch and the keys of its
-	// series together: a sender that names labels by number can make very much
-	// of little.
-	MaxRows     int
-	MaxKeyBytes int
+	// MaxBytes bounds the memory of a batch: a sender that names labels by number
+	// can make very much of little.
+	MaxBytes int
 	// KeepBytes is how much memory is kept from one batch to the next.
 	KeepBytes int
 }
@@ -55,12 +54,12 @@ type Limits struct {
 // Default returns the limits that the server starts with: those of line
 // protocol, and some hundred times what agents send at a time.
 func Default() Limits {
-	return Limits{MaxTags: 1024, MaxTables: 1 << 16, MaxColumns: 1 << 16, MaxRows: 1 << 22, MaxKeyBytes: 64 << 20, KeepBytes: 16 << 20}
+	return Limits{MaxTags: 1024, MaxTables: 1 << 16, MaxColumns: 1 << 16, MaxBytes: 128 << 20, KeepBytes: 16 << 20}
 }
 
 // Validate reports the first limit that makes no sense.
 func (l Limits) Validate() error {
-	if l.MaxTags < 0 || l.MaxTables < 1 || l.MaxColumns < 1 || l.MaxRows < 1 || l.MaxKeyBytes < 1 || l.KeepBytes < 0 {
+	if l.MaxTags < 0 || l.MaxTables < 1 || l.MaxColumns < 1 || l.MaxBytes < 1 || l.KeepBytes < 0 {
 		return fmt.Errorf("limits of a batch %+v: want at least 0 tags and bytes to keep, and 1 of the others", l)
 	}
 	return nil
@@ -98,7 +97,10 @@ type Collector struct {
 	out     column.Batch
 	columns int // fields and tag keys of all tables
 	keys    int // bytes of keys of all tables
-	rows    int // of all tables, as far as Reserve was told
+	series  int // of all tables
+	rows    int // of all tables, told by Reserve
+	granted int // bytes that series and rows may take, of those that more was asked for
+	more    More
 
 	name    []byte // scratch
 	tags    []column.Tag
@@ -111,8 +113,36 @@ func New(l Limits) *Collector {
 	return &Collector{limits: l, tables: map[string]*Table{}}
 }
 
-// Begin begins a batch and forgets the one before.
-func (c *Collector) Begin() {
+// More is asked for so many bytes before a batch takes them. Its error is that
+// of the request, within a *RoomError.
+type More func(bytes int64) error
+
+// RoomError says that there is no room for what a request would become: nothing
+// of it can be taken.
+type RoomError struct{ Err error }
+
+func (e *RoomError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what More said.
+func (e *RoomError) Unwrap() error { return e.Err }
+
+// Whole reports whether nothing of a request can be taken because of err.
+func Whole(err error) bool {
+	return errors.As(err, new(*LimitError)) || errors.As(err, new(*RoomError))
+}
+
+const (
+	// rowBytes and seriesBytes are what a row, of one field, and a series cost
+	// besides the key, with room to grow.
+	rowBytes    = 32
+	seriesBytes = 16
+	// grain is the least that is asked for at a time.
+	grain = 256 << 10
+)
+
+// Begin begins a batch and forgets the one before. Free bytes are there for it;
+// more is asked for others, unless it is nil.
+func (c *Collector) Begin(free int, more More) {
 	for _, t := range c.open {
 		c.bytes += t.measure()
 	}
@@ -121,7 +151,8 @@ func (c *Collector) Begin() {
 	}
 	c.batch++
 	c.open, c.out.Tables = c.open[:0], c.out.Tables[:0]
-	c.columns, c.keys, c.rows = 0, 0, 0
+	c.columns, c.keys, c.series, c.rows = 0, 0, 0, 0
+	c.granted, c.more = free, more
 }
 
 // MemoryBytes returns roughly what the collector holds between two batches.
@@ -272,9 +303,25 @@ func (t *Table) measure() int {
 
 // Reserve is called before n rows are appended, to any table.
 func (c *Collector) Reserve(n int) error {
-	if c.rows += n; c.rows > c.limits.MaxRows {
-		return &LimitError{c.limits.MaxRows, "values"}
+	c.rows += n
+	return c.grow()
+}
+
+// grow asks for what is not granted yet of what the batch takes.
+func (c *Collector) grow() error {
+	taken := c.keys + c.series*seriesBytes + c.rows*rowBytes
+	if taken > c.limits.MaxBytes {
+		return &LimitError{c.limits.MaxBytes, "bytes of rows and series"}
 	}
+	lacking := taken - c.granted
+	if lacking <= 0 || c.more == nil {
+		return nil
+	}
+	lacking = max(lacking, grain)
+	if err := c.more(int64(lacking)); err != nil {
+		return &RoomError{err}
+	}
+	c.granted += lacking
 	return nil
 }
 

@@ -72,7 +72,7 @@ func TestSeriesAgainstReference(t *testing.T) {
 	lists := [][]string{{"a", "b", "c"}, {"c", "a"}, {"time", "value", "z"}, {}, {"a\x01", "ü"}, {"a", "a"}, {"x", "y\\"}, {""}, {"y\xff"}}
 	letters := []string{"a", "bcdefgh", "01234567", "ü", " ", ",", "=", "\\", "\n", "\x7f", "~", "!", "\xff", "long enough to have several words in it"}
 	for range 50 {
-		c.Begin()
+		c.Begin(0, nil)
 		table, err := c.Table([]byte("m"), value)
 		if err != nil {
 			t.Fatal(err)
@@ -137,13 +137,13 @@ func TestSeriesAgainstReference(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	limits := rows.Limits{MaxTags: 3, MaxTables: 2, MaxColumns: 8, MaxRows: 4, MaxKeyBytes: 100, KeepBytes: 1 << 20}
+	limits := rows.Limits{MaxTags: 3, MaxTables: 2, MaxColumns: 8, MaxBytes: 150, KeepBytes: 1 << 20}
 	if err := limits.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	c := rows.New(limits)
 	begin := func() *rows.Table {
-		c.Begin()
+		c.Begin(0, nil)
 		table, err := c.Table([]byte("m"), value)
 		if err != nil {
 			t.Fatal(err)
@@ -161,13 +161,30 @@ func TestLimits(t *testing.T) {
 	wants("too many tags", err, false)
 	_, err = c.Series(table, tags("a", strings.Repeat("x", 1<<16)))
 	wants("a long series", err, false)
-	_, err = c.Series(table, tags("a", strings.Repeat("x", 101)))
+	_, err = c.Series(table, tags("a", strings.Repeat("x", 140)))
 	wants("many bytes", err, true)
 	begin()
 	if c.Reserve(4) != nil {
 		t.Error("four rows are too many")
 	}
 	wants("five rows", c.Reserve(1), true)
+	asked := int64(0)
+	c.Begin(40, func(n int64) error {
+		if asked += n; asked > 1<<20 {
+			return errors.New("memory is used up")
+		}
+		return nil
+	})
+	if c.Reserve(1) != nil || asked != 0 {
+		t.Errorf("%d bytes were asked for though there was room", asked)
+	}
+	if c.Reserve(1) != nil || asked == 0 {
+		t.Error("nothing was asked for")
+	}
+	c.Begin(0, func(int64) error { return errors.New("memory is used up") })
+	if err := c.Reserve(1); !rows.Whole(err) || !errors.As(err, new(*rows.RoomError)) {
+		t.Errorf("without memory: error %v", err)
+	}
 	begin()
 	if _, err := c.Table([]byte("n"), value); err != nil {
 		t.Error(err)
@@ -190,7 +207,7 @@ func TestLimits(t *testing.T) {
 // TestTablesApart: fields with any bytes in their name are not taken for others.
 func TestTablesApart(t *testing.T) {
 	c := rows.New(rows.Default())
-	c.Begin()
+	c.Begin(0, nil)
 	two := &rows.Fields{Name: "value\x00m", Fields: []column.FieldInfo{{Name: "a", Type: column.Float64}, {Name: "b", Type: column.Float64}}}
 	one, err1 := c.Table([]byte("\x00mm"), value)
 	other, err2 := c.Table([]byte("m"), two)

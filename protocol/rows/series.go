@@ -151,10 +151,9 @@ func (c *Collector) checkRoom(t *Table, n int) error {
 	if n > t.room {
 		return fmt.Errorf("measurement, tags and field of a series of %q have %d bytes together, which is more than %d", t.name, n+maxKeyBytes-t.room, maxKeyBytes)
 	}
-	if c.keys += n; c.keys > c.limits.MaxKeyBytes {
-		return &LimitError{c.limits.MaxKeyBytes, "bytes of series"}
-	}
-	return nil
+	c.series++
+	c.keys += n
+	return c.grow()
 }
 
 // slowly does what Series does for tags of which nothing is known.
