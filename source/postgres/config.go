@@ -39,7 +39,8 @@ type Config struct {
 	// what is held of a large transaction: twice that.
 	BatchRows  int
 	BatchBytes int
-	// PageRows is how many rows one query of a snapshot reads.
+	// PageRows is how many rows one query of a snapshot reads, and how many are
+	// read again at most if it is interrupted.
 	PageRows int
 	// StatusEvery is how often the database is told that we are alive.
 	StatusEvery time.Duration

@@ -27,7 +27,7 @@ type position struct {
 // progress is how far the snapshot of a table has come.
 type progress struct {
 	Done bool `json:"done,omitempty"`
-	// After is the key of the last row that was taken, as text; empty before the
+	// After is the key of the last row of the last page that was taken, as text; empty before the
 	// first, and for a table without a primary key.
 	After []string `json:"after,omitempty"`
 	Rows  int64    `json:"rows,omitempty"` // taken so far

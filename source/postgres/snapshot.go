@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,54 +61,56 @@ func (s *Source) readTable(ctx context.Context, c *pgconn.PgConn, t *tableInfo, 
 		p.After = nil // another key than before: from the beginning
 	}
 	for {
-		n, err := s.readPage(ctx, c, t, r, intake)
+		n, last, err := s.readPage(ctx, c, t, p.After, r.database, intake)
 		if err != nil {
 			return err
 		}
-		if len(t.key) == 0 || n < s.cfg.PageRows {
+		p.Rows, p.After = p.Rows+int64(n), last
+		done := len(t.key) == 0 || n < s.cfg.PageRows
+		if done {
 			p.Done, p.After = true, nil
-			return s.savePosition(ctx, r.position)
+		}
+		if err := s.savePosition(ctx, r.position); err != nil || done {
+			return err
 		}
 	}
 }
 
-// readPage hands a page over and returns the number of its rows.
-func (s *Source) readPage(ctx context.Context, c *pgconn.PgConn, t *tableInfo, r *ready, intake source.Intake) (rows int, err error) {
-	p := r.position.Tables[t.table.Name]
-	text, params, oids := pageQuery(t, p.After, s.cfg.PageRows)
+// readPage hands over the page behind a key, and returns the number of its rows
+// and the key of the last. While rows are taken the next ones are read.
+func (s *Source) readPage(ctx context.Context, c *pgconn.PgConn, t *tableInfo, after []string, database string, intake source.Intake) (rows int, last []string, err error) {
+	text, params, oids := pageQuery(t, after, s.cfg.PageRows)
 	schema, name, _ := strings.Cut(t.table.Name, ".")
-	rel := newRelation(r.database, schema, name)
-	var key []int
-	for i, column := range t.columns {
+	rel := newRelation(database, schema, name)
+	for _, column := range t.columns {
 		rel.add(column.name, column.oid, true, false)
-		for _, k := range t.key {
-			if k.name == column.name {
-				key = append(key, i)
-			}
-		}
 	}
+	key := t.keyColumns()
+	behind := make([][]byte, len(key)) // of the last row
 	o := origin{commit: time.Now(), state: "true"}
-	b := &batch{}
-	var last [][]byte // key of the last row
-	hand := func() error {
-		if len(b.ends) == 0 {
+	b, spare := &batch{}, &batch{}
+	var taking chan error // nil: nothing is being taken
+	taken := func() error {
+		if taking == nil {
 			return nil
 		}
-		if err := s.take(ctx, intake, b.seal()); err != nil {
+		err := <-taking
+		taking = nil
+		return err
+	}
+	hand := func() error {
+		if err := taken(); err != nil || len(b.ends) == 0 {
 			return err
 		}
-		p.Rows += int64(len(b.ends))
+		full := b
+		taking = make(chan error, 1)
+		go func() { taking <- s.take(ctx, intake, full.seal()) }()
+		b, spare = spare, full
 		b.reset()
-		if p.After = p.After[:0]; len(last) == 0 {
-			return nil // there is nothing to go on behind
-		}
-		for _, v := range last {
-			p.After = append(p.After, string(v))
-		}
-		return s.savePosition(ctx, r.position)
+		return nil
 	}
 	reader := c.ExecParams(ctx, text, params, oids, nil, nil)
-	for reader.NextRow() {
+	for err == nil && reader.NextRow() {
 		values := reader.Values()
 		b.text = append(appendHead(b.text, 'r'), `"before":null,"after":{`...)
 		for i := range rel.columns {
@@ -120,32 +123,33 @@ func (s *Source) readPage(ctx context.Context, c *pgconn.PgConn, t *tableInfo, r
 		b.text = rel.appendTail(append(b.text, `},`...), &o)
 		b.add(rel, &o)
 		rows++
-		last = last[:0]
-		for _, i := range keyOrder(t, key) {
-			last = append(last, append([]byte(nil), values[i]...))
-		}
 		if b.full(&s.cfg) {
-			if err := hand(); err != nil {
-				_, _ = reader.Close() // the first error is told
-				return rows, err
-			}
+			err = hand()
+		}
+		for k, i := range key {
+			behind[k] = append(behind[k][:0], values[i]...)
 		}
 	}
-	if _, err := reader.Close(); err != nil {
-		return rows, err
+	if _, closed := reader.Close(); err == nil {
+		err = closed
 	}
-	return rows, hand()
+	if err == nil {
+		err = hand()
+	}
+	if waited := taken(); err == nil {
+		err = waited
+	}
+	for _, v := range behind {
+		last = append(last, string(v))
+	}
+	return rows, last, err
 }
 
-// keyOrder returns the columns of the key in the order of the key.
-func keyOrder(t *tableInfo, columns []int) []int {
-	ordered := make([]int, 0, len(columns))
+// keyColumns returns which of the columns are the key, in its order.
+func (t *tableInfo) keyColumns() []int {
+	ordered := make([]int, 0, len(t.key))
 	for _, k := range t.key {
-		for _, i := range columns {
-			if t.columns[i].name == k.name {
-				ordered = append(ordered, i)
-			}
-		}
+		ordered = append(ordered, slices.IndexFunc(t.columns, func(c columnInfo) bool { return c.name == k.name }))
 	}
 	return ordered
 }

@@ -10,8 +10,8 @@
 //  2. The slot is made: from now on the database keeps the log that we have not
 //     confirmed. The position is saved.
 //  3. The snapshot: each table is read in the order of its primary key, in the
-//     state in which the slot began. After each batch that was taken the
-//     position is saved. If it is interrupted it goes on behind the last row
+//     state in which the slot began. After each page that was taken the
+//     position is saved. If it is interrupted it goes on behind the last page
 //     that was taken, in the state of that moment.
 //  4. The log is followed from where the slot stands. A batch is handed over;
 //     when it was taken, the end of the last transaction that is wholly in it
@@ -28,8 +28,8 @@
 // while a batch is taken and the next one is full; the database is told that
 // we are alive meanwhile.
 //
-// One goroutine owns the connection of the replication; each batch is taken in
-// one of its own, one at a time. Run waits for it.
+// One goroutine owns the connections; each batch is taken in one of its own, one
+// at a time. Run waits for it.
 package postgres
 
 import (

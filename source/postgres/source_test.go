@@ -121,6 +121,12 @@ func (m *model) list() (all []string) {
 	return all
 }
 
+func (m *model) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.points)
+}
+
 func (m *model) refusals() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -423,7 +429,7 @@ func TestConfirm(t *testing.T) {
 	mu.Lock()
 	busy = false
 	mu.Unlock()
-	eventually(t, "all rows are taken", func() bool { return len(m.list()) == 50000 })
+	eventually(t, "all rows are taken", func() bool { return m.count() == 50000 })
 	eventually(t, "they are confirmed", func() bool { return !behind(at) })
 	eventually(t, "no trouble", func() bool { return r.Status().Trouble == "" })
 	// The log of others is let go of as well.
