@@ -239,7 +239,8 @@ func sum(all kadm.ListedOffsets) int64 {
 // committed is how many messages the group has read.
 func committed(ctx context.Context, admin *kadm.Client) (int64, error) {
 	all, err := admin.FetchOffsets(ctx, group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	// A group that nobody has joined yet is not there, nor is what it would be asked of.
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && !kerr.IsRetriable(err) {
 		return 0, fmt.Errorf("ask how far the server is: %w", err)
 	}
 	n := int64(0)
