@@ -118,7 +118,7 @@ no anomaly.`,
 	f.IntVar(&s.qos, "qos", 1, "quality of service of MQTT: 1, or 0, which nobody acknowledges")
 	f.IntVar(&s.version, "mqtt-version", 5, "version of MQTT: 5, or 3 for 3.1.1")
 	f.IntVar(&s.connections, "connections", 0, "connections of HTTP (default 2) or MQTT (default 1); -1: one for each device")
-	f.IntVar(&s.inFlight, "in-flight", 0, "messages that may wait to be acknowledged: of a connection of MQTT (default 1000, of many connections 20), or of all of Kafka (default 100000)")
+	f.IntVar(&s.inFlight, "in-flight", 0, "messages that may wait to be acknowledged: of a connection of MQTT (default 1000, of many connections 100), or of all of Kafka (default 100000)")
 	f.StringVar(&s.user, "user", "", "user of MQTT or Kafka; the password is VARVE_PASSWORD, or over MQTT the token")
 	f.StringVar(&s.sasl, "sasl", "scram-sha-512", "how the user of Kafka signs in: plain, scram-sha-256 or scram-sha-512")
 	f.StringVar(&s.clientID, "client-id", "varve-simulate", "client id of Kafka, and beginning of those of MQTT; with a connection for each device they are the devices' names")
@@ -230,7 +230,7 @@ func (s *simulation) settle(cmd *cobra.Command, now time.Time) error {
 		if s.inFlight == 0 {
 			s.inFlight = 1000
 			if s.connections > 16 {
-				s.inFlight = 20
+				s.inFlight = 100
 			}
 		}
 		if s.cfg.Topic == "" {
