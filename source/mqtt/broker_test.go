@@ -744,3 +744,21 @@ func TestSink(t *testing.T) {
 		t.Errorf("%v, a pipeline has %v", err, in.all())
 	}
 }
+
+// What comes behind a DISCONNECT does not count.
+func TestBehindDisconnect(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "a")
+	d, _ := connect(t, b, named("d"))
+	raw := mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: 1, PacketID: 1, Topic: []byte("a"), Payload: []byte("before")})
+	raw = mqttwire.AppendDisconnect(raw, d.version, &mqttwire.Disconnect{})
+	d.send(mqttwire.AppendPublish(raw, d.version, &mqttwire.Publish{QoS: 1, PacketID: 2, Topic: []byte("a"), Payload: []byte("behind")}))
+	d.closed()
+	eventually(t, "the first is taken", func() bool { return len(in.all()) > 0 })
+	time.Sleep(20 * time.Millisecond)
+	if got := join(in.all()); got != "a before" {
+		t.Error(got)
+	}
+}

@@ -103,6 +103,9 @@ func (c *conn) waitForEnd() {
 	}
 }
 
+// errGoodbye ends reading: what comes behind a DISCONNECT does not count.
+var errGoodbye = errors.New("the client said goodbye")
+
 // reasonOf words why reading ended.
 func reasonOf(err error) string {
 	var wire *mqttwire.Error
@@ -130,6 +133,9 @@ func (c *conn) read() error {
 			p, n, needs, err := mqttwire.Next(buf[from:to], limit)
 			if err == nil && n > 0 {
 				err = c.packet(p)
+			}
+			if errors.Is(err, errGoodbye) {
+				return nil
 			}
 			if err != nil {
 				c.fail(err)
@@ -527,5 +533,5 @@ func (c *conn) disconnected(body []byte) error {
 	}
 	c.ending = true
 	c.mu.Unlock()
-	return nil
+	return errGoodbye
 }
