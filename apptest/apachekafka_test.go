@@ -238,7 +238,7 @@ func kafkaCheckTopic(t *testing.T, b *apacheKafka, topic string, n int, want fun
 // TestBenchKafka runs the benchmark with a backlog that is read at once.
 func TestBenchKafka(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pipelines.yaml")
-	text := strings.Replace(fmt.Sprintf(kafkaPipeline, ""), `[""]`, `["${VARVE_KAFKA_BROKERS}"]`, 1)
+	text := strings.Replace(fmt.Sprintf(kafkaPipeline, ""), `[""]`, `["${KAFKA_BROKERS}"]`, 1)
 	text = strings.ReplaceAll(strings.ReplaceAll(text, ", seq: int", ", quality: float"), "[sensor_type]", "[sensor_type, location]")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,8 @@ type SourceSpec struct {
 	// Format is the decoder that the source implies, nil if the pipeline declares
 	// one.
 	Format decode.Format
+	// Tags are those that the source adds, which rules may name.
+	Tags []string
 }
 
 // Kinds are the sources and sinks that a declaration may name.
@@ -214,6 +216,7 @@ func (p *parser) pipeline(name string, s *declare.Map) *Declaration {
 	names := rule.Names{Fields: map[string]column.Type{}, Open: true}
 	if d.Format != nil {
 		names = d.Format.Names().Clone()
+		names.Tags = append(names.Tags, d.Source.Tags...)
 	}
 	timeName := names.Time
 	for _, section := range []string{"validate", "transform", "tag"} {

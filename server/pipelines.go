@@ -60,7 +60,7 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 			},
 			"kafka": func(m *declare.Map) pipeline.SourceSpec {
 				c := kafka.Declare(m)
-				return pipeline.SourceSpec{Open: func(name string) (source.Source, error) { return kafka.New(c, s.log.With("pipeline", name)) }}
+				return pipeline.SourceSpec{Tags: c.TagNames(), Open: func(name string) (source.Source, error) { return kafka.New(c, s.log.With("pipeline", name)) }}
 			},
 			"postgres": func(m *declare.Map) pipeline.SourceSpec {
 				c := postgres.Declare(m)

@@ -146,7 +146,7 @@ func (c *Config) read(ctx context.Context, admin *kadm.Client, broker int, r Res
 		}
 		defer os.RemoveAll(dir)
 	}
-	if err := os.Setenv("VARVE_KAFKA_BROKERS", c.Brokers[0]); err != nil { // the default pipeline reads it
+	if err := os.Setenv("KAFKA_BROKERS", c.Brokers[0]); err != nil { // the default pipeline reads it
 		return r, fmt.Errorf("name the broker to the server: %w", err)
 	}
 	ends, err := admin.ListEndOffsets(ctx, backlogTopic)

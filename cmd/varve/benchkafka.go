@@ -38,7 +38,7 @@ is not Apache Kafka. With it the two topics must not exist yet.`,
 	f.IntVar(&c.Devices, "devices", c.Devices, "devices that it is from")
 	f.IntVar(&c.Partitions, "partitions", c.Partitions, "partitions of each topic")
 	f.StringVar(&c.DataDir, "data-dir", "", "folder for the server's data (default: a temporary one)")
-	f.StringVar(&c.Pipelines, "pipelines-file", c.Pipelines, "pipelines of the server, which read the topic as group varve from ${VARVE_KAFKA_BROKERS}")
+	f.StringVar(&c.Pipelines, "pipelines-file", c.Pipelines, "pipelines of the server, which read the topic as group varve from ${KAFKA_BROKERS}")
 	f.StringSliceVar(&c.ServerArgs, "server-arg", nil, "more arguments of the server")
 	f.BoolVar(&asJSON, "json", false, "report in JSON")
 	return cmd

@@ -107,6 +107,15 @@ func Declare(s *declare.Map) Config {
 	return c
 }
 
+// TagNames are the tags that headers become.
+func (c *Config) TagNames() []string {
+	var all []string
+	for _, t := range c.HeaderTags {
+		all = append(all, t.Tag)
+	}
+	return all
+}
+
 // expressions returns the patterns as the client wants them: whole names, and
 // topics among them. It is nil if there are only topics.
 func (c *Config) expressions() (include, exclude []string) {
