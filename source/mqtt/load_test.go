@@ -76,3 +76,36 @@ func BenchmarkLoad(b *testing.B) {
 type devNull struct{}
 
 func (devNull) Write(b []byte) (int, error) { return len(b), nil }
+
+// TestFleet: the load counts what it sends and what is acknowledged, and tells
+// when connections are lost.
+func TestFleet(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "sensors/bench/#")
+	for name, change := range map[string]func(*mqtt.Config){
+		"window": func(c *mqtt.Config) { c.Window = 3 },
+		"rate":   func(c *mqtt.Config) { c.Rate, c.Version = 500, 4 },
+		"qos 0":  func(c *mqtt.Config) { c.Rate, c.QoS = 500, 0 },
+	} {
+		before := len(in.all())
+		c := mqtt.Default()
+		c.Addr, c.Connections, c.Duration = b.Addr("mqtt"), 7, 200*time.Millisecond
+		change(&c)
+		r, err := bench.RunMQTT(t.Context(), bench.MQTTConfig{Fleet: c, JSON: true}, devNull{})
+		if err != nil || r.Sent < 50 || c.QoS > 0 && r.Acknowledged != r.Sent || r.Lost > 0 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		eventually(t, name+": all is taken", func() bool { return len(in.all())-before == int(r.Sent) })
+	}
+	c := mqtt.Default()
+	c.Addr, c.Connections, c.Duration = b.Addr("mqtt"), 2, 2*time.Second
+	time.AfterFunc(300*time.Millisecond, func() { b.Close() })
+	if r, err := bench.RunMQTT(t.Context(), bench.MQTTConfig{Fleet: c, JSON: true}, devNull{}); err == nil || r.Lost == 0 || r.FirstLost == "" {
+		t.Errorf("when the broker stops: %+v, %v", r, err)
+	}
+	if _, err := bench.RunMQTT(t.Context(), bench.MQTTConfig{Fleet: c, JSON: true}, devNull{}); err == nil {
+		t.Error("nobody listens, and all is well")
+	}
+}
