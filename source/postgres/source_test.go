@@ -304,6 +304,11 @@ func TestFollow(t *testing.T) {
 	if st := r.Status(); !st.Connected || st.Trouble != "" {
 		t.Errorf("status %+v", st)
 	}
+	// Rows may be taken before the end of their transaction has been read.
+	end := c.Query(`SELECT pg_current_wal_flush_lsn()`)[0][0]
+	eventually(t, "all is confirmed", func() bool {
+		return c.Query(`SELECT confirmed_flush_lsn >= '` + end + `' FROM pg_replication_slots WHERE slot_name = 's1'`)[0][0] == "t"
+	})
 	r.stop(t)
 	if st := r.Status(); st.Connected {
 		t.Error("connected after the end")
