@@ -164,18 +164,19 @@ func between(x, good, bad float64) float64 {
 }
 
 // pipelines finds sources from which nothing comes in, and a file that is not in
-// force. What a source holds back is not lost.
+// force. What is wrong is not told here, where everybody can read it: it may name
+// addresses, and what stands in the file. What a source holds back is not lost.
 func pipelines(v *Vitals) Finding {
 	f := Finding{}
 	for i := range v.Pipelines {
 		if p := &v.Pipelines[i]; p.Trouble != "" {
 			f.Severity += 1 / float64(len(v.Pipelines))
-			f.Reasons = append(f.Reasons, fmt.Sprintf("pipeline %s takes nothing in: %s", p.Name, p.Trouble))
+			f.Reasons = append(f.Reasons, fmt.Sprintf("pipeline %s has trouble with its source: `varve pipeline status` says which", p.Name))
 		}
 	}
 	if v.PipelinesFile != "" {
 		f.Severity = max(f.Severity, 0.5)
-		f.Reasons = append(f.Reasons, "the file of pipelines is not in force, they run by an earlier one: "+v.PipelinesFile)
+		f.Reasons = append(f.Reasons, "the file of pipelines has a mistake, they run by an earlier one: `varve pipeline status` says where it is")
 	}
 	return f
 }

@@ -48,8 +48,8 @@ func TestChecks(t *testing.T) {
 		{"a long log", "log_lag", func(v *Vitals) { v.Shards[0].LogBytes = 4 << 30 }, 20, false, "shard 0 has a log of 4096 MiB"},
 		{"full memtables", "log_lag", func(v *Vitals) { v.Shards[1].MemtableBytes = 76 << 20 }, 10, false, "shard 1 has 76 of 80 MiB"},
 		{"a broker that is away", "pipelines", func(v *Vitals) { v.Pipelines = []Pipeline{{Name: "a"}, {Name: "b", Trouble: "no broker"}} }, 10, false,
-			"pipeline b takes nothing in: no broker"},
-		{"a mistake in the file of pipelines", "pipelines", func(v *Vitals) { v.PipelinesFile = "line 3" }, 10, false, "run by an earlier one: line 3"},
+			"pipeline b has trouble with its source"},
+		{"a mistake in the file of pipelines", "pipelines", func(v *Vitals) { v.PipelinesFile = "line 3" }, 10, false, "run by an earlier one"},
 		{"many segments", "compaction", func(v *Vitals) { v.Shards[1].MaxSegments = 30 }, 10, false, "partition of 30 segments"},
 	} {
 		v := well()

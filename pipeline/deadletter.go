@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 
@@ -21,6 +23,10 @@ type Refused struct {
 	Place   string // the step or sink that refused it
 	Message *source.Message
 	record.Refusal
+	// Record is which of the records of the message it is, from 0. Again is how many
+	// were refused directly before it, which have the payload already, and More how
+	// many behind it that are not listed.
+	Record, Again, More int
 	// Row is the point as line protocol, of sources that bring points; "" of
 	// others, whose message is kept.
 	Row string
@@ -38,7 +44,9 @@ type DeadLetters interface {
 // point each: tags pipeline, place and reason; fields detail (what was wrong),
 // payload (the message as text, or as base64 if encoding says so, at most 64
 // KiB of it), bytes (its whole size), and, where the source has them, topic,
-// client, key, partition, offset.
+// client, key, partition, offset. Of a message of which several records are
+// refused the first has the payload, each has its number as record, and the last
+// that is listed has as more how many there are besides.
 const RefusedMeasurement = "refused"
 
 // maxKeptPayload is how much of a message is kept: a point holds 128 KiB, and
@@ -50,6 +58,9 @@ type deadBucket struct {
 	store       Store
 	org, bucket string
 	last        *atomic.Int64 // time of the last point, so that no two share one
+	// other is the measurement that is used since the bucket refused one of
+	// RefusedMeasurement, because somebody wrote fields of other types there.
+	other atomic.Pointer[string]
 }
 
 // Close implements DeadLetters.
@@ -64,36 +75,60 @@ func (d *deadBucket) Keep(ctx context.Context, pipeline string, at int64, refuse
 	}
 	b := batch.NewBuilder()
 	for len(refused) > 0 {
-		b.Begin(func(_, _ string) column.Type { return 0 })
-		n, size := 0, 0
-		for ; n < len(refused) && size < maxKeptBatch; n++ {
-			r := d.point(pipeline, &refused[n])
-			size += min(len(refused[n].Message.Payload), maxKeptPayload)
-			if err := b.Add(r, d.time(at), n); err != nil {
+		n, why, err := d.write(ctx, b, bucket, pipeline, at, refused)
+		if err != nil {
+			return err
+		}
+		if why != nil {
+			other := fmt.Sprintf("%s_%x", RefusedMeasurement, at)
+			d.other.Store(&other)
+			if n, why, err = d.write(ctx, b, bucket, pipeline, at, refused); err != nil {
 				return err
 			}
 		}
-		if err := d.store.Write(ctx, bucket, b.End(), func(_, _ int, reason, detail string) {
-			err = &record.Refusal{Reason: reason, Detail: "a refused message cannot be kept in bucket " + d.bucket + ": " + detail}
-		}); err != nil {
-			return err
-		}
-		if err != nil {
-			return err
+		if why != nil {
+			return &source.BusyError{Reason: "a refused message cannot be kept in bucket " + d.bucket, Err: why}
 		}
 		refused = refused[n:]
 	}
 	return nil
 }
 
+// write keeps the first n of refused; why is why the bucket would not.
+func (d *deadBucket) write(ctx context.Context, b *batch.Builder, bucket uint64, pipeline string, at int64, refused []Refused) (n int, why, err error) {
+	b.Begin(func(_, _ string) column.Type { return 0 })
+	for size := 0; n < len(refused) && size < maxKeptBatch; n++ {
+		r := d.point(pipeline, &refused[n])
+		size += minKept + len(r.Field("payload").Str)
+		if err := b.Add(r, d.time(at), n); err != nil {
+			return 0, nil, err
+		}
+	}
+	err = d.store.Write(ctx, bucket, b.End(), func(_, _ int, reason, detail string) {
+		why = &record.Refusal{Reason: reason, Detail: detail}
+	})
+	return n, why, err
+}
+
 // maxKeptBatch is how many bytes of refused messages are written at a time.
 const maxKeptBatch = 4 << 20
+
+// minKept is what a refused message takes besides its payload, in bytes.
+const minKept = 256
+
+// clockSlack is how far the time of the last point may be ahead of the clock: a
+// clock that was set back goes on from where it is, or points would be ahead of it
+// for as long.
+const clockSlack = int64(time.Minute)
 
 // time returns at, or the next nanosecond that no point has.
 func (d *deadBucket) time(at int64) int64 {
 	for {
 		last := d.last.Load()
 		next := max(at, last+1)
+		if last-at > clockSlack {
+			next = at
+		}
 		if d.last.CompareAndSwap(last, next) {
 			return next
 		}
@@ -104,6 +139,9 @@ func (d *deadBucket) time(at int64) int64 {
 func (d *deadBucket) point(pipeline string, f *Refused) *record.Record {
 	m := f.Message
 	r := &record.Record{Measurement: RefusedMeasurement}
+	if other := d.other.Load(); other != nil {
+		r.Measurement = *other
+	}
 	r.SetTag("pipeline", pipeline)
 	r.SetTag("place", f.Place)
 	r.SetTag("reason", f.Reason)
@@ -113,12 +151,20 @@ func (d *deadBucket) point(pipeline string, f *Refused) *record.Record {
 		payload = unsafe.Slice(unsafe.StringData(f.Row), len(f.Row))
 	}
 	r.Set("bytes", record.Int(int64(len(payload))))
-	r.Set("payload", record.String(keptText(payload)))
-	if !utf8.Valid(payload) {
-		r.Set("encoding", record.String("base64"))
+	if f.Record > 0 || f.Again > 0 {
+		r.Set("record", record.Int(int64(f.Record)))
 	}
-	if len(payload) > maxKeptPayload {
-		r.Set("truncated", record.Bool(true))
+	if f.More > 0 {
+		r.Set("more", record.Int(int64(f.More)))
+	}
+	if f.Again == 0 {
+		r.Set("payload", record.String(keptText(payload)))
+		if !utf8.Valid(payload) {
+			r.Set("encoding", record.String("base64"))
+		}
+		if len(payload) > maxKeptPayload {
+			r.Set("truncated", record.Bool(true))
+		}
 	}
 	if m.Topic != "" {
 		r.Set("topic", record.String(printable(m.Topic, maxDetail)))
@@ -178,6 +224,9 @@ func (d *deadTopic) Keep(ctx context.Context, pipeline string, _ int64, refused 
 	out := make([]Outgoing, 0, len(refused))
 	for i := range refused {
 		f := &refused[i]
+		if f.Again > 0 {
+			continue // the message is there
+		}
 		m := f.Message
 		o := Outgoing{Key: m.Key, Value: m.Payload}
 		if f.Row != "" {

@@ -89,6 +89,7 @@ const DeadBucket = "dead-letter"
 type parser struct {
 	kinds    Kinds
 	problems []error
+	secrets  []string // that errors do not show
 }
 
 // Parse reads a file of pipelines. name is for errors, each of which begins with
@@ -100,11 +101,12 @@ func Parse(name string, text []byte, kinds Kinds, lookup func(string) (string, b
 	if len(p.problems) == 0 {
 		return f, nil
 	}
-	return nil, located(name, p.problems)
+	return nil, located(name, p.problems, p.secrets)
 }
 
 // located puts the name of the file before each problem, in the order of lines.
-func located(name string, problems []error) error {
+// What came from the environment is not shown.
+func located(name string, problems []error, secrets []string) error {
 	var flat []error
 	for _, err := range problems {
 		flat = append(flat, each(err)...)
@@ -119,9 +121,13 @@ func located(name string, problems []error) error {
 	seen := map[string]bool{}
 	var all []error
 	for _, err := range flat {
-		if text := err.Error(); !seen[text] {
+		text := err.Error()
+		for _, secret := range secrets {
+			text = strings.ReplaceAll(text, secret, "${…}")
+		}
+		if !seen[text] {
 			seen[text] = true
-			all = append(all, fmt.Errorf("%s:%w", name, err))
+			all = append(all, errors.New(name+":"+text))
 		}
 	}
 	return errors.Join(all...)
@@ -166,6 +172,7 @@ func (p *parser) file(text []byte, lookup func(string) (string, bool)) *File {
 	r := declare.Resolver{Lookup: lookup}
 	top, problems := r.Resolve(doc.Content[0])
 	p.problems = append(p.problems, problems...)
+	p.secrets = r.Secrets
 	s := declare.Section(top, "")
 	for _, key := range s.Keys() {
 		switch {

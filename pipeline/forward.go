@@ -116,14 +116,14 @@ func (s *forwardSink) Close() error { return s.producer.Close() }
 func (s *forwardSink) Pass(ctx context.Context, p *Passage) error {
 	w := s.take()
 	w.text, w.keys, w.ends, w.out = w.text[:0], w.keys[:0], w.ends[:0], w.out[:0]
-	for n, i := range p.Live {
+	for _, i := range p.Live {
 		r := p.Records.At(i)
 		w.text = s.encoding.append(w.text, r, p.Time(r), p.Arrived)
 		m := p.Message(r)
 		w.keys = appendIdentity(w.keys, m)
-		if n > 0 && p.Records.At(p.Live[n-1]).Message == r.Message || n+1 < len(p.Live) && p.Records.At(p.Live[n+1]).Message == r.Message {
+		if r.Of > 1 && m.Offset >= 0 {
 			w.keys = append(w.keys, '/')
-			w.keys = strconv.AppendInt(w.keys, int64(i), 10)
+			w.keys = strconv.AppendInt(w.keys, int64(r.Number), 10)
 		}
 		w.ends = append(w.ends, [2]int{len(w.text), len(w.keys)})
 	}

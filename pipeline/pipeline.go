@@ -31,6 +31,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -90,6 +91,8 @@ type worker struct {
 	live    []int
 	runs    []step.Run
 	refused []Refused
+	total   int   // of refused, those that are not listed included
+	behind  int   // of them behind the decoder
 	gone    []int // records that sinks refused
 }
 
@@ -127,6 +130,7 @@ func (p *Pipeline) give(w *worker) {
 func (p *Pipeline) begin(w *worker) {
 	w.list.Reset()
 	w.live, w.refused, w.gone, w.runs = w.live[:0], w.refused[:0], w.gone[:0], w.runs[:0]
+	w.total, w.behind = 0, 0
 	for _, s := range p.steps {
 		w.runs = append(w.runs, s.Begin())
 	}
@@ -149,21 +153,44 @@ func (p *Pipeline) Take(ctx context.Context, messages []source.Message) (source.
 	for i := range messages {
 		m := &messages[i]
 		w.context.Topic, w.context.Client = m.Topic, m.Client
-		before := w.list.Len()
-		if err := w.decoder.Decode(m, i, w.context.Arrived, &w.list); errors.Is(err, source.ErrBusy) {
+		if err := p.message(w, m, i); err != nil {
 			p.stats.failures.Add(1)
 			w.end(false)
 			return source.Result{}, err
-		} else if err != nil {
-			w.refuse(placeDecode, m, refusal(err), "")
-			p.stats.refusedFor(placeDecode, refusal(err).Reason)
-			continue
 		}
-		p.apply(w, m, before)
 	}
 	result, err := p.pass(ctx, w, messages, 0)
 	w.end(err == nil)
 	return result, err
+}
+
+// message decodes message number i and takes its records through the steps. Its
+// error is one that passes. What makes them panic is refused like any other: the
+// source would hand it over again after a restart, for ever.
+func (p *Pipeline) message(w *worker, m *source.Message, i int) (err error) {
+	before, live, refused := w.list.Len(), len(w.live), len(w.refused)
+	defer func() {
+		if r := recover(); r != nil {
+			w.list.Truncate(before)
+			w.live, w.refused = w.live[:live], w.refused[:refused]
+			w.refuse(placeDecode, m, &record.Refusal{Reason: "internal_error", Detail: fmt.Sprint(r)}, nil)
+			p.stats.refusedFor(placeDecode, "internal_error")
+			err = nil
+		}
+	}()
+	if err := w.decoder.Decode(m, i, w.context.Arrived, &w.list); errors.Is(err, source.ErrBusy) {
+		return err
+	} else if err != nil {
+		w.refuse(placeDecode, m, refusal(err), nil)
+		p.stats.refusedFor(placeDecode, refusal(err).Reason)
+		return nil
+	}
+	for k := before; k < w.list.Len(); k++ {
+		r := w.list.At(k)
+		r.Number, r.Of = k-before, w.list.Len()-before
+	}
+	p.apply(w, m, before)
+	return nil
 }
 
 // refusal returns an error of a decoder as a refusal.
@@ -183,7 +210,7 @@ func (p *Pipeline) apply(w *worker, m *source.Message, from int) {
 		case k < 0:
 			w.live = append(w.live, i)
 		case w.context.Outcome == step.Refuse:
-			w.refuse(p.steps[k].Name, m, &record.Refusal{Reason: w.context.Reason, Detail: w.context.Detail}, p.row(r))
+			p.refuseRecord(w, p.steps[k].Name, m, &record.Refusal{Reason: w.context.Reason, Detail: w.context.Detail}, r)
 		default:
 			p.stats.dropped.Add(1)
 		}
@@ -202,18 +229,40 @@ func (p *Pipeline) run(w *worker, r *record.Record) int {
 	return -1
 }
 
-// refuse notes that a message is to be kept, or a point.
-func (w *worker) refuse(place string, m *source.Message, why *record.Refusal, row string) {
-	w.refused = append(w.refused, Refused{Place: place, Message: m, Refusal: *why, Row: row})
+// maxListed is how many records of one message are kept with a reason of their
+// own: few bytes can stand for very many records.
+const maxListed = 100
+
+// refuse notes that a message is to be kept, or a record of it.
+func (w *worker) refuse(place string, m *source.Message, why *record.Refusal, r *record.Record) {
+	w.total++
+	if place != placeDecode {
+		w.behind++
+	}
+	f := Refused{Place: place, Message: m, Refusal: *why}
+	if r != nil {
+		f.Record = r.Number
+	}
+	if n := len(w.refused); n > 0 && w.refused[n-1].Message == m {
+		last := &w.refused[n-1]
+		if f.Again = last.Again + 1; f.Again >= maxListed {
+			last.More++
+			return
+		}
+	}
+	w.refused = append(w.refused, f)
 }
 
-// row returns a record as it is when it is refused, if the source brought points;
-// of others the message is kept.
-func (p *Pipeline) row(r *record.Record) string {
+// refuseRecord notes that a record is to be kept: as a point, if the source brought
+// points, else by its message.
+func (p *Pipeline) refuseRecord(w *worker, place string, m *source.Message, why *record.Refusal, r *record.Record) {
 	if p.format != nil {
-		return ""
+		w.refuse(place, m, why, r)
+		return
 	}
-	return line(r, r.Time)
+	w.total++
+	w.behind++
+	w.refused = append(w.refused, Refused{Place: place, Message: m, Refusal: *why, Row: line(r, r.Time)})
 }
 
 // pass hands what is left to the sinks and keeps what was refused.
@@ -225,7 +274,7 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 		passage.refuse = func(i int, place string, why *record.Refusal) {
 			w.gone = append(w.gone, i)
 			r := w.list.At(i)
-			w.refuse(place, passage.Message(r), why, p.row(r))
+			p.refuseRecord(w, place, passage.Message(r), why, r)
 			p.stats.refusedFor(place, why.Reason)
 		}
 		for _, s := range p.sinks {
@@ -251,26 +300,15 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 		p.stats.failures.Add(1)
 		return source.Result{}, err
 	}
-	if result.Refused = len(w.refused); result.Refused > 0 {
+	if result.Refused = w.total; result.Refused > 0 {
 		result.Reason = w.refused[0].Error()
 	}
-	result.Dropped = records - result.Stored - w.refusedRecords()
+	result.Dropped = records - result.Stored - w.behind
 	p.stats.messages.Add(uint64(len(messages)))
 	p.stats.records.Add(uint64(records))
 	p.stats.stored.Add(uint64(result.Stored))
 	p.stats.refused.Add(uint64(result.Refused))
 	return result, nil
-}
-
-// refusedRecords counts what was refused behind the decoder.
-func (w *worker) refusedRecords() int {
-	n := 0
-	for i := range w.refused {
-		if w.refused[i].Place != placeDecode {
-			n++
-		}
-	}
-	return n
 }
 
 // keep keeps what was refused.

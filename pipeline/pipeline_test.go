@@ -17,6 +17,7 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/batch"
 	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/decode"
 	"github.com/varvedb/varve/pipeline/record"
 	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/source"
@@ -24,14 +25,15 @@ import (
 
 // fakeStore keeps points as lines.
 type fakeStore struct {
-	mu      sync.Mutex
-	lines   map[uint64][]string
-	fail    error                     // of Write
-	refuse  func(line string) string  // a reason, "" for none
-	gone    []string                  // what was deleted
-	types   map[string]column.Type    // by field
-	wait    func(ctx context.Context) // before Write
-	buckets map[string]uint64
+	mu         sync.Mutex
+	lines      map[uint64][]string
+	fail       error                     // of Write
+	refuse     func(line string) string  // a reason, "" for none
+	refuseDead func(line string) string  // of the bucket of refused messages
+	gone       []string                  // what was deleted
+	types      map[string]column.Type    // by field
+	wait       func(ctx context.Context) // before Write
+	buckets    map[string]uint64
 }
 
 func newFakeStore() *fakeStore {
@@ -45,8 +47,8 @@ func (s *fakeStore) Bucket(_, bucket string) (uint64, error) {
 	return 0, &source.BusyError{Reason: "no bucket " + bucket}
 }
 
-func (s *fakeStore) Types(uint64) batch.Types {
-	return func(_, field string) column.Type { return s.types[field] }
+func (s *fakeStore) Types(bucket uint64) batch.Types {
+	return func(_, field string) column.Type { return s.types[fmt.Sprint(bucket, "/", field)] }
 }
 
 func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, refused func(table, row int, reason, detail string)) error {
@@ -61,6 +63,12 @@ func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, r
 	for t := range b.Tables {
 		for row := range b.Tables[t].Time {
 			line := strings.TrimSpace(lineOf(b, t, row))
+			if s.refuseDead != nil && bucket == s.buckets[DeadBucket] {
+				if reason := s.refuseDead(line); reason != "" {
+					refused(t, row, reason, "because")
+					continue
+				}
+			}
 			if s.refuse != nil && bucket != s.buckets[DeadBucket] {
 				if reason := s.refuse(line); reason != "" {
 					refused(t, row, reason, "because")
@@ -305,6 +313,125 @@ pipelines:
 	if st := s.Status()[0]; st.Failures != 1 || st.Refused != 0 || len(w.store.lines[2]) != 0 {
 		t.Errorf("status %+v, kept %q", st, w.store.lines[2])
 	}
+}
+
+// TestManyRefused: a message of very many bad records is kept once, not once for
+// each of them.
+func TestManyRefused(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, Builtin(), "sensor-data")
+	const n = 20000
+	text := "[" + strings.Repeat("{},", n-1) + "{}]"
+	result, err := in.Take(context.Background(), messages(text, "bad"))
+	if err != nil || result.Refused != n+1 || result.Dropped != 0 {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	dead := w.store.lines[2]
+	size := 0
+	for _, line := range dead {
+		size += len(line)
+	}
+	if len(dead) > 200 || size > 200<<10 {
+		t.Errorf("%d points of %d bytes", len(dead), size)
+	}
+	if last := dead[len(dead)-2]; !strings.Contains(last, "more=19900i") || !strings.Contains(last, "record=99i") {
+		t.Errorf("the last that is listed is %s", last)
+	}
+}
+
+// TestDeadLetterRefused: who writes to the bucket of refused messages cannot stop a
+// pipeline.
+func TestDeadLetterRefused(t *testing.T) {
+	w := newWorld()
+	w.store.refuseDead = func(line string) string {
+		if strings.HasPrefix(line, "refused,") {
+			return "type_conflict"
+		}
+		return ""
+	}
+	_, in := w.start(t, Builtin(), "sensor-data")
+	for range 2 {
+		if result, err := in.Take(context.Background(), messages("bad", reading(1, "t", "seoul", 1, 1))); err != nil || result.Stored != 1 || result.Refused != 1 {
+			t.Fatalf("got %+v, %v", result, err)
+		}
+	}
+	if dead := w.store.lines[2]; len(dead) != 2 || !strings.HasPrefix(dead[0], "refused_") {
+		t.Errorf("kept %q", dead)
+	}
+}
+
+// TestKeys: a record that is passed on has the same key each time, whatever else
+// was handed over with it and became of its neighbours.
+func TestKeys(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, Builtin(), "sensor-data")
+	two := "[" + reading(1, "t", "a", 1, 1) + "," + reading(1, "t", "b", 1, 1) + "]"
+	all := messages(reading(1, "t", "c", 1, 1), two, "["+reading(1, "t", "a", 999, 1)+","+reading(1, "t", "b", 1, 1)+"]")
+	if _, err := in.Take(context.Background(), all); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Take(context.Background(), all[1:]); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, out := range w.producers["processed-data"].out {
+		key, _, _ := strings.Cut(out, " ")
+		keys = append(keys, key)
+	}
+	if diff := cmp.Diff([]string{"sensor-data/3/0", "sensor-data/3/1/0", "sensor-data/3/1/1", "sensor-data/3/2/1",
+		"sensor-data/3/1/0", "sensor-data/3/1/1", "sensor-data/3/2/1"}, keys); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestTwoStores: what one bucket has a field registered as is no matter of another.
+func TestTwoStores(t *testing.T) {
+	w := newWorld()
+	w.store.types = map[string]column.Type{"1/v": column.Int64}
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: {kafka: {}}
+    decode: {json: {measurement: m, time: t, fields: {v: float}}}
+    sinks: [{store: {bucket: default}}, {store: {bucket: other}}]
+`, "p")
+	if _, err := in.Take(context.Background(), messages(`{"t":1767366241,"v":3}`)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[uint64][]string{1: {"m v=3i 1767366241000000000"}, 3: {"m v=3 1767366241000000000"}}, w.store.lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestPanic: a message that makes a decoder panic is refused, and those beside it
+// are not.
+func TestPanic(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, "pipelines: {p: {source: {kafka: {}}, decode: {value: {measurement: m}}, sinks: [{store: {}}]}}", "p")
+	set := in.(*running)
+	set.current.format = panicking{set.current.format}
+	result, err := in.Take(context.Background(), messages("1", "panic", "2"))
+	if err != nil || result.Stored != 2 || result.Refused != 1 {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	if dead := w.store.lines[2]; len(dead) != 1 || !strings.Contains(dead[0], "reason=internal_error") {
+		t.Errorf("kept %q", dead)
+	}
+}
+
+// panicking is a format whose decoder panics when the message says so.
+type panicking struct{ decode.Format }
+
+func (p panicking) Decoder() decode.Decoder { return panickingDecoder{p.Format.Decoder()} }
+
+type panickingDecoder struct{ decode.Decoder }
+
+func (d panickingDecoder) Decode(m *source.Message, n int, now int64, out *record.List) error {
+	if string(m.Payload) == "panic" {
+		out.Add(n)
+		panic("as the message says")
+	}
+	return d.Decoder.Decode(m, n, now, out)
 }
 
 // TestStoreRefuses: what the store refuses is kept, and is not passed on.
@@ -576,12 +703,13 @@ func TestMistakes(t *testing.T) {
 		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    sinks: [{store: {fields: [x]}}]", `records have no field "x" here`},
 		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    sinks: []", `want sinks`},
 		{"pipelines:\n  p:\n    source: {kafka: {brokers: ['${NOPE}']}}\n    decode: {value: {}}\n    sinks: [{store: {}}]", `there is no environment variable NOPE`},
+		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {type: '${SECRET}'}}\n    sinks: [{store: {}}]", `"${…}": want one of float`},
 		{"pipelines: [", `this is not YAML`},
 		{"a: &a {b: *a}", `nested too deep`},
 		{"x-a: &a [1,1]\nx-b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nx-c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nx-d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nx-e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nx-f: [*e,*e,*e,*e,*e,*e,*e,*e,*e]", `stands for more than`},
 		{"tests: [{name: x, pipeline: p, message: '', expect: []}]", `there is no pipeline "p" in this file`},
 	} {
-		_, err := Parse("test.yaml", []byte(c.text), newWorld().kinds(), func(string) (string, bool) { return "", false })
+		_, err := Parse("test.yaml", []byte(c.text), newWorld().kinds(), func(name string) (string, bool) { return "s3cret", name == "SECRET" })
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s\ngot  %v\nwant %s", c.text, err, c.says)
 		}

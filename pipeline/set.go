@@ -136,7 +136,7 @@ func (s *Set) build(d, before *Declaration, stats *counters) (_ *Pipeline, err e
 			}
 		}
 	}
-	p.dead = append(p.dead, &deadBucket{s.parts.Store, d.dead.org, d.dead.bucket, s.last})
+	p.dead = append(p.dead, &deadBucket{store: s.parts.Store, org: d.dead.org, bucket: d.dead.bucket, last: s.last})
 	if d.dead.open != nil {
 		producer, err := d.dead.open()
 		if err != nil {
@@ -202,14 +202,18 @@ func (s *Set) Apply(f *File) error {
 	}
 
 	// 2. Stop what is gone, and the sources that another takes the place of.
+	// All at once, so that what is behind a slow one is not without a source for
+	// long.
+	var stopping sync.WaitGroup
 	for _, r := range have {
-		r.stop()
+		stopping.Go(r.stop)
 	}
 	for _, c := range changes {
 		if c.have != nil && c.source != nil {
-			c.have.stop()
+			stopping.Go(c.have.stop)
 		}
 	}
+	stopping.Wait()
 
 	// 3. Start and change.
 	var all []*running

@@ -150,18 +150,19 @@ func (b *Builder) Add(r *record.Record, at int64, n int) error {
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		c := &t.cols[b.column(t, f.Name, i)]
+		v := c.value(f)
 		if c.epoch != t.epoch {
 			c.epoch = t.epoch
-			c.vec.Reset(f.Type)
+			c.vec.Reset(v.Type)
 			t.used = append(t.used, t.fields[c.name])
 		}
 		if have := c.vec.Len(); have < row {
 			c.vec.AppendNulls(row - have)
 		}
-		if f.Type == column.String {
-			c.vec.AppendString(unsafe.Slice(unsafe.StringData(f.Str), len(f.Str)))
+		if v.Type == column.String {
+			c.vec.AppendString(unsafe.Slice(unsafe.StringData(v.Str), len(v.Str)))
 		} else {
-			c.vec.AppendWord(f.Word)
+			c.vec.AppendWord(v.Word)
 		}
 		t.values++
 	}
@@ -244,8 +245,19 @@ func (b *Builder) seal(t *table) {
 	}
 }
 
-// fit gives the numbers of r the types that their fields are registered as, and
-// begins another output table if r has a field of another type than the rows
+// value returns the value of a field as c takes it: a number as what the field is
+// registered as, if it can be without loss. The record stays as it is, for others
+// that store it elsewhere.
+func (c *col) value(f *record.Field) record.Value {
+	if c.want != 0 && f.Type != c.want {
+		if v, ok := f.Value.As(c.want); ok {
+			return v
+		}
+	}
+	return f.Value
+}
+
+// fit begins another output table if r has a field of another type than the rows
 // before it: which of the types counts, the schema knows.
 func (b *Builder) fit(t *table, r *record.Record) error {
 	other := false
@@ -256,12 +268,7 @@ func (b *Builder) fit(t *table, r *record.Record) error {
 			c.serial = b.serial
 			c.want = b.types(t.name, c.name)
 		}
-		if c.want != 0 && f.Type != c.want {
-			if v, ok := f.Value.As(c.want); ok {
-				f.Value = v
-			}
-		}
-		other = other || c.epoch == t.epoch && c.vec.Type != f.Type
+		other = other || c.epoch == t.epoch && c.vec.Type != c.value(f).Type
 	}
 	if other {
 		return b.proceed(t)

@@ -17,6 +17,9 @@ const maxNodes = 1 << 16
 type Resolver struct {
 	Lookup func(name string) (string, bool)
 
+	// Secrets has what ${NAME} stood for, which no error may show.
+	Secrets []string
+
 	nodes    int
 	problems []error
 }
@@ -129,6 +132,8 @@ func (r *Resolver) expand(n *yaml.Node) string {
 		}
 		if !ok {
 			value = otherwise
+		} else if value != "" {
+			r.Secrets = append(r.Secrets, value)
 		}
 		b.WriteString(rest[:i] + value)
 		rest = rest[i+end+1:]

@@ -74,8 +74,9 @@ func declareRegistry(m *declare.Map, file string) *registry {
 	s := m.Section("registry")
 	r := &registry{url: strings.TrimSuffix(s.Required("url"), "/"), user: s.Text("user", ""), password: s.Text("password", ""),
 		client: &http.Client{Timeout: registryTimeout}, now: time.Now, known: map[uint32]*registered{}}
-	if u, err := url.Parse(r.url); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		s.Fail("url", "%q: want http://HOST:PORT or https://HOST:PORT", r.url)
+	// A password in the URL would be shown wherever the URL is.
+	if u, err := url.Parse(r.url); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		s.Fail("url", "want http://HOST:PORT or https://HOST:PORT; user and password have keys of their own")
 	}
 	if name := s.Text("password_file", ""); name != "" {
 		text, err := os.ReadFile(name)

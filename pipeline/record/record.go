@@ -144,8 +144,9 @@ type Record struct {
 	All    bool
 	Tags   []Tag   // in the order of the message, no key twice, no empty value
 	Fields []Field // in the order of the message, no name twice
-	// Message is which of the messages it is from, counted from 0.
-	Message int
+	// Message is which of the messages it is from, counted from 0, and Number which
+	// of the Of records that the message makes.
+	Message, Number, Of int
 }
 
 // Tag returns the value of a tag, "" if there is none.

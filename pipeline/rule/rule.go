@@ -101,6 +101,9 @@ func Compile(text string, kind Kind, names Names) (*Rule, error) {
 	if err != nil {
 		return nil, explain(text, err, names)
 	}
+	if slices.Contains(seen.names, "$env") {
+		return nil, &Error{1, 1, "$env is not for rules: name the variable, or use fields and tags"}
+	}
 	slices.Sort(seen.names)
 	return &Rule{text: text, program: program, names: slices.Compact(seen.names)}, nil
 }

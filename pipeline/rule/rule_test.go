@@ -62,6 +62,7 @@ func TestErrors(t *testing.T) {
 		{"value", Condition, 1, 1, "expected bool"},
 		{"1 +\n location", Expression, 1, 3, "mismatched types"},
 		{" ", Condition, 1, 1, "empty"},
+		{`$env["value"] > 1`, Condition, 1, 1, "$env is not for rules"},
 	} {
 		_, err := Compile(c.text, c.kind, names)
 		e, ok := err.(*Error)

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -91,6 +92,20 @@ func pause(err error, wait time.Duration) time.Duration {
 	return wait/2 + rand.N(wait)
 }
 
+// nanoseconds returns the time of a record since 1970, 0 if it has none. One that 64
+// bits do not hold, such as that of a producer which took microseconds for
+// milliseconds, is the last there is: points that need it are refused.
+func nanoseconds(t time.Time) int64 {
+	const last = math.MaxInt64 / int64(time.Millisecond)
+	switch ms := t.UnixMilli(); {
+	case ms <= 0:
+		return 0
+	case ms > last:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
 // fill returns the records of b as messages, which are valid until the next
 // fill.
 func (w *worker) fill(b *batch) []source.Message {
@@ -98,9 +113,7 @@ func (w *worker) fill(b *batch) []source.Message {
 	for _, o := range b.portions {
 		for _, r := range o.records {
 			m := source.Message{Topic: r.Topic, Key: r.Key, Payload: r.Value, Partition: r.Partition, Offset: r.Offset}
-			if t := r.Timestamp.UnixNano(); t > 0 {
-				m.Time = t
-			}
+			m.Time = nanoseconds(r.Timestamp)
 			if w.headers != nil {
 				m.Tags = w.tagsOf(r)
 			}
