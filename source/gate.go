@@ -25,8 +25,9 @@ type Opening[S any] struct {
 }
 
 // reopenGrace is how long after a gate was closed requests are told to come
-// again: while a declaration is loaded anew, nothing goes past its rules.
-const reopenGrace = 3 * time.Second
+// again: while a declaration is loaded anew, which takes the time of what is under
+// way in the slowest pipeline, nothing goes past its rules.
+const reopenGrace = 15 * time.Second
 
 // ErrTaken says that another pipeline has the gate.
 var ErrTaken = errors.New("another pipeline has this source already: requests do not say which of them they are for")

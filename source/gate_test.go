@@ -54,7 +54,7 @@ func TestGate(t *testing.T) {
 		if _, err := g.Enter(); !errors.Is(err, source.ErrBusy) {
 			t.Errorf("right after: error %v, want that it is busy", err)
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(20 * time.Second)
 		if o, err := g.Enter(); o != nil || err != nil {
 			t.Errorf("later: %v, %v", o, err)
 		}
