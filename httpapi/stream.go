@@ -98,7 +98,7 @@ func (a *API) stream(identify func(*http.Request) (Principal, error)) handler {
 // liveError is an error of Subscribe as the client shall see it.
 func liveError(err error) error {
 	switch {
-	case errors.Is(err, live.ErrStopped), errors.Is(err, live.ErrMemory):
+	case errors.Is(err, live.ErrStopped):
 		return &Error{Code: Unavailable, Message: err.Error(), Err: err}
 	case errors.Is(err, live.ErrFull):
 		return &Error{Code: TooMany, Message: err.Error(), Err: err, RetryAfter: fullRetry}

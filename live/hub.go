@@ -23,9 +23,8 @@
 // pay for a copy of every batch, and when it falls behind nobody can tell how
 // many points a subscriber missed.
 //
-// The queue of a subscriber takes memory from the pool of questions: a little
-// for as long as it is there, more as it fills, to a limit; all of them together
-// no more than a part of the pool.
+// Queues take memory from the pool of questions, all of them together no more
+// than a part of it (share.go).
 //
 // A Hub is safe for concurrent use. A Subscription belongs to one goroutine,
 // which closes it. The package starts no goroutine.
@@ -68,7 +67,7 @@ type Config struct {
 // Default returns the limits that a server starts with.
 func Default() Config {
 	return Config{
-		// A connection, a goroutine and queueFloor each.
+		// A connection, a goroutine and a buffer each.
 		MaxSubscribers: 1000,
 		// Some 25,000 small points: two seconds and a half at 10,000 a second,
 		// which is longer than a collection in a browser or a lost packet.
@@ -84,10 +83,10 @@ func (c Config) Validate() error {
 	switch {
 	case c.MaxSubscribers < 0:
 		return fmt.Errorf("live: at most %d subscribers, want 0 (none) or more", c.MaxSubscribers)
-	case c.BufferBytes < queueFloor:
-		return fmt.Errorf("live: buffer of a subscriber is %d bytes, want at least %d", c.BufferBytes, queueFloor)
-	case c.MemoryBytes < queueFloor:
-		return fmt.Errorf("live: memory of all subscribers is %d bytes, want at least %d", c.MemoryBytes, queueFloor)
+	case c.BufferBytes < leastQueue:
+		return fmt.Errorf("live: buffer of a subscriber is %d bytes, want at least %d", c.BufferBytes, leastQueue)
+	case c.MemoryBytes < leastQueue:
+		return fmt.Errorf("live: memory of all subscribers is %d bytes, want at least %d", c.MemoryBytes, leastQueue)
 	}
 	return nil
 }
@@ -98,15 +97,12 @@ var (
 	ErrStopped = errors.New("the server is stopping")
 	// ErrFull says that too many listen.
 	ErrFull = errors.New("too many listen already")
-	// ErrMemory says that there is no memory for a queue.
-	ErrMemory = errors.New("there is no memory for another listener now")
 )
 
 // Hub knows who listens to what.
 type Hub struct {
 	cfg    Config
-	memory Memory
-	held   atomic.Int64 // of memory
+	memory share
 	counts counts
 	work   sync.Pool // *work
 
@@ -124,7 +120,7 @@ func New(cfg Config, memory Memory, registry prometheus.Registerer) (*Hub, error
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	h := &Hub{cfg: cfg, memory: memory, all: map[*Subscription]struct{}{}}
+	h := &Hub{cfg: cfg, memory: share{pool: memory, limit: cfg.MemoryBytes}, all: map[*Subscription]struct{}{}}
 	h.work.New = func() any { return &work{} }
 	h.counts.register(registry, h)
 	return h, nil
@@ -171,30 +167,13 @@ func (h *Hub) Subscribe(p *plan.Plan) (*Subscription, error) {
 			return nil, err
 		}
 	}
-	if !h.reserve(queueFloor) {
-		return nil, ErrMemory
-	}
-	s := &Subscription{hub: h, feed: f, ready: make(chan struct{}, 1), reserved: queueFloor}
+	s := &Subscription{hub: h, feed: f, ready: make(chan struct{}, 1)}
 	h.all[s] = struct{}{}
 	f.set(append(slices.Clone(f.subscribers()), s))
 	if len(f.subscribers()) == 1 {
 		h.change(f.bucket, append(slices.Clone(h.of(f.bucket)), f))
 	}
 	return s, nil
-}
-
-// reserve takes memory for a queue, if there is any.
-func (h *Hub) reserve(n int64) bool {
-	if h.held.Add(n) > h.cfg.MemoryBytes || !h.memory.TryReserve(n) {
-		h.held.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (h *Hub) release(n int64) {
-	h.held.Add(-n)
-	h.memory.Release(n)
 }
 
 // normalise returns p without what does not matter, and what it is known by: ""
@@ -224,6 +203,9 @@ func (h *Hub) remove(s *Subscription) {
 	delete(h.all, s)
 	f := s.feed
 	f.set(slices.DeleteFunc(slices.Clone(f.subscribers()), func(o *Subscription) bool { return o == s }))
+	if len(h.all) == 0 {
+		defer h.memory.shrink(0)
+	}
 	if len(f.subscribers()) == 0 {
 		h.change(f.bucket, slices.DeleteFunc(slices.Clone(h.of(f.bucket)), func(o *feed) bool { return o == f }))
 	}

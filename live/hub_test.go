@@ -290,7 +290,6 @@ func TestPointLargerThanTheBuffer(t *testing.T) {
 func TestMemory(t *testing.T) {
 	r := newRig(t, nil)
 	s := r.subscribe(t, nil)
-	least := r.pool.Stats().Used
 	big := parse(t, strings.Repeat(`m,host=a s="`+strings.Repeat("x", 1000)+"\" 1\n", 2000))
 	r.Observe(bucket, big)
 	if used := r.pool.Stats().Used; used < 2e6 || used > 4<<20 {
@@ -299,21 +298,16 @@ func TestMemory(t *testing.T) {
 	if got, missed, _ := drain(t, s); len(got) != 2000 || missed != 0 {
 		t.Errorf("%d points, missed %d", len(got), missed)
 	}
-	if used := r.pool.Stats().Used; used != least {
-		t.Errorf("%d bytes are taken by an empty queue, %d at the beginning", used, least)
+	if used := r.pool.Stats().Used; used > 3<<20 {
+		t.Errorf("%d bytes are taken by an empty queue", used)
 	}
 	// Others have taken all: what there is room for is kept.
 	free := r.pool.Stats().Limit - r.pool.Stats().Used
 	if err := r.pool.Reserve(free); err != nil {
 		t.Fatal(err)
 	}
-	p := plan.New(bucket, 0, 1)
-	p.Rows = &plan.Rows{Fields: []string{"other"}}
-	if _, err := r.Subscribe(p); !errors.Is(err, live.ErrMemory) {
-		t.Errorf("without memory a subscription gives %v", err)
-	}
 	r.Observe(bucket, big)
-	if got, missed, _ := drain(t, s); len(got)+int(missed) != 2000 || len(got) < 50 {
+	if got, missed, _ := drain(t, s); len(got)+int(missed) != 2000 || len(got) < 1000 {
 		t.Errorf("%d points, missed %d", len(got), missed)
 	}
 	r.pool.Release(free)
@@ -331,26 +325,16 @@ func TestMemoryOfAll(t *testing.T) {
 	if used := r.pool.Stats().Used; used > 1<<20 || used < 1<<19 {
 		t.Errorf("%d bytes are taken", used)
 	}
+	// A fifth is left for those that come.
+	late := r.subscribe(t, func(p *plan.Plan) { p.Measurements = []string{"late"} })
+	r.Observe(bucket, parse(t, strings.Repeat(`late s="`+strings.Repeat("x", 1000)+"\" 1\n", 80)))
+	if got, missed, err := drain(t, late); len(got) < 70 || err != nil {
+		t.Errorf("who comes late gets %d points, missed %d, %v", len(got), missed, err)
+	}
 	for _, s := range all {
-		if got, missed, err := drain(t, s); len(got)+int(missed) != 1000 || len(got) < 40 || err != nil {
+		if got, missed, err := drain(t, s); len(got)+int(missed) != 1080 || len(got) < 100 || err != nil {
 			t.Errorf("%d points, missed %d, %v", len(got), missed, err)
 		}
-	}
-	p := plan.New(bucket, 0, 1)
-	p.Rows = &plan.Rows{}
-	n := 0
-	for ; ; n++ {
-		s, err := r.Subscribe(p)
-		if errors.Is(err, live.ErrMemory) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Close)
-	}
-	if n != 12 {
-		t.Errorf("there is room for %d more", n)
 	}
 }
 

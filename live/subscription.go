@@ -2,13 +2,9 @@ package live
 
 import "sync"
 
-const (
-	// queueFloor is what a subscriber has in any case: two chunks, so that one
-	// can be taken while the next one comes.
-	queueFloor = 2 * chunkBytes
-	// queueStep is how much it takes at a time beyond that.
-	queueStep = 256 << 10
-)
+// leastQueue is what a queue must be able to hold: two chunks, so that one can
+// be taken while the next one comes.
+const leastQueue = 2 * chunkBytes
 
 // Subscription is what one client listens to. Its methods belong to one
 // goroutine, which ends with Close.
@@ -17,13 +13,12 @@ type Subscription struct {
 	feed  *feed
 	ready chan struct{} // holds one entry if there may be something to take
 
-	mu       sync.Mutex // guards the rest
-	queue    []*chunk   // the oldest first
-	bytes    int64      // of queue
-	reserved int64      // of the memory of the hub
-	missed   uint64     // points that were dropped since Take told of them
-	ended    error      // nil while it goes on
-	tell     func()     // called once when it ends; nil: nobody
+	mu     sync.Mutex // guards the rest
+	queue  []*chunk   // the oldest first
+	bytes  int64      // of queue
+	missed uint64     // points that were dropped since Take told of them
+	ended  error      // nil while it goes on
+	tell   func()     // called once when it ends; nil: nobody
 }
 
 // Ready tells when there is something to Take: points, or the end.
@@ -69,10 +64,6 @@ func (s *Subscription) Take() (Part, error) {
 		return p, err
 	}
 	c := s.shift()
-	if len(s.queue) == 0 && s.reserved > queueFloor {
-		s.hub.release(s.reserved - queueFloor)
-		s.reserved = queueFloor
-	}
 	s.mu.Unlock()
 	p.Lines, p.Points = c.text(), c.points
 	return p, nil
@@ -84,6 +75,7 @@ func (s *Subscription) shift() *chunk {
 	s.queue[0] = nil
 	s.queue = s.queue[1:]
 	s.bytes -= c.bytes
+	s.hub.memory.give(c.bytes)
 	return c
 }
 
@@ -96,10 +88,12 @@ func (s *Subscription) push(c *chunk) {
 		return
 	}
 	dropped := 0
-	for !s.room(c.bytes) && len(s.queue) > 0 {
+	room := s.room(c.bytes)
+	for !room && len(s.queue) > 0 {
 		dropped += s.shift().points
+		room = s.room(c.bytes)
 	}
-	if s.room(c.bytes) {
+	if room {
 		s.queue = append(s.queue, c)
 		s.bytes += c.bytes
 	} else {
@@ -113,25 +107,10 @@ func (s *Subscription) push(c *chunk) {
 	s.wake()
 }
 
-// room reports whether n bytes more can wait, and takes memory for them; mu is
+// room takes memory for n bytes more that are to wait, if there is any; mu is
 // held.
 func (s *Subscription) room(n int64) bool {
-	lacking := s.bytes + n - s.reserved
-	if lacking <= 0 {
-		return true
-	}
-	most := s.hub.cfg.BufferBytes - s.reserved
-	if lacking > most {
-		return false
-	}
-	more := min((lacking+queueStep-1)/queueStep*queueStep, most)
-	if !s.hub.reserve(more) {
-		if more = lacking; !s.hub.reserve(more) {
-			return false
-		}
-	}
-	s.reserved += more
-	return true
+	return s.bytes+n <= s.hub.cfg.BufferBytes && s.hub.memory.take(n, s.bytes)
 }
 
 func (s *Subscription) wake() {
@@ -157,15 +136,15 @@ func (s *Subscription) end(err error) {
 
 // Close ends the subscription and gives its memory back. It is called once.
 func (s *Subscription) Close() {
-	s.hub.remove(s)
 	s.mu.Lock()
 	if s.ended == nil {
 		s.ended = ErrStopped // for writers that still know it
 	}
 	s.tell = nil
-	s.queue, s.bytes, s.missed = nil, 0, 0
-	reserved := s.reserved
-	s.reserved = 0
+	for len(s.queue) > 0 {
+		s.shift()
+	}
+	s.missed = 0
 	s.mu.Unlock()
-	s.hub.release(reserved)
+	s.hub.remove(s)
 }

@@ -159,7 +159,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	s.log.Info("store is open", "shards", l.Shards, "took", time.Since(began).Round(time.Millisecond))
 
 	lc := c.Live
-	lc.MemoryBytes = s.budget.Queries.Stats().Limit / 4 // of MinLimit, that is room for 64 who read
+	lc.MemoryBytes = s.budget.Queries.Stats().Limit / 4
 	if s.live, err = live.New(lc, s.budget.Queries, s.registry); err != nil {
 		return err
 	}
