@@ -53,6 +53,11 @@ pipelines:
 		t.Errorf("kept %s", dead)
 	}
 
+	// What a body contradicts itself in is kept as well.
+	if body := s.must(422, http.MethodPost, s.service+"/data", `[{"measurement": "x", "tags": {"t": "a"}, "fields": {"v": 1}}, {"measurement": "x", "fields": {"v": 1, "t": 5}}]`).body; !strings.Contains(body, "both a tag and a field") {
+		t.Errorf("got %s", body)
+	}
+
 	// A mistake changes nothing and is told.
 	pipelineFile(t, file, "pipelines: {points: {source: data, validate: [{rnge: {}}], sinks: [{store: {}}]}}")
 	if body := s.must(400, http.MethodPost, s.service+"/api/v1/pipelines/reload", "").body; !strings.Contains(body, "did you mean range?") {

@@ -331,6 +331,12 @@ func (p *Pipeline) TakeBatch(ctx context.Context, bucket uint64, b *column.Batch
 	defer p.give(w)
 	p.begin(w)
 	w.context.Topic, w.context.Client = m.Topic, m.Client
+	for i := range m.Left {
+		l := &m.Left[i]
+		w.total += l.Points
+		w.refused = append(w.refused, Refused{Place: placeDecode, Message: m, Refusal: record.Refusal{Reason: l.Reason, Detail: l.Detail}})
+		p.stats.refusedFor(placeDecode, l.Reason)
+	}
 	if s, ok := p.direct(); ok {
 		return p.takeColumns(ctx, w, s, bucket, b, m)
 	}
@@ -358,6 +364,8 @@ func (p *Pipeline) takeColumns(ctx context.Context, w *worker, s *storeSink, wan
 	if err == nil {
 		err = s.store.Write(ctx, bucket, b, func(table, row int, reason, detail string) {
 			p.stats.refusedFor(s.Name(), reason)
+			w.total++
+			w.behind++
 			w.refused = append(w.refused, Refused{Place: s.Name(), Message: m, Refusal: record.Refusal{Reason: reason, Detail: detail},
 				Row: lineOf(b, table, row)})
 		})
@@ -370,8 +378,8 @@ func (p *Pipeline) takeColumns(ctx context.Context, w *worker, s *storeSink, wan
 		return result, err
 	}
 	rows := b.Rows()
-	result.Refused = len(w.refused)
-	result.Stored = rows - result.Refused
+	result.Refused = w.total
+	result.Stored = rows - w.behind
 	if result.Refused > 0 {
 		result.Reason = w.refused[0].Error()
 	}

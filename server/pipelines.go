@@ -10,6 +10,7 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/httpapi"
+	"github.com/varvedb/varve/ingest"
 	"github.com/varvedb/varve/pipeline"
 	"github.com/varvedb/varve/pipeline/declare"
 	formats "github.com/varvedb/varve/pipeline/decode"
@@ -284,15 +285,16 @@ func (w *pipelineWriter) Write(ctx context.Context, bucket uint64, b *column.Bat
 		return w.writer.Write(ctx, bucket, b, left)
 	}
 	defer open.Leave()
-	result, err := open.Intake.TakeBatch(ctx, bucket, b, &source.Message{Topic: w.topic, Offset: -1})
-	refused := httpapi.Refused{Points: result.Refused, Reason: result.Reason}
-	for i := range left {
-		refused.Points += left[i].Rows
-		if refused.Reason == "" {
-			refused.Reason = left[i].String()
+	m := source.Message{Topic: w.topic, Offset: -1}
+	for _, c := range left {
+		kind := ingest.DropName
+		if c.Kind == lineproto.TypeConflict {
+			kind = ingest.DropType
 		}
+		m.Left = append(m.Left, source.Left{Reason: string(kind), Detail: c.String(), Points: c.Rows})
 	}
-	return refused, unavailable(err)
+	result, err := open.Intake.TakeBatch(ctx, bucket, b, &m)
+	return httpapi.Refused{Points: result.Refused, Reason: result.Reason}, unavailable(err)
 }
 
 // unavailable makes of an error of an intake that will pass what clients are told.

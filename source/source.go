@@ -38,8 +38,18 @@ type Message struct {
 	Client string
 	// Tags are facts that the source adds to each point, such as a header.
 	Tags []column.Tag
+	// Left is what is missing in a batch of the message, so that it is kept with its
+	// reason like what is refused later.
+	Left []Left
 	// Reply sends something back over the source; nil if it cannot.
 	Reply func(ctx context.Context, topic string, payload []byte) error
+}
+
+// Left is points that the source's own decoder left out, because they contradict
+// others of the message.
+type Left struct {
+	Reason, Detail string
+	Points         int
 }
 
 // Intake takes what sources receive. It is safe for concurrent use.

@@ -46,7 +46,8 @@ const maxFields = 8192
 type Decoder struct {
 	config *Config
 	tape   tape
-	name   []byte // of a field that stands deep in the document
+	name   []byte         // of a field that stands deep in the document
+	at     map[string]int // fields of a record that has many
 }
 
 // New returns a decoder. c is not changed.
@@ -155,7 +156,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 		}
 	}
 	if c.Rest {
-		d.name = d.name[:0]
+		d.name, d.at = d.name[:0], nil
 		return d.rest(at, r)
 	}
 	return nil
@@ -209,9 +210,33 @@ func (d *Decoder) rest(at int, r *record.Record) error {
 		if len(r.Fields) == maxFields {
 			return record.Refuse(TooMany, "the reading has more than %d fields", maxFields)
 		}
-		r.Set(string(d.name), v)
+		d.set(r, v)
 	}
 	return nil
+}
+
+// manyFields is from when on a map finds a field faster than a look at each.
+const manyFields = 64
+
+// set gives the field d.name of r a value.
+func (d *Decoder) set(r *record.Record, v record.Value) {
+	if len(r.Fields) < manyFields {
+		r.Set(string(d.name), v)
+		return
+	}
+	if len(r.Fields) == manyFields || d.at == nil {
+		d.at = map[string]int{}
+		for i := range r.Fields {
+			d.at[r.Fields[i].Name] = i
+		}
+	}
+	if i, ok := d.at[string(d.name)]; ok {
+		r.Fields[i].Value = v
+		return
+	}
+	name := string(d.name)
+	d.at[name] = len(r.Fields)
+	r.Fields = append(r.Fields, record.Field{Name: name, Value: v})
 }
 
 // tagText returns a value as the text of a tag.

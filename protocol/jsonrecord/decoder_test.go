@@ -129,6 +129,43 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestManyFields: each of very many fields is there once, with its last value, in
+// one record after the other.
+func TestManyFields(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("[")
+	for r := range 3 {
+		if r > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString("{")
+		for i := range 300 {
+			fmt.Fprintf(&b, `"f%d":%d,`, i%200, r*1000+i)
+		}
+		b.WriteString(`"last":1}`)
+	}
+	b.WriteString("]")
+	var l record.List
+	if err := New(mapping(t, `{measurement: m}`)).Decode([]byte(b.String()), 0, &l); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		r := l.At(i)
+		if len(r.Fields) != 201 {
+			t.Fatalf("record %d has %d fields", i, len(r.Fields))
+		}
+		for k := range 200 {
+			want := float64(i*1000 + k)
+			if k < 100 {
+				want += 200
+			}
+			if got, _ := r.Field(fmt.Sprint("f", k)).Number(); got != want {
+				t.Fatalf("record %d, field %d: %v, want %v", i, k, got, want)
+			}
+		}
+	}
+}
+
 // FuzzDecode: whatever comes, the decoder takes what encoding/json takes and
 // refuses what it refuses, and numbers and texts are those that it reads.
 func FuzzDecode(f *testing.F) {
