@@ -21,7 +21,7 @@
 // The invariants: no PUBACK or PUBREC is written before Take of each pipeline of
 // the message has returned nil; acknowledgements go out in the order of arrival;
 // a message is never taken from a lane but by step 3 or because its pipeline was
-// removed. A client that was not acknowledged sends again, which a point does
+// removed, and then its connection is closed without an acknowledgement. A client that was not acknowledged sends again, which a point does
 // not mind.
 //
 // Rejected: the server of mochi-mqtt, of which this was to be a hook. Its table

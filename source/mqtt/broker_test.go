@@ -274,7 +274,8 @@ func TestReloadDuringTake(t *testing.T) {
 	}
 }
 
-// What waits for a pipeline that does not come back counts as handled.
+// What waits for a pipeline that does not come back is not acknowledged: its
+// client sends it again, to whoever reads the topic by then.
 func TestRemovedPipeline(t *testing.T) {
 	t.Parallel()
 	b := open(t, Default(), Deps{})
@@ -286,6 +287,9 @@ func TestRemovedPipeline(t *testing.T) {
 	b.retireVacant(time.Now().Add(vacantFor / 2))
 	d.nothing()
 	b.retireVacant(time.Now().Add(2 * vacantFor))
+	d.gone()
+	d, _ = connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x") // nobody reads it any more
 	d.want(mqttwire.PUBACK, 1)
 	d.publish(2, 1, "a", "x")
 	d.want(mqttwire.PUBACK, 2)

@@ -253,6 +253,23 @@ func (d *device) closed() mqttwire.Disconnect {
 	}
 }
 
+// gone checks that the connection ends without an acknowledgement.
+func (d *device) gone() {
+	d.t.Helper()
+	for {
+		p, err := d.read(10 * time.Second)
+		if err != nil {
+			if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
+				d.t.Error("the connection stays open")
+			}
+			return
+		}
+		if p.Type != mqttwire.DISCONNECT {
+			d.t.Errorf("packet type %d comes before the end", p.Type)
+		}
+	}
+}
+
 func (d *device) publish(id uint16, qos byte, topic, payload string) {
 	d.t.Helper()
 	d.send(mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: qos, PacketID: id, Topic: []byte(topic), Payload: []byte(payload)}))

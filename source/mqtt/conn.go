@@ -235,6 +235,14 @@ func (c *conn) end(r mqttwire.Reason, cause string) {
 	c.kick()
 }
 
+// forsake closes the connection of a client that has sent what nobody took, so
+// that it sends again.
+func (c *conn) forsake() {
+	if !c.over() {
+		c.end(mqttwire.ServerBusy, "the pipeline that was to take its messages is gone; it may send them again")
+	}
+}
+
 // drop closes the connection at once.
 func (c *conn) drop() {
 	c.mu.Lock()
@@ -460,15 +468,18 @@ func (c *conn) waitForWriter() {
 	c.held.Store(false)
 }
 
-// waitForRoom stops reading while lanes are full.
-func (c *conn) waitForRoom(lanes []*lane) {
-	if !c.broker.room.full(lanes) {
+// waitForRoom stops reading while the lanes of a topic are full. It returns
+// early when what is known of the topic may not hold any more.
+func (c *conn) waitForRoom(k *known) {
+	if !c.broker.room.full(k.lanes) {
 		return
 	}
 	c.flushAcks()
 	c.broker.stats.held.Add(1)
 	c.held.Store(true)
-	c.broker.room.wait(lanes, func() bool { return c.over() || c.broker.ctx.Err() != nil })
+	c.broker.room.wait(k.lanes, func() bool {
+		return c.over() || c.broker.ctx.Err() != nil || c.broker.generation.Load() != k.generation
+	})
 	c.heard.Store(c.broker.clock.Load())
 	c.held.Store(false)
 }

@@ -47,6 +47,10 @@ type entry struct {
 	arrived  int64
 }
 
+// size is what it counts for in the bound of what waits. The topic counts with
+// each message: that of one may be 64 KiB long, and no other have it.
+func (e *entry) size() int { return e.to - e.from + len(e.topic) + entryCost }
+
 func newLane(b *Broker, s *slot) *lane {
 	return &lane{broker: b, slot: s, work: make(chan struct{}, 1)}
 }
@@ -74,7 +78,7 @@ func (l *lane) put(e entry, payload []byte) bool {
 	e.to = len(c.arena)
 	c.entries = append(c.entries, e)
 	l.mu.Unlock()
-	l.broker.room.take(l.slot, len(payload)+entryCost)
+	l.broker.room.take(l.slot, e.size())
 	select {
 	case l.work <- struct{}{}:
 	default:
@@ -140,10 +144,14 @@ func (l *lane) run() {
 				Topic: e.topic, Payload: c.arena[e.from:e.to:e.to], Offset: -1, Client: e.client, Reply: l.broker.reply,
 			})
 		}
-		if !l.take(messages) {
+		switch l.take(messages) {
+		case stopped:
 			return
+		case taken:
+			touched = l.acknowledge(c, touched[:0])
+		case forsaken:
+			l.forsake(c)
 		}
-		touched = l.acknowledge(c, touched[:0])
 		clear(messages)
 		clear(touched)
 		l.recycle(c)
@@ -176,27 +184,36 @@ const (
 	lastRetry  = 2 * time.Second
 )
 
+// fate is what became of messages that waited.
+type fate uint8
+
+const (
+	taken    fate = iota
+	forsaken      // the slot is retired, and no pipeline has taken them
+	stopped       // the broker ends
+)
+
 // take hands messages to the intake until it has taken them, to whichever is in
-// place by then. It returns false if the broker ends before that.
-func (l *lane) take(messages []source.Message) bool {
+// place by then.
+func (l *lane) take(messages []source.Message) fate {
 	pause := firstRetry
 	for {
 		o, wait, retired := l.slot.begin()
 		if retired {
-			return true
+			return forsaken
 		}
 		if o == nil {
 			select {
 			case <-wait:
 			case <-l.broker.ctx.Done():
-				return false
+				return stopped
 			}
 			continue
 		}
 		_, err := o.intake.Take(o.ctx, messages)
 		if err == nil {
 			l.slot.end(o, "")
-			return true
+			return taken
 		}
 		l.slot.end(o, trouble(err))
 		l.broker.stats.retries.Add(1)
@@ -212,9 +229,26 @@ func (l *lane) take(messages []source.Message) bool {
 		select {
 		case <-time.After(after):
 		case <-l.broker.ctx.Done():
-			return false
+			return stopped
 		}
 	}
+}
+
+// forsake gives up messages that no pipeline took. They stay unacknowledged, and
+// the connections that sent them are closed: their clients send again over the
+// next one, to whoever reads the topic by then.
+func (l *lane) forsake(c *chunk) {
+	bytes := 0
+	for i := range c.entries {
+		e := &c.entries[i]
+		bytes += e.size()
+		if e.conn != nil {
+			e.conn.forsake()
+		} else {
+			l.broker.stats.dropped.Add(1)
+		}
+	}
+	l.broker.room.give(l.slot, bytes)
 }
 
 // acknowledge ticks the messages off and lets connections write.
@@ -223,7 +257,7 @@ func (l *lane) acknowledge(c *chunk, touched []*conn) []*conn {
 	bytes := 0
 	for i := range c.entries {
 		e := &c.entries[i]
-		bytes += e.to - e.from + entryCost
+		bytes += e.size()
 		if e.conn == nil {
 			continue
 		}

@@ -79,18 +79,7 @@ func (c *conn) publish(p mqttwire.Packet) error {
 		}
 	}
 	if !k.allowed {
-		b.stats.refuse(mqttwire.NotAuthorized)
-		if m.QoS == 0 {
-			return nil
-		}
-		if c.version != mqttwire.V5 {
-			return &mqttwire.Error{Reason: mqttwire.NotAuthorized, Problem: "publish to " + k.name}
-		}
-		c.mu.Lock()
-		c.window.push(arrival{id: m.PacketID, qos: m.QoS, reason: mqttwire.NotAuthorized})
-		c.acknowledge()
-		c.mu.Unlock()
-		return nil
+		return c.deny(k, &m)
 	}
 	again := false
 	if m.QoS == 2 {
@@ -106,7 +95,22 @@ func (c *conn) publish(p mqttwire.Packet) error {
 	if !again {
 		c.forward(k, &m, expiry)
 	}
-	c.hand(k, &m)
+	return c.hand(k, &m)
+}
+
+// deny answers a message that the client may not publish.
+func (c *conn) deny(k *known, m *mqttwire.Publish) error {
+	c.broker.stats.refuse(mqttwire.NotAuthorized)
+	if m.QoS == 0 {
+		return nil
+	}
+	if c.version != mqttwire.V5 {
+		return &mqttwire.Error{Reason: mqttwire.NotAuthorized, Problem: "publish to " + k.name}
+	}
+	c.mu.Lock()
+	c.window.push(arrival{id: m.PacketID, qos: m.QoS, reason: mqttwire.NotAuthorized})
+	c.acknowledge()
+	c.mu.Unlock()
 	return nil
 }
 
@@ -178,7 +182,7 @@ func (c *conn) forward(k *known, m *mqttwire.Publish, expiry uint32) {
 }
 
 // hand puts a message into the lanes of its pipelines.
-func (c *conn) hand(k *known, m *mqttwire.Publish) {
+func (c *conn) hand(k *known, m *mqttwire.Publish) error {
 	b := c.broker
 	e := entry{topic: k.name, client: c.session.client}
 	if m.QoS == 0 {
@@ -187,10 +191,19 @@ func (c *conn) hand(k *known, m *mqttwire.Publish) {
 				b.stats.dropped.Add(1)
 			}
 		}
-		return
+		return nil
+	}
+	// Pipelines come and go while it waits.
+	for c.waitForRoom(k); k.generation != b.generation.Load(); c.waitForRoom(k) {
+		k = c.lookUp(m.Topic)
+	}
+	if !k.allowed {
+		if m.QoS == 2 {
+			c.session.received.release(m.PacketID)
+		}
+		return c.deny(k, m)
 	}
 	if len(k.lanes) > 0 {
-		c.waitForRoom(k.lanes)
 		e.arrived = time.Now().UnixNano()
 	}
 	c.mu.Lock()
@@ -200,10 +213,11 @@ func (c *conn) hand(k *known, m *mqttwire.Publish) {
 	}
 	c.mu.Unlock()
 	for _, l := range k.lanes {
-		if !l.put(e, m.Payload) && c.done(e.seq) { // its pipeline is gone
-			c.kick()
+		if !l.put(e, m.Payload) { // its pipeline is gone since the look
+			c.forsake()
 		}
 	}
+	return nil
 }
 
 // received is the messages of QoS 2 of a session that their client has not

@@ -156,5 +156,5 @@ func (p *permissions) maySubscribe(filter string) bool {
 // that are open, too; subscriptions that were made before stay.
 func (b *Broker) SetRules(r *Rules) {
 	b.rules.Store(r)
-	b.generation.Add(1)
+	b.changed()
 }

@@ -171,8 +171,8 @@ func (b *Broker) place(name string, topics []string) *slot {
 	}
 	all := append(slices.Clone(*b.slots.Load()), s)
 	b.slots.Store(&all)
+	b.changed()
 	b.room.divide(len(all))
-	b.generation.Add(1)
 	return s
 }
 
@@ -186,7 +186,7 @@ func (s *Source) Run(ctx context.Context, intake source.Intake) error {
 	at.filters = s.config.Topics
 	at.occupy(o)
 	s.slot.Store(at)
-	s.broker.generation.Add(1)
+	s.broker.changed()
 	s.broker.routing.Unlock()
 	<-ctx.Done()
 	at.vacate(o, cancel)
@@ -207,7 +207,7 @@ func (s *Source) Status() source.Status {
 }
 
 // retireVacant removes the slots of pipelines that did not come back. What
-// waits for them counts as handled: nobody reads it any more.
+// waits for them is not acknowledged (lane.forsake).
 func (b *Broker) retireVacant(now time.Time) {
 	b.routing.Lock()
 	defer b.routing.Unlock()
@@ -225,9 +225,16 @@ func (b *Broker) retireVacant(now time.Time) {
 	}
 	if len(left) < len(*b.slots.Load()) {
 		b.slots.Store(&left)
+		b.changed()
 		b.room.divide(len(left))
-		b.generation.Add(1)
 	}
+}
+
+// changed lets connections look up anew who reads a topic and who may publish to
+// it, those that wait for room too.
+func (b *Broker) changed() {
+	b.generation.Add(1)
+	b.room.wake()
 }
 
 // routes returns the slots that read a topic.
