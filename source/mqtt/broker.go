@@ -67,9 +67,10 @@ type Broker struct {
 	presence *presence
 	room     room
 
-	routing sync.Mutex // held while slots change
-	slots   atomic.Pointer[[]*slot]
-	rules   atomic.Pointer[Rules]
+	routing   sync.Mutex // held while slots change
+	listening bool       // Listen was called; guarded by routing
+	slots     atomic.Pointer[[]*slot]
+	rules     atomic.Pointer[Rules]
 	// generation goes up with each change of slots or rules; what connections
 	// remember of a topic holds for one.
 	generation atomic.Uint64
@@ -124,6 +125,9 @@ func New(c Config, d Deps) (*Broker, error) {
 
 // Listen opens the ports and takes connections from then on.
 func (b *Broker) Listen() error {
+	b.routing.Lock()
+	b.listening = true
+	b.routing.Unlock()
 	for _, p := range []struct {
 		name, addr string
 		tls        *tls.Config

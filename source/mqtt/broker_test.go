@@ -135,6 +135,7 @@ func TestStatusTellsTrouble(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx, in) }()
+	eventually(t, "it runs", func() bool { return s.Status().Connected })
 	d, _ := connect(t, b, named("d"))
 	d.publish(1, 1, "a", "x")
 	d.publish(2, 1, "a", "y")

@@ -437,6 +437,7 @@ func FuzzConnection(f *testing.F) {
 func TestCloseWithVacantSlot(t *testing.T) {
 	t.Parallel()
 	b := open(t, Default(), Deps{})
+	read(t, b, "p", &fakeIntake{}, "a")()
 	s := b.Source("p", SourceConfig{Topics: []string{"a"}})
 	d, _ := connect(t, b, named("d"))
 	d.publish(1, 1, "a", "x")

@@ -133,32 +133,47 @@ func DeclareSource(s *declare.Map) SourceConfig {
 	return c
 }
 
-// Source is what a pipeline reads: it implements source.Source. The broker
-// keeps the messages of its topics from New on, for Run to take.
+// Source is what a pipeline reads: it implements source.Source.
 type Source struct {
 	broker *Broker
 	name   string
 	config SourceConfig
-	slot   atomic.Pointer[slot]
+	slot   atomic.Pointer[slot] // nil: there is none before Run
 }
 
 // Source makes the source of a pipeline. Another one of the same name replaces
 // it when that one runs, without the loss of a message, whether the first has
-// ended by then or not.
+// ended by then or not. Messages of its topics wait for it from Run on: Run may
+// never come, as other pipelines of the same file may not open. Before Listen
+// they do at once, so that none comes before Run does.
 func (b *Broker) Source(name string, c SourceConfig) *Source {
 	s := &Source{broker: b, name: name, config: c}
 	b.routing.Lock()
 	defer b.routing.Unlock()
-	s.slot.Store(b.place(name, c.Topics))
+	if b.listening {
+		s.slot.Store(b.slotOf(name))
+	} else {
+		s.slot.Store(b.place(name, c.Topics))
+	}
 	return s
 }
 
-// place returns the slot of a name; Broker.routing is held.
-func (b *Broker) place(name string, topics []string) *slot {
+// slotOf returns the slot of a name; nil if there is none. Broker.routing is
+// held.
+func (b *Broker) slotOf(name string) *slot {
 	for _, s := range *b.slots.Load() {
 		if s.name == name {
 			return s
 		}
+	}
+	return nil
+}
+
+// place returns the slot of a name, made if there is none. Broker.routing is
+// held.
+func (b *Broker) place(name string, topics []string) *slot {
+	if s := b.slotOf(name); s != nil {
+		return s
 	}
 	s := &slot{name: name, filters: topics, since: time.Now(), changed: make(chan struct{})}
 	s.idle = sync.NewCond(&s.mu)
@@ -182,7 +197,7 @@ func (s *Source) Run(ctx context.Context, intake source.Intake) error {
 	defer cancel()
 	o := &occupant{owner: s, intake: intake, ctx: calls}
 	s.broker.routing.Lock()
-	at := s.broker.place(s.name, s.config.Topics) // the one of New may be retired
+	at := s.broker.place(s.name, s.config.Topics) // the one of before may be retired
 	at.filters = s.config.Topics
 	at.occupy(o)
 	s.slot.Store(at)
@@ -196,6 +211,9 @@ func (s *Source) Run(ctx context.Context, intake source.Intake) error {
 // Status implements source.Source.
 func (s *Source) Status() source.Status {
 	at := s.slot.Load()
+	if at == nil {
+		return source.Status{}
+	}
 	waiting := 0
 	for _, l := range at.lanes {
 		waiting += l.waiting()

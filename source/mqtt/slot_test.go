@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/protocol/mqttwire"
+	"github.com/varvedb/varve/source"
 )
 
 // A message that waits for room goes to who reads its topic by then.
@@ -102,5 +103,57 @@ func TestManyPipelinesOfATopic(t *testing.T) {
 	d.want(mqttwire.PUBACK, 1)
 	if got := len(in.all()); got != n {
 		t.Errorf("%d have taken it", got)
+	}
+}
+
+// A source that was opened and does not run holds up nothing; one that takes
+// the place of another has what comes in between.
+func TestOpenedOnly(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	in := &fakeIntake{}
+	stop := read(t, b, "p", in, "a")
+	never := b.Source("never", SourceConfig{Topics: []string{"a"}})
+	if st := never.Status(); st != (source.Status{}) {
+		t.Errorf("%+v", st)
+	}
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x")
+	d.want(mqttwire.PUBACK, 1)
+	b.Source("p", SourceConfig{Topics: []string{"a", "b"}})
+	d.publish(2, 1, "b", "nobody's")
+	d.want(mqttwire.PUBACK, 2)
+	stop()
+	d.publish(3, 1, "a", "y")
+	d.nothing()
+	read(t, b, "p", in, "a", "b")
+	d.want(mqttwire.PUBACK, 3)
+	if got := join(in.all()); got != "a x; a y" {
+		t.Error(got)
+	}
+}
+
+// What comes before the pipelines of the start run waits for them.
+func TestOpenedBeforeListen(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.Addr = "127.0.0.1:0"
+	b, err := New(c, Deps{Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Source("p", SourceConfig{Topics: []string{"a"}})
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x")
+	d.nothing()
+	in := &fakeIntake{}
+	read(t, b, "p", in, "a")
+	d.want(mqttwire.PUBACK, 1)
+	if got := join(in.all()); got != "a x" {
+		t.Error(got)
 	}
 }
