@@ -27,12 +27,13 @@ type conn struct {
 	session *session
 
 	// Of the reader alone.
-	who     Identity
-	access  permissions
-	rules   uint64            // generation that access is of
-	topics  map[string]*known // what is known of topics that it published to
-	last    *known
-	aliases []string
+	who        Identity
+	access     permissions
+	rules      uint64            // generation that access is of
+	topics     map[string]*known // what is known of topics that it published to
+	last       *known
+	aliases    []string
+	aliasBytes int // how long they are together
 
 	maxPacket int // that the client takes; 0: any
 	will      *mqttwire.Will

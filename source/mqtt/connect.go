@@ -17,6 +17,8 @@ const (
 	maxClientID = 512
 	// maxAliases is how many topics a client may shorten: a device has few.
 	maxAliases = 64
+	// maxAliasBytes is how long they may be together: as long as one topic.
+	maxAliasBytes = 64 << 10
 	// maxLevels keeps topics from making trees of 65,535 nodes.
 	maxLevels = 128
 )

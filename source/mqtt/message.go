@@ -18,6 +18,9 @@ type message struct {
 	from       *session            // nil: the server
 }
 
+// size is what a message takes, in bytes.
+func (m *message) size() int { return len(m.topic) + len(m.payload) + len(m.properties) }
+
 // publish sends a message to its subscribers.
 func (b *Broker) publish(m *message) {
 	var few [8]*subscription

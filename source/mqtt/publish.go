@@ -130,7 +130,11 @@ func (c *conn) resolve(m *mqttwire.Publish) (expiry uint32, err error) {
 				c.aliases = append(c.aliases, make([]string, at-len(c.aliases))...)
 			}
 			if c.aliases[at-1] != string(m.Topic) {
+				c.aliasBytes += len(m.Topic) - len(c.aliases[at-1])
 				c.aliases[at-1] = string(m.Topic)
+				if c.aliasBytes > maxAliasBytes {
+					return 0, &mqttwire.Error{Reason: mqttwire.QuotaExceeded, Problem: "topics with an alias are longer than 64 KiB together"}
+				}
 			}
 		} else {
 			if at > len(c.aliases) || c.aliases[at-1] == "" {

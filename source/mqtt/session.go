@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type session struct {
 	window   int        // messages that the client takes before it acknowledges
 	inflight []outgoing // sent, in the order of sending
 	queue    []outgoing // not sent yet
+	bytes    int        // of the messages of both
 	lastID   uint16
 }
 
@@ -47,6 +49,11 @@ const (
 	// retainedQueue is how many times longer the queue may be for retained
 	// messages, which a new subscriber gets all at once.
 	retainedQueue = 20
+	// queueBytes is how many bytes may wait for each message that may: telemetry
+	// and commands are much smaller.
+	queueBytes = 8 << 10
+	// leastQueueBytes is what may wait in a session with a short queue.
+	leastQueueBytes = 1 << 20
 	// maxOut is how much waits for a slow reader: messages of QoS 0 beyond it are
 	// dropped, others stay in the queue.
 	maxOut = 256 << 10
@@ -108,7 +115,7 @@ func (s *session) expired(now time.Time) bool {
 func (s *session) clear(t *tree) {
 	s.mu.Lock()
 	subs := s.subs
-	s.subs, s.inflight, s.queue, s.dead = nil, nil, nil, true
+	s.subs, s.inflight, s.queue, s.bytes, s.dead = nil, nil, nil, 0, true
 	s.mu.Unlock()
 	for _, sub := range subs {
 		t.remove(sub)
@@ -155,16 +162,29 @@ func (s *session) deliver(m *message, qos byte, retain bool, ids []uint32) {
 		if !kick {
 			s.broker.stats.undelivered.Add(1)
 		}
-	case len(s.queue) >= s.broker.config.SessionQueue && (!retain || len(s.queue) >= retainedQueue*s.broker.config.SessionQueue):
+	case !s.mayWait(&o):
 		s.broker.stats.undelivered.Add(1)
 	default:
 		s.queue = append(s.queue, o)
+		s.bytes += m.size()
 		kick = c != nil && !s.resuming && s.sendQueue(c)
 	}
 	s.mu.Unlock()
 	if kick {
 		c.kick()
 	}
+}
+
+// mayWait reports whether there is room for one more in the queue. One message
+// may be of any size. session.mu is held.
+func (s *session) mayWait(o *outgoing) bool {
+	number := s.broker.config.SessionQueue
+	bytes := max(leastQueueBytes, number*queueBytes)
+	if o.retain {
+		number *= retainedQueue
+		bytes += s.broker.config.RetainedBytes // which are there anyway
+	}
+	return len(s.queue) < number && (s.bytes == 0 || s.bytes+o.message.size() <= bytes)
 }
 
 // sendQueue sends as much of the queue as the client takes. session.mu is held.
@@ -182,6 +202,7 @@ func (s *session) sendQueue(c *conn) (sent bool) {
 			s.inflight = append(s.inflight, o)
 			sent = true
 		} else {
+			s.bytes -= o.message.size()
 			s.broker.stats.undelivered.Add(1)
 		}
 	}
@@ -280,7 +301,8 @@ func (s *session) acknowledged(c *conn, t mqttwire.Type, a mqttwire.Ack) {
 
 // finish takes a message out of those in flight. session.mu is held.
 func (s *session) finish(at int) {
-	s.inflight = append(s.inflight[:at], s.inflight[at+1:]...)
+	s.bytes -= s.inflight[at].message.size()
+	s.inflight = slices.Delete(s.inflight, at, at+1)
 	if len(s.inflight) == 0 {
 		s.inflight = nil
 	}
