@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -61,7 +62,7 @@ func (s *server) openMQTT(managed *manage.API) error {
 	mc := c.MQTT
 	mc.QueueBytes = max(mc.MaxPacket, min(mc.QueueBytes, s.budget.Limit/16))
 	store := &pipelineStore{meta: s.meta, schema: schema{s.schema}, ingest: s.ingest, store: s.store, org: c.InitOrg, bucket: c.InitBucket}
-	deps := mqtt.Deps{Status: &statusIntake{store}, LeftOnline: s.leftOnline, Log: s.log}
+	deps := mqtt.Deps{Status: &statusIntake{store, s.log}, LeftOnline: s.leftOnline, Log: s.log}
 	if c.MQTTAuth == "token" {
 		deps.Access = &mqttAccess{meta: s.meta, manage: managed, org: c.InitOrg, bucket: c.InitBucket}
 	}
@@ -203,7 +204,10 @@ func (a *mqttAccess) identity(kind mqtt.Kind, t *meta.Token, names ...string) mq
 }
 
 // statusIntake stores device_status in the first bucket.
-type statusIntake struct{ store *pipelineStore }
+type statusIntake struct {
+	store *pipelineStore
+	log   *slog.Logger
+}
 
 // Take implements source.Intake; nothing hands messages to it.
 func (*statusIntake) Take(context.Context, []source.Message) (source.Result, error) {
@@ -224,6 +228,9 @@ func (s *statusIntake) TakeBatch(ctx context.Context, bucket uint64, b *column.B
 		r.Refused++
 		r.Reason = reason + ": " + detail
 	})
+	if r.Refused > 0 {
+		s.log.Warn("the state of devices could not be stored", "points", r.Refused, "reason", r.Reason)
+	}
 	return r, err
 }
 

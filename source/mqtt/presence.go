@@ -192,6 +192,18 @@ func (p *presence) drain(within time.Duration) {
 	}
 }
 
+// tagText returns a name as a tag: what line protocol cannot carry, control
+// characters and a backslash at the end, is a space.
+func tagText(name string) []byte {
+	b := []byte(name)
+	for i, c := range b {
+		if c < ' ' || c == 0x7f || c == '\\' && i == len(b)-1 {
+			b[i] = ' '
+		}
+	}
+	return b
+}
+
 // statusBatch makes points of changes.
 func statusBatch(changes map[Device]change) *column.Batch {
 	t := &column.Table{TagKeys: []string{"client", "user"}, Fields: []column.Field{{Name: "online"}, {Name: "reason"}}}
@@ -202,7 +214,7 @@ func statusBatch(changes map[Device]change) *column.Batch {
 	var key []byte
 	users := false
 	for d, c := range changes {
-		tags := []column.Tag{{Key: []byte("client"), Value: []byte(d.Client)}, {Key: []byte("user"), Value: []byte(d.User)}}
+		tags := []column.Tag{{Key: []byte("client"), Value: tagText(d.Client)}, {Key: []byte("user"), Value: tagText(d.User)}}
 		users = users || d.User != ""
 		key, _ = column.AppendSeriesKey(key[:0], tags) // the keys are good ones
 		t.Row = append(t.Row, t.Series.Add(key, column.HashSeries(StatusMeasurement, key)))
