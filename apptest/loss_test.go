@@ -119,7 +119,9 @@ func TestLoss(t *testing.T) {
 		if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 3, 1, nil, "sensor-data", "processed-data"); err != nil {
 			t.Fatal(err)
 		}
-		testLoss(t, lossOverKafka(k, nil, 5*time.Second))
+		// As long as a broker on Java takes to be there again, and its clients to notice:
+		// the simulator has to send for as long as there are kills.
+		testLoss(t, lossOverKafka(k, nil, 12*time.Second))
 	})
 }
 
