@@ -10,7 +10,11 @@ import (
 
 // What the volume, the shards and the process say reaches the judgement.
 func TestVitals(t *testing.T) {
-	b := openTrial(t, t.TempDir(), Default())
+	// The process is that of all tests of the package, and larger still under the
+	// race detector: its memory is not what this is about.
+	c := Default()
+	c.Memory = 4 << 30
+	b := openTrial(t, t.TempDir(), c)
 	defer b.shut()
 	b.write("m x=1 1800000000000000000")
 	if r := b.health(); r.Failing() {
