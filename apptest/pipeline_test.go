@@ -68,6 +68,26 @@ pipelines:
 		t.Errorf("got %s", body)
 	}
 
+	// A file that is away for a while is no trouble once it is there again, though it
+	// says what it said.
+	text1 := fmt.Sprintf(text, "5")
+	pipelineFile(t, file, text1)
+	s.must(204, http.MethodPost, s.service+"/api/v1/pipelines/reload", "")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	s.must(400, http.MethodPost, s.service+"/api/v1/pipelines/reload", "")
+	pipelineFile(t, file, text1)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		body := s.must(200, http.MethodGet, s.service+"/api/v1/pipelines", "").body
+		if !strings.Contains(body, `"trouble":`) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the trouble stays: %s", body)
+		}
+	}
+
 	// By itself, and by SIGHUP.
 	pipelineFile(t, file, fmt.Sprintf(text, "10"))
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {

@@ -104,6 +104,7 @@ type pipelines struct {
 
 	loading sync.Mutex // held while the file is read and applied
 	text    string     // that was applied last, or refused
+	unread  bool       // the file could not be read at the last look
 
 	mu      sync.Mutex // guards what follows
 	trouble string     // of the last load; "" if it went well
@@ -149,10 +150,10 @@ func (p *pipelines) load(force bool) error {
 	p.loading.Lock()
 	defer p.loading.Unlock()
 	text, err := p.read()
-	if err == nil && text == p.text && !force {
+	if err == nil && text == p.text && !p.unread && !force {
 		return nil
 	}
-	if err == nil {
+	if p.unread = err != nil; !p.unread {
 		p.text = text
 		err = p.apply(text)
 	} else {
@@ -187,7 +188,7 @@ func (p *pipelines) apply(text string) error {
 func (p *pipelines) follow() {
 	tick := time.NewTicker(lookAtFile)
 	defer tick.Stop()
-	failed := false
+	told := "" // the error that was logged last, "" if all went well since
 	for {
 		asked := false
 		select {
@@ -197,22 +198,17 @@ func (p *pipelines) follow() {
 			asked = true
 		case <-tick.C:
 		}
-		err := p.load(asked)
-		switch {
-		case err != nil && (asked || !failed || p.changed(err)):
+		switch err := p.load(asked); {
+		case err == nil:
+			told = ""
+			if asked {
+				p.server.log.Info("pipelines are loaded", "file", p.file)
+			}
+		case asked || err.Error() != told:
+			told = err.Error()
 			p.server.log.Error("pipelines stay as they were", "file", p.file, "err", err)
-		case err == nil && asked:
-			p.server.log.Info("pipelines are loaded", "file", p.file)
 		}
-		failed = err != nil
 	}
-}
-
-// changed reports whether err is another than the last.
-func (p *pipelines) changed(err error) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.trouble != err.Error()
 }
 
 // close stops all sources: what was taken is acknowledged, and nothing comes in

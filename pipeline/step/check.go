@@ -11,6 +11,7 @@ import (
 	"github.com/varvedb/varve/pipeline/declare"
 	"github.com/varvedb/varve/pipeline/record"
 	"github.com/varvedb/varve/pipeline/rule"
+	"github.com/varvedb/varve/protocol/jsonrecord"
 	"github.com/varvedb/varve/spelling"
 )
 
@@ -100,7 +101,7 @@ type types []hasType
 func declareType(s *declare.Map, key string, names *rule.Names) Step {
 	var all types
 	for _, p := range s.Pairs(key) {
-		t, ok := typeNamed(p.Value)
+		t, ok := jsonrecord.ParseType(p.Value)
 		if !ok {
 			s.Add(declare.At(p.Node, s.Path(key)+"."+p.Key, "%q: want float, int, uint, string or bool", p.Value))
 		}
@@ -114,22 +115,6 @@ func declareType(s *declare.Map, key string, names *rule.Names) Step {
 		s.Fail(key, "want fields and their types, such as {value: float}")
 	}
 	return all
-}
-
-func typeNamed(name string) (column.Type, bool) {
-	switch name {
-	case "float":
-		return column.Float64, true
-	case "int":
-		return column.Int64, true
-	case "uint":
-		return column.Uint64, true
-	case "string":
-		return column.String, true
-	case "bool":
-		return column.Bool, true
-	}
-	return 0, false
 }
 
 // Apply implements Step.
