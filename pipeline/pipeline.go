@@ -178,6 +178,11 @@ func (p *Pipeline) message(w *worker, m *source.Message, i int) (err error) {
 			err = nil
 		}
 	}()
+	if u := m.Unread; u != nil {
+		w.refuse(placeDecode, m, &record.Refusal{Reason: u.Reason, Detail: u.Detail}, nil)
+		p.stats.refusedFor(placeDecode, u.Reason)
+		return nil
+	}
 	if err := w.decoder.Decode(m, i, w.context.Arrived, &w.list); errors.Is(err, source.ErrBusy) {
 		return err
 	} else if err != nil {

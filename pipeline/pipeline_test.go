@@ -270,6 +270,30 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// TestUnread: what its source could not read is kept with the reason, and not decoded,
+// though it could be.
+func TestUnread(t *testing.T) {
+	w := newWorld()
+	s, in := w.start(t, Builtin(), "sensor-data")
+	all := messages(reading(1, "temperature", "seoul", 20, 98), reading(2, "temperature", "seoul", 20, 98))
+	all[0].Unread = &source.Unread{Reason: "torn", Detail: "half of it is missing"}
+	result, err := in.Take(context.Background(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(source.Result{Stored: 1, Refused: 1, Reason: "torn: half of it is missing"}, result); diff != "" {
+		t.Error(diff)
+	}
+	dead := w.store.lines[2]
+	if len(dead) != 1 || !strings.HasPrefix(dead[0], "refused,pipeline=sensor-data,place=decode,reason=torn ") ||
+		!strings.Contains(dead[0], `detail="half of it is missing"`) || !strings.Contains(dead[0], "offset=0i") || !strings.Contains(dead[0], "payload=") {
+		t.Errorf("refused messages are kept as %q", dead)
+	}
+	if d := s.Status()[0].Steps[0]; d.Name != "decode" || d.Refused != 1 {
+		t.Errorf("status of the decoder %+v", d)
+	}
+}
+
 // TestNotAccepted: a record that a producer will never take is stored, and its
 // message kept with the reason. The others are passed on.
 func TestNotAccepted(t *testing.T) {

@@ -41,6 +41,9 @@ type Message struct {
 	// Left is what is missing in a batch of the message, so that it is kept with its
 	// reason like what is refused later.
 	Left []Left
+	// Unread is why the source itself cannot read what it received, which is kept with
+	// that as it came, as far as it came; nil if it can.
+	Unread *Unread
 	// Reply sends something back over the source; nil if it cannot.
 	Reply func(ctx context.Context, topic string, payload []byte) error
 }
@@ -50,6 +53,12 @@ type Message struct {
 type Left struct {
 	Reason, Detail string
 	Points         int
+}
+
+// Unread is why something cannot be read.
+type Unread struct {
+	Reason string // a word of few, for counts
+	Detail string // for people
 }
 
 // Intake takes what sources receive. It is safe for concurrent use.
