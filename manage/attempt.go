@@ -52,23 +52,14 @@ func newAttempts(now func() time.Time) *attempts {
 	return &attempts{now: now, byKey: map[attemptKey]*list.Element{}, order: list.New()}
 }
 
-// limits are the keys that an attempt counts by, with how many failures are
-// free and the longest wait.
-func limits(user, address string) [3]struct {
-	attemptKey
-	free    int
-	longest time.Duration
-} {
+// limits are what an attempt counts by.
+func limits(user, address string) [3]limit {
 	if len(user) > maxAttemptName {
 		sum := sha256.Sum256([]byte(user))
 		user = string(sum[:])
 	}
 	address = network(address)
-	return [3]struct {
-		attemptKey
-		free    int
-		longest time.Duration
-	}{
+	return [3]limit{
 		{attemptKey{user, address}, freeByPair, longestWait},
 		{attemptKey{"", address}, freeByAddress, longestByOthers},
 		{attemptKey{user, ""}, freeByUser, longestByOthers},
@@ -93,24 +84,51 @@ func network(address string) string {
 	return p.String()
 }
 
+// limit is a key with how many failures are free and the longest wait.
+type limit struct {
+	attemptKey
+	free    int
+	longest time.Duration
+}
+
+// wait needs mu.
+func (a *attempts) wait(l limit, now time.Time) time.Duration {
+	e, ok := a.byKey[l.attemptKey]
+	if !ok {
+		return 0
+	}
+	at := e.Value.(*attempt)
+	if now.Sub(at.last) > forgetAttempts {
+		a.forget(e)
+		return 0
+	}
+	over := at.failed - l.free
+	if over < 0 {
+		return 0
+	}
+	return max(0, at.last.Add(min(firstWait<<min(over, 10), l.longest)).Sub(now))
+}
+
+// blamed returns for how long an address has to wait for what failed there. It
+// counts nothing, and what failed elsewhere does not count.
+func (a *attempts) blamed(user, address string) (wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, l := range limits(user, address) {
+		if l.address != "" {
+			wait = max(wait, a.wait(l, a.now()))
+		}
+	}
+	return wait
+}
+
 // begin counts an attempt, or returns for how long there may be none.
 func (a *attempts) begin(user, address string) (wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
 	for _, l := range limits(user, address) {
-		e, ok := a.byKey[l.attemptKey]
-		if !ok {
-			continue
-		}
-		at := e.Value.(*attempt)
-		if now.Sub(at.last) > forgetAttempts {
-			a.forget(e)
-			continue
-		}
-		if over := at.failed - l.free; over >= 0 {
-			wait = max(wait, at.last.Add(min(firstWait<<min(over, 10), l.longest)).Sub(now))
-		}
+		wait = max(wait, a.wait(l, now))
 	}
 	if wait > 0 {
 		return wait

@@ -52,6 +52,7 @@ type API struct {
 	log      *slog.Logger
 	now      func() time.Time
 	attempts *attempts
+	checks   checks
 }
 
 // New returns an API.
@@ -62,7 +63,10 @@ func New(c Config) (*API, error) {
 	if c.Settings == nil {
 		c.Settings = map[string]string{}
 	}
-	return &API{c.Meta, c.BucketsGone, c.Settings, c.Log, c.Now, newAttempts(c.Now)}, nil
+	return &API{
+		meta: c.Meta, gone: c.BucketsGone, settings: c.Settings, log: c.Log, now: c.Now,
+		attempts: newAttempts(c.Now), checks: checks{all: map[credentials]*underWay{}},
+	}, nil
 }
 
 // Managed returns the routes.

@@ -2,9 +2,6 @@ package meta
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"sync"
 	"time"
 )
 
@@ -80,55 +77,11 @@ func (s *Store) FindLogin(name string) (Login, bool) {
 // Remembered reports whether password was found right for l not long ago. It
 // costs nothing beside CheckLogin, which every write of a client would pay
 // otherwise.
-func (s *Store) Remembered(l *Login, password string) bool { return s.proven.has(l, password) }
+func (s *Store) Remembered(l *Login, password string) bool {
+	return s.proven.has(l.ID, l.Password, password)
+}
 
 // CheckLogin reports whether password is that of l.
 func (s *Store) CheckLogin(ctx context.Context, l *Login, password string) (bool, error) {
-	ok, err := s.matches(ctx, l.Password, password)
-	if ok {
-		s.proven.add(l, password)
-	}
-	return ok, err
-}
-
-// maxProven is how many passwords are remembered: more than there are logins
-// whose clients write at the same time.
-const maxProven = 1000
-
-// proven are passwords that were found right, as keyed hashes: each is good for
-// what is kept of the password at that time, so that another password makes it
-// void.
-type proven struct {
-	key [sha256.Size]byte // random, of this process
-
-	mu  sync.Mutex // guards all
-	all map[Hash]struct{}
-}
-
-func (p *proven) of(l *Login, password string) (h Hash) {
-	mac := hmac.New(sha256.New, p.key[:])
-	mac.Write([]byte(l.ID.String()))
-	mac.Write([]byte(l.Password))
-	mac.Write([]byte{0})
-	mac.Write([]byte(password))
-	copy(h[:], mac.Sum(nil))
-	return h
-}
-
-func (p *proven) has(l *Login, password string) bool {
-	h := p.of(l, password)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, ok := p.all[h]
-	return ok
-}
-
-func (p *proven) add(l *Login, password string) {
-	h := p.of(l, password)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.all) >= maxProven {
-		clear(p.all) // they are proven again
-	}
-	p.all[h] = struct{}{}
+	return s.prove(ctx, l.ID, l.Password, password)
 }

@@ -141,8 +141,8 @@ func (noBroker) Run(context.Context, source.Intake) error { return errors.New(no
 // Status implements source.Source.
 func (noBroker) Status() source.Status { return source.Status{Trouble: noBrokerText, Lag: -1} }
 
-// mqttAccess implements mqtt.Access on tokens, names of InfluxDB 1 clients, and
-// certificates.
+// mqttAccess implements mqtt.Access on tokens, names of InfluxDB 1 clients,
+// users, and certificates.
 type mqttAccess struct {
 	meta        *meta.Store
 	manage      *manage.API
@@ -170,19 +170,15 @@ func (a *mqttAccess) Admit(ctx context.Context, c *mqtt.Credentials) (mqtt.Ident
 			if err != nil {
 				host = c.Address
 			}
-			t, ok, err := a.manage.Login(ctx, c.User, string(c.Password), host)
+			who, err := a.manage.Connect(ctx, c.User, string(c.Password), host)
 			if err != nil {
 				return mqtt.Identity{}, err
 			}
-			if before, there := a.meta.FindLogin(c.User); ok && there {
-				name := c.User
-				i := a.identity(mqtt.User, &t, name)
-				i.Still = func() (mqtt.Identity, bool) {
-					l, ok := a.meta.FindLogin(name)
-					t := l.Rights()
-					return a.identity(mqtt.User, &t, name), ok && l.ID == before.ID && l.Password == before.Password
+			if who != nil {
+				if i, ok := a.still(who); ok {
+					i.Still = func() (mqtt.Identity, bool) { return a.still(who) }
+					return i, nil
 				}
-				return i, nil
 			}
 		}
 		return mqtt.Identity{}, mqtt.ErrRefused
@@ -191,6 +187,12 @@ func (a *mqttAccess) Admit(ctx context.Context, c *mqtt.Credentials) (mqtt.Ident
 		return mqtt.Identity{Kind: mqtt.Certificate, Names: []string{c.Cert.Subject.CommonName}, Publish: true, Subscribe: true}, nil
 	}
 	return mqtt.Identity{}, mqtt.ErrRefused
+}
+
+// still returns who somebody with a name and password is by now.
+func (a *mqttAccess) still(who *manage.Client) (mqtt.Identity, bool) {
+	name, t, ok := who.Rights()
+	return a.identity(mqtt.User, &t, name), ok
 }
 
 func (a *mqttAccess) identity(kind mqtt.Kind, t *meta.Token, names ...string) mqtt.Identity {

@@ -1,0 +1,127 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/varvedb/varve/meta"
+)
+
+// Client is who showed a name and password over a protocol whose connections
+// stay: a name for InfluxDB 1, or a user.
+type Client struct {
+	meta  *meta.Store
+	login meta.Login // zero for a user
+	user  meta.User  // zero for a login
+}
+
+// Rights returns the name of a client and what it may by now, which for a user
+// is what a session of theirs may; false if the password was changed since, or
+// the name is not in force any more.
+func (c *Client) Rights() (name string, t meta.Token, ok bool) {
+	if c.login.ID != 0 {
+		l, ok := c.meta.FindLogin(c.login.Name)
+		return l.Name, l.Rights(), ok && l.ID == c.login.ID && l.Password == c.login.Password
+	}
+	who, ok := c.meta.UserRights(c.user)
+	return who.User.Name, who.Token, ok
+}
+
+// Connect returns who shows a name and password from an address: the name for
+// InfluxDB 1 of that name, or else the user; nil if the password is neither's.
+// Failures make the next attempts wait, as those to sign in.
+//
+// A password that was found right is remembered, and those who show the same at
+// the same time have it checked once: a fleet that comes back under one name
+// would hash it for each device otherwise. Who guesses at a user's password
+// gains nothing by that, because an address that has to wait is not answered from memory.
+func (a *API) Connect(ctx context.Context, name, password, from string) (*Client, error) {
+	for {
+		if l, ok := a.meta.FindLogin(name); ok && a.meta.Remembered(&l, password) {
+			return &Client{meta: a.meta, login: l}, nil
+		}
+		if wait := a.attempts.blamed(name, from); wait > 0 {
+			return nil, tooMany(wait)
+		}
+		if u, ok := a.meta.RememberedUser(name, password); ok {
+			return &Client{meta: a.meta, user: u}, nil
+		}
+		c, err := a.checks.share(ctx, credentials{name, password}, func() (*Client, error) { return a.check(ctx, name, password, from) })
+		// Who checked it has gone meanwhile: that says nothing to the others.
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			continue
+		}
+		return c, err
+	}
+}
+
+// check is Connect without memory.
+func (a *API) check(ctx context.Context, name, password, from string) (*Client, error) {
+	if wait := a.attempts.begin(name, from); wait > 0 {
+		return nil, tooMany(wait)
+	}
+	if l, ok := a.meta.FindLogin(name); ok {
+		if right, err := a.meta.CheckLogin(ctx, &l, password); err != nil {
+			return nil, err
+		} else if right {
+			a.attempts.succeeded(name, from)
+			return &Client{meta: a.meta, login: l}, nil
+		} else if _, both := a.meta.Users.Find(0, name); !both {
+			// That would take longer than for a name that is not there.
+			a.log.WarnContext(ctx, "sign-in failed", "remote", from)
+			return nil, nil
+		}
+	}
+	u, ok, err := a.meta.CheckPassword(ctx, name, password)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		a.log.WarnContext(ctx, "sign-in failed", "remote", from)
+		return nil, nil
+	}
+	a.attempts.succeeded(name, from)
+	return &Client{meta: a.meta, user: u}, nil
+}
+
+// credentials are what a check is of.
+type credentials struct{ name, password string }
+
+// checks are those of passwords that are under way.
+type checks struct {
+	mu  sync.Mutex // guards all
+	all map[credentials]*underWay
+}
+
+type underWay struct {
+	done   chan struct{} // closed when what is below is there
+	client *Client
+	err    error
+}
+
+// share returns what f returns, called once for all who ask for the same
+// meanwhile.
+func (c *checks) share(ctx context.Context, of credentials, f func() (*Client, error)) (*Client, error) {
+	c.mu.Lock()
+	w, shared := c.all[of]
+	if !shared {
+		w = &underWay{done: make(chan struct{})}
+		c.all[of] = w
+	}
+	c.mu.Unlock()
+	if shared {
+		select {
+		case <-w.done:
+			return w.client, w.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	w.client, w.err = f()
+	c.mu.Lock()
+	delete(c.all, of)
+	c.mu.Unlock()
+	close(w.done)
+	return w.client, w.err
+}
