@@ -64,7 +64,7 @@ var order = [][]string{
 	{"wlog", "catalog"},
 	{"protocol/jsonrecord"},
 	{"protocol/*"},
-	{"protocol/rowmap"},
+	{"protocol/rowmap", "protocol/jsontape"},
 	{"protocol/rows", "protocol/wire", "protocol/buckets"},
 	{"source", "kafka"},
 	{"pipeline/detect"},

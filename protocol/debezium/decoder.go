@@ -15,9 +15,11 @@
 package debezium
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/varvedb/varve/pipeline/record"
+	"github.com/varvedb/varve/protocol/jsontape"
 	"github.com/varvedb/varve/protocol/rowmap"
 )
 
@@ -32,9 +34,9 @@ type Decoder struct {
 	mapper  *rowmap.Mapper
 	asked   map[string]asked // by table
 	schemas schemas
-	root    tape
-	key     tape
-	tapes   []*tape // of texts inside of the message
+	root    jsontape.Tape
+	key     jsontape.Tape
+	tapes   []*jsontape.Tape // of texts inside of the message
 	used    int
 	before  rowmap.Row
 	after   rowmap.Row
@@ -67,53 +69,53 @@ func (d *Decoder) Decode(key, payload []byte, message int, out *record.List) err
 		return nil // a tombstone
 	}
 	t := &d.root
-	if wrong := t.read(payload); wrong != "" {
-		return record.Refuse(BadJSON, "%s", wrong)
+	if err := t.Read(payload); err != nil {
+		return record.Refuse(BadJSON, "%s", err)
 	}
-	switch t.kind(0) {
-	case '{':
-	case 'n':
+	switch t.Kind(0) {
+	case jsontape.Object:
+	case jsontape.Null:
 		return nil // a tombstone
 	default:
 		return record.Refuse(NotEvent, "the message is no object, {…}")
 	}
-	event, s := int32(0), (*schema)(nil)
-	if p := t.get(0, "payload"); p != none && t.get(0, "schema") != none {
-		if t.kind(p) == 'n' {
+	event, s := 0, (*schema)(nil)
+	if p := t.Get(0, "payload"); p != jsontape.None && t.Get(0, "schema") != jsontape.None {
+		if t.Kind(p) == jsontape.Null {
 			return nil // a tombstone
 		}
-		event, s = p, d.schemas.of(t, t.get(0, "schema"))
+		event, s = p, d.schemas.of(t, t.Get(0, "schema"))
 	}
-	op := t.get(event, "op")
-	if t.kind(op) != '"' {
+	op := t.Get(event, "op")
+	if t.Kind(op) != jsontape.Text {
 		if incidental(t, event) {
 			return nil
 		}
 		return record.Refuse(NotEvent, "the message has no op: it is no change event of Debezium with its envelope, which ExtractNewRecordState must not take off")
 	}
-	return d.event(t, event, t.string(op), s, key, message, out)
+	return d.event(t, event, t.Text(op), s, key, message, out)
 }
 
 // incidental reports whether a message tells of no row: of a transaction, of
 // the schema of a database, of a heartbeat, of the connector itself.
-func incidental(t *tape, i int32) bool {
+func incidental(t *jsontape.Tape, i int) bool {
 	switch {
-	case t.get(i, "status") != none && t.get(i, "id") != none:
+	case t.Get(i, "status") != jsontape.None && t.Get(i, "id") != jsontape.None:
 		return true
-	case t.get(i, "ddl") != none || t.get(i, "tableChanges") != none:
+	case t.Get(i, "ddl") != jsontape.None || t.Get(i, "tableChanges") != jsontape.None:
 		return true
-	case t.get(i, "aggregate_type") != none && t.get(i, "type") != none:
+	case t.Get(i, "aggregate_type") != jsontape.None && t.Get(i, "type") != jsontape.None:
 		return true
 	}
 	members := 0
-	for range t.members(i) {
+	for range t.Members(i) {
 		members++
 	}
-	return members == 1 && t.get(i, "ts_ms") != none
+	return members == 1 && t.Get(i, "ts_ms") != jsontape.None
 }
 
 // event decodes the event at node i.
-func (d *Decoder) event(t *tape, i int32, op string, s *schema, key []byte, message int, out *record.List) error {
+func (d *Decoder) event(t *jsontape.Tape, i int, op string, s *schema, key []byte, message int, out *record.List) error {
 	c := &d.change
 	*c = rowmap.Change{}
 	switch op {
@@ -132,7 +134,7 @@ func (d *Decoder) event(t *tape, i int32, op string, s *schema, key []byte, mess
 	default:
 		return record.Refuse(NotEvent, "op is %q: want r, c, u, d or t", brief(op))
 	}
-	source := t.get(i, "source")
+	source := t.Get(i, "source")
 	if c.Table = d.tableOf(t, source); c.Table == "" {
 		return record.Refuse(NotEvent, "source names no table or collection")
 	}
@@ -150,7 +152,7 @@ func (d *Decoder) event(t *tape, i int32, op string, s *schema, key []byte, mess
 }
 
 // rows finds the rows before and after the change.
-func (d *Decoder) rows(t *tape, i int32, s *schema, key []byte, table *rowmap.Table) error {
+func (d *Decoder) rows(t *jsontape.Tape, i int, s *schema, key []byte, table *rowmap.Table) error {
 	d.used = 0
 	d.before.Reset()
 	d.after.Reset()
@@ -161,29 +163,29 @@ func (d *Decoder) rows(t *tape, i int32, s *schema, key []byte, table *rowmap.Ta
 		row  *rowmap.Row
 		to   **rowmap.Row
 	}{{"before", &d.before, &c.Before}, {"after", &d.after, &c.After}} {
-		n := t.get(i, x.name)
-		switch t.kind(n) {
-		case '{':
+		n := t.Get(i, x.name)
+		switch t.Kind(n) {
+		case jsontape.Object:
 			d.row(t, n, s, x.row)
-		case '"': // of MongoDB
-			if wrong := d.document([]byte(t.string(n)), x.row); wrong != "" {
-				return record.Refuse(BadJSON, "the document in %s: %s", x.name, wrong)
+		case jsontape.Text: // of MongoDB
+			if err := d.document(t.Text(n), x.row); err != nil {
+				return record.Refuse(BadJSON, "the document in %s: %s", x.name, err)
 			}
 		default:
 			continue
 		}
 		*x.to = x.row
 	}
-	partly := c.After == nil && c.Op == rowmap.Update && t.kind(t.get(i, "updateDescription")) == '{'
-	postgres := c.Before != nil && t.string(t.get(t.get(i, "source"), "connector")) == "postgresql"
+	partly := c.After == nil && c.Op == rowmap.Update && t.Kind(t.Get(i, "updateDescription")) == jsontape.Object
+	postgres := c.Before != nil && t.Text(t.Get(t.Get(i, "source"), "connector")) == "postgresql"
 	if partly || postgres || c.Op == rowmap.Delete && c.Before == nil || c.Before != nil && table.KeyOnly && len(table.Key) == 0 {
 		d.readKey(key)
 	}
 	if partly {
 		d.after.Columns = append(d.after.Columns, d.keyRow.Columns...)
 		d.after.Replaced = append(d.after.Replaced, d.keyRow.Replaced...)
-		if wrong := d.updated(t, t.get(i, "updateDescription"), d.asked[c.Table].columns, &d.after); wrong != "" {
-			return record.Refuse(BadJSON, "updateDescription: %s", wrong)
+		if err := d.updated(t, t.Get(i, "updateDescription"), d.asked[c.Table].columns, &d.after); err != nil {
+			return record.Refuse(BadJSON, "updateDescription: %s", err)
 		}
 		c.After = &d.after
 	}
@@ -199,32 +201,32 @@ func (d *Decoder) rows(t *tape, i int32, s *schema, key []byte, table *rowmap.Ta
 // readKey finds the columns of the message's key. A key that is none has none.
 func (d *Decoder) readKey(key []byte) {
 	t := &d.key
-	if len(key) == 0 || t.read(key) != "" {
+	if len(key) == 0 || t.Read(key) != nil {
 		return
 	}
-	i := int32(0)
-	if p := t.get(0, "payload"); p != none && t.get(0, "schema") != none {
+	i := 0
+	if p := t.Get(0, "payload"); p != jsontape.None && t.Get(0, "schema") != jsontape.None {
 		i = p
 	}
-	source := d.root.get(0, "source")
-	if p := d.root.get(0, "payload"); source == none && p != none {
-		source = d.root.get(p, "source")
+	source := d.root.Get(0, "source")
+	if p := d.root.Get(0, "payload"); source == jsontape.None && p != jsontape.None {
+		source = d.root.Get(p, "source")
 	}
-	if d.root.get(source, "collection") != none {
-		d.documentKey(t.string(t.get(i, "id")), &d.keyRow)
+	if d.root.Get(source, "collection") != jsontape.None {
+		d.documentKey(t.Text(t.Get(i, "id")), &d.keyRow)
 		return
 	}
 	d.row(t, i, nil, &d.keyRow)
 }
 
 // tableOf returns the name of the table or collection that source names.
-func (d *Decoder) tableOf(t *tape, source int32) string {
-	name, space := t.string(t.get(source, "table")), t.string(t.get(source, "schema"))
+func (d *Decoder) tableOf(t *jsontape.Tape, source int) string {
+	name, space := t.Text(t.Get(source, "table")), t.Text(t.Get(source, "schema"))
 	if name == "" {
-		name = t.string(t.get(source, "collection"))
+		name = t.Text(t.Get(source, "collection"))
 	}
 	if space == "" {
-		space = t.string(t.get(source, "db"))
+		space = t.Text(t.Get(source, "db"))
 	}
 	if name == "" || space == "" {
 		return name
@@ -237,17 +239,29 @@ func (d *Decoder) tableOf(t *tape, source int32) string {
 }
 
 // timeOf returns the most exact time of object i, in nanoseconds since 1970.
-func timeOf(t *tape, i int32) int64 {
+func timeOf(t *jsontape.Tape, i int) int64 {
 	for _, x := range []struct {
 		key  string
 		unit int64
 	}{{"ts_ns", 1}, {"ts_us", 1e3}, {"ts_ms", 1e6}} {
-		n := t.int(t.get(i, x.key))
+		n := whole(t, t.Get(i, x.key))
 		if ns := n * x.unit; n > 0 && ns/x.unit == n {
 			return ns
 		}
 	}
 	return 0
+}
+
+// whole returns the whole number that value i of t is, 0 if it is none.
+func whole(t *jsontape.Tape, i int) int64 {
+	if t.Kind(i) != jsontape.Number {
+		return 0
+	}
+	n, err := strconv.ParseInt(t.View(i), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // maxQuoted bounds what a reason quotes of a message.

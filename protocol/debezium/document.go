@@ -1,33 +1,36 @@
 package debezium
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"time"
 
+	"github.com/varvedb/varve/protocol/jsontape"
 	"github.com/varvedb/varve/protocol/rowmap"
 )
 
 // document adds the values of a document of MongoDB to r. text is its extended
-// JSON. A value inside of another is named by its path, joined by dots. It
-// returns "" or what is wrong.
-func (d *Decoder) document(text []byte, r *rowmap.Row) (wrong string) {
+// JSON. A value inside of another is named by its path, joined by dots.
+func (d *Decoder) document(text string, r *rowmap.Row) error {
 	t := d.inner()
-	if wrong := t.read(text); wrong != "" {
-		return wrong
+	if err := t.Read([]byte(text)); err != nil {
+		return err
 	}
-	if t.kind(0) != '{' {
-		return "a document is an object"
+	if t.Kind(0) != jsontape.Object {
+		return errNoDocument
 	}
 	d.flatten(t, 0, "", r)
 	r.Complete = true
-	return ""
+	return nil
 }
 
+var errNoDocument = errors.New("a document is an object")
+
 // flatten adds the values of object i, which stands at a path.
-func (d *Decoder) flatten(t *tape, i int32, path string, r *rowmap.Row) {
-	for v := range t.members(i) {
-		name := t.string(v - 1)
+func (d *Decoder) flatten(t *jsontape.Tape, i int, path string, r *rowmap.Row) {
+	for v := range t.Members(i) {
+		name := t.Key(v)
 		if path != "" {
 			name = path + "." + name
 		}
@@ -36,8 +39,8 @@ func (d *Decoder) flatten(t *tape, i int32, path string, r *rowmap.Row) {
 }
 
 // place adds the value at node i under a name.
-func (d *Decoder) place(t *tape, i int32, name string, r *rowmap.Row) {
-	if t.kind(i) == '{' {
+func (d *Decoder) place(t *jsontape.Tape, i int, name string, r *rowmap.Row) {
+	if t.Kind(i) == jsontape.Object {
 		if v, is := extended(t, i); is {
 			r.Add(name, v)
 			return
@@ -50,33 +53,32 @@ func (d *Decoder) place(t *tape, i int32, name string, r *rowmap.Row) {
 
 // extended returns the value of an object of extended JSON, version 2 (relaxed
 // or canonical), and whether it is one.
-func extended(t *tape, i int32) (rowmap.Value, bool) {
-	k := i + 1
-	if k >= t.nodes[i].next || t.nodes[k+1].next != t.nodes[i].next {
-		return rowmap.Value{}, false // not of one member
+func extended(t *jsontape.Tape, i int) (rowmap.Value, bool) {
+	v := t.Only(i)
+	if v == jsontape.None {
+		return rowmap.Value{}, false
 	}
-	v := k + 1
-	text := t.string(v)
-	switch t.string(k) {
+	kind, text := t.Kind(v), t.Text(v)
+	switch t.Key(v) {
 	case "$oid", "$uuid", "$symbol":
-		return rowmap.Value{Kind: rowmap.Text, Text: text}, t.kind(v) == '"'
+		return rowmap.Value{Kind: rowmap.Text, Text: text}, kind == jsontape.Text
 	case "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal":
-		return rowmap.Value{Kind: rowmap.Number, Text: text}, t.kind(v) == '"'
+		return rowmap.Value{Kind: rowmap.Number, Text: text}, kind == jsontape.Text
 	case "$date":
-		if t.kind(v) == '"' {
+		if kind == jsontape.Text {
 			return rowmap.Value{Kind: rowmap.Text, Text: text}, true
 		}
-		millis, ok := t.int(v), t.kind(v) == '0'
-		if inner := t.get(v, "$numberLong"); inner != none {
-			n, err := strconv.ParseInt(t.string(inner), 10, 64)
+		millis, ok := whole(t, v), kind == jsontape.Number
+		if inner := t.Get(v, "$numberLong"); inner != jsontape.None {
+			n, err := strconv.ParseInt(t.Text(inner), 10, 64)
 			millis, ok = n, err == nil
 		}
 		if !ok || millis > math.MaxInt64/int64(time.Millisecond) || millis < math.MinInt64/int64(time.Millisecond) {
-			return rowmap.Value{Kind: rowmap.Text, Text: t.view(v)}, true
+			return rowmap.Value{Kind: rowmap.Text, Text: t.View(v)}, true
 		}
 		return rowmap.Value{Kind: rowmap.Instant, Int: millis * int64(time.Millisecond)}, true
 	case "$timestamp":
-		seconds := t.int(t.get(v, "t"))
+		seconds := whole(t, t.Get(v, "t"))
 		if seconds < 0 || seconds > math.MaxUint32 {
 			return rowmap.Value{}, false
 		}
@@ -86,31 +88,30 @@ func extended(t *tape, i int32) (rowmap.Value, bool) {
 }
 
 // updated adds what an updateDescription says: values of changed paths, and
-// null for those that were removed. columns are those that are asked for. It
-// returns "" or what is wrong.
-func (d *Decoder) updated(t *tape, i int32, columns []string, r *rowmap.Row) (wrong string) {
-	if text := t.get(i, "updatedFields"); t.kind(text) == '"' {
+// null for those that were removed. columns are those that are asked for.
+func (d *Decoder) updated(t *jsontape.Tape, i int, columns []string, r *rowmap.Row) error {
+	if text := t.Get(i, "updatedFields"); t.Kind(text) == jsontape.Text {
 		in := d.inner()
-		if wrong := in.read([]byte(t.string(text))); wrong != "" {
-			return wrong
+		if err := in.Read([]byte(t.Text(text))); err != nil {
+			return err
 		}
 		d.flatten(in, 0, "", r)
 	}
-	for e := range t.elements(t.get(i, "removedFields")) {
+	for e := range t.Elements(t.Get(i, "removedFields")) {
 		for _, c := range columns {
-			if below(c, t.string(e)) {
+			if below(c, t.Text(e)) {
 				r.Add(c, rowmap.Value{Kind: rowmap.Null})
 			}
 		}
 	}
-	return ""
+	return nil
 }
 
 // documentKey adds the _id that the key of a message names. text is the
 // extended JSON of the id.
 func (d *Decoder) documentKey(text string, r *rowmap.Row) {
 	t := d.inner()
-	if t.read([]byte(text)) != "" {
+	if t.Read([]byte(text)) != nil {
 		r.Add("_id", rowmap.Value{Kind: rowmap.Text, Text: text})
 		return
 	}
@@ -119,9 +120,9 @@ func (d *Decoder) documentKey(text string, r *rowmap.Row) {
 
 // inner returns a tape for a text inside of the message, which stays as it is
 // until the message is done.
-func (d *Decoder) inner() *tape {
+func (d *Decoder) inner() *jsontape.Tape {
 	if d.used == len(d.tapes) {
-		d.tapes = append(d.tapes, &tape{})
+		d.tapes = append(d.tapes, &jsontape.Tape{})
 	}
 	d.used++
 	return d.tapes[d.used-1]

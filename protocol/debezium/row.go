@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/varvedb/varve/protocol/jsontape"
 	"github.com/varvedb/varve/protocol/rowmap"
 )
 
@@ -19,9 +20,9 @@ const (
 )
 
 // row adds the columns of object i to r.
-func (d *Decoder) row(t *tape, i int32, s *schema, r *rowmap.Row) {
-	for v := range t.members(i) {
-		name := t.string(v - 1)
+func (d *Decoder) row(t *jsontape.Tape, i int, s *schema, r *rowmap.Row) {
+	for v := range t.Members(i) {
+		name := t.Key(v)
 		var c columnSchema
 		if s != nil {
 			c = s.columns[name]
@@ -33,18 +34,18 @@ func (d *Decoder) row(t *tape, i int32, s *schema, r *rowmap.Row) {
 }
 
 // columnValue returns what stands at node i.
-func columnValue(t *tape, i int32, c columnSchema) rowmap.Value {
-	switch t.kind(i) {
-	case 'n':
+func columnValue(t *jsontape.Tape, i int, c columnSchema) rowmap.Value {
+	switch t.Kind(i) {
+	case jsontape.Null:
 		return rowmap.Value{Kind: rowmap.Null}
-	case 't':
+	case jsontape.True:
 		return rowmap.Value{Kind: rowmap.Bool, Int: 1}
-	case 'f':
+	case jsontape.False:
 		return rowmap.Value{Kind: rowmap.Bool}
-	case '0':
-		return number(t.view(i), c.meaning)
-	case '"':
-		s := t.string(i)
+	case jsontape.Number:
+		return number(t.View(i), c.meaning)
+	case jsontape.Text:
+		s := t.Text(i)
 		switch {
 		case s == placeholder || s == placeholderBytes:
 			return rowmap.Value{}
@@ -52,17 +53,17 @@ func columnValue(t *tape, i int32, c columnSchema) rowmap.Value {
 			return decimal(s, c.scale)
 		}
 		return rowmap.Value{Kind: rowmap.Text, Text: s}
-	case '{':
+	case jsontape.Object:
 		// io.debezium.data.VariableScaleDecimal
-		if scale, value := t.get(i, "scale"), t.get(i, "value"); t.kind(scale) == '0' && t.kind(value) == '"' {
-			return decimal(t.string(value), decimalScale(t.view(scale)))
+		if scale, value := t.Get(i, "scale"), t.Get(i, "value"); t.Kind(scale) == jsontape.Number && t.Kind(value) == jsontape.Text {
+			return decimal(t.Text(value), decimalScale(t.View(scale)))
 		}
-	case '[':
-		if e := i + 1; e < t.nodes[i].next && t.nodes[e].next == t.nodes[i].next && t.string(e) == placeholder {
+	case jsontape.Array:
+		if e := t.Only(i); t.Text(e) == placeholder {
 			return rowmap.Value{}
 		}
 	}
-	return rowmap.Value{Kind: rowmap.Text, Text: t.view(i)}
+	return rowmap.Value{Kind: rowmap.Text, Text: t.View(i)}
 }
 
 // number returns a number of a column that means m.

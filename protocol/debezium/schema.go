@@ -1,6 +1,11 @@
 package debezium
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+
+	"github.com/varvedb/varve/protocol/jsontape"
+)
 
 // meaning is what the schema of a message says of a column.
 type meaning uint8
@@ -49,11 +54,11 @@ type schemas struct {
 }
 
 // of returns the schema at node i, nil if there is none.
-func (s *schemas) of(t *tape, i int32) *schema {
-	if t.kind(i) != '{' {
+func (s *schemas) of(t *jsontape.Tape, i int) *schema {
+	if t.Kind(i) != jsontape.Object {
 		return nil
 	}
-	text := t.raw(i)
+	text := t.Raw(i)
 	if s.last != nil && bytes.Equal(s.last.text, text) {
 		return s.last
 	}
@@ -67,11 +72,11 @@ func (s *schemas) of(t *tape, i int32) *schema {
 		s.all = s.all[:0]
 	}
 	x := &schema{text: bytes.Clone(text), columns: map[string]columnSchema{}}
-	fields := t.get(i, "fields")
-	for e := range t.elements(fields) {
-		switch t.string(t.get(e, "field")) {
+	fields := t.Get(i, "fields")
+	for e := range t.Elements(fields) {
+		switch t.Text(t.Get(e, "field")) {
 		case "before", "after":
-			x.add(t, t.get(e, "fields"))
+			x.add(t, t.Get(e, "fields"))
 		}
 	}
 	s.last, s.all = x, append(s.all, x)
@@ -79,46 +84,17 @@ func (s *schemas) of(t *tape, i int32) *schema {
 }
 
 // add notes the columns of a row.
-func (x *schema) add(t *tape, fields int32) {
-	for e := range t.elements(fields) {
-		m, known := meanings[t.string(t.get(e, "name"))]
+func (x *schema) add(t *jsontape.Tape, fields int) {
+	for e := range t.Elements(fields) {
+		m, known := meanings[t.Text(t.Get(e, "name"))]
 		if !known {
 			continue
 		}
 		c := columnSchema{meaning: m}
 		// Parameters are texts.
-		if scale := t.string(t.get(t.get(e, "parameters"), "scale")); scale != "" {
+		if scale := t.Text(t.Get(t.Get(e, "parameters"), "scale")); scale != "" {
 			c.scale = decimalScale(scale)
 		}
-		x.columns[string(append([]byte(nil), t.string(t.get(e, "field"))...))] = c
-	}
-}
-
-// elements returns the elements of array i.
-func (t *tape) elements(i int32) func(func(int32) bool) {
-	return func(yield func(int32) bool) {
-		if t.kind(i) != '[' {
-			return
-		}
-		for e := i + 1; e < t.nodes[i].next; e = t.nodes[e].next {
-			if !yield(e) {
-				return
-			}
-		}
-	}
-}
-
-// members returns the values of object i. The key of a value is the node
-// before it.
-func (t *tape) members(i int32) func(func(int32) bool) {
-	return func(yield func(int32) bool) {
-		if t.kind(i) != '{' {
-			return
-		}
-		for k := i + 1; k < t.nodes[i].next; k = t.nodes[k+1].next {
-			if !yield(k + 1) {
-				return
-			}
-		}
+		x.columns[strings.Clone(t.Text(t.Get(e, "field")))] = c
 	}
 }

@@ -2,8 +2,9 @@ package jsonpoints
 
 import (
 	"bytes"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/varvedb/varve/protocol/jsontape"
 )
 
 // peek returns the present byte, 0 at the end.
@@ -162,83 +163,32 @@ func (d *Decoder) escaped(start, i int) ([]byte, error) {
 	begin := len(d.text)
 	text := append(d.text, d.b[start:i]...)
 	for i < len(d.b) {
-		c := d.b[i]
-		i++
-		switch {
+		switch c := d.b[i]; {
 		case c == '"':
-			d.i, d.text = i, text
+			d.i, d.text = i+1, text
 			return text[begin:len(text):len(text)], nil
 		case c < ' ':
-			d.i = i - 1
+			d.i = i
 			return nil, d.errorf("a string holds a control character; JSON writes it as \\u%04x", c)
 		case c != '\\':
 			text = append(text, c)
+			i++
 			continue
 		}
-		if i == len(d.b) {
+		if i+1 == len(d.b) {
 			break
 		}
-		c = d.b[i]
-		i++
-		switch c {
-		case '"', '\\', '/':
-			text = append(text, c)
-		case 'b':
-			text = append(text, '\b')
-		case 'f':
-			text = append(text, '\f')
-		case 'n':
-			text = append(text, '\n')
-		case 'r':
-			text = append(text, '\r')
-		case 't':
-			text = append(text, '\t')
-		case 'u':
-			r, ok := hex4(d.b[i:])
-			if !ok {
-				d.i = i - 2
+		r, n := jsontape.Escape(d.b[i:])
+		if n == 0 {
+			d.i = i
+			if d.b[i+1] == 'u' {
 				return nil, d.errorf("a string holds %s: want four hexadecimal digits behind \\u", d.found())
 			}
-			i += 4
-			if utf16.IsSurrogate(r) {
-				// Half a pair becomes the replacement character, as
-				// encoding/json has it.
-				pair := rune(utf8.RuneError)
-				if i+1 < len(d.b) && d.b[i] == '\\' && d.b[i+1] == 'u' {
-					if low, ok := hex4(d.b[i+2:]); ok {
-						if pair = utf16.DecodeRune(r, low); pair != utf8.RuneError {
-							i += 6
-						}
-					}
-				}
-				r = pair
-			}
-			text = utf8.AppendRune(text, r)
-		default:
-			d.i = i - 2
-			return nil, d.errorf("a string holds the escape %s, which JSON does not have", quote(d.b[i-2:i]))
+			return nil, d.errorf("a string holds the escape %s, which JSON does not have", quote(d.b[i:i+2]))
 		}
+		text = utf8.AppendRune(text, r)
+		i += n
 	}
 	d.i = start - 1
 	return nil, d.errorf("a string has no closing quote")
-}
-
-func hex4(b []byte) (r rune, ok bool) {
-	if len(b) < 4 {
-		return 0, false
-	}
-	for _, c := range b[:4] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }

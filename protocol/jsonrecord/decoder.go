@@ -7,7 +7,7 @@
 // or many of them in an array, at the top or at a path within the document. It is
 // a pure decoder; package jsonpoints is for the shape that POST /data takes.
 //
-// A document is first taken apart into a flat list of its values (tape.go); the
+// A document is first taken apart into a flat list of its values (jsontape); the
 // mapping then looks its paths up there. A Decoder belongs to one goroutine at a
 // time and allocates nothing for a message once it has warmed up; texts of
 // records share memory with the message unless they hold escapes.
@@ -21,12 +21,11 @@ import (
 	"math"
 	"strconv"
 	"time"
-	"unicode/utf8"
-	"unsafe"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/record"
 	"github.com/varvedb/varve/protocol/jsonpoints"
+	"github.com/varvedb/varve/protocol/jsontape"
 )
 
 // The reasons for which messages are refused here.
@@ -45,7 +44,7 @@ const maxFields = 8192
 // Decoder decodes messages one after the other.
 type Decoder struct {
 	config *Config
-	tape   tape
+	tape   jsontape.Tape
 	name   []byte         // of a field that stands deep in the document
 	at     map[string]int // fields of a record that has many
 }
@@ -56,15 +55,16 @@ func New(c *Config) *Decoder { return &Decoder{config: c} }
 // Decode appends the records of a message, which is message number n. If it
 // returns an error, a *record.Refusal, out is as it was.
 func (d *Decoder) Decode(payload []byte, n int, out *record.List) error {
-	if !utf8.Valid(payload) {
-		return record.Refuse(BadUTF8, "at byte %d: the message is not UTF-8", firstInvalid(payload))
-	}
-	if err := d.tape.read(payload); err != nil {
+	if err := d.tape.Read(payload); err != nil {
+		if errors.Is(err, jsontape.ErrUTF8) {
+			return record.Refuse(BadUTF8, "%s", err)
+		}
 		return record.Refuse(BadJSON, "%s", err)
 	}
 	at := 0
 	if len(d.config.Each.steps) > 0 {
-		if at = d.tape.find(0, &d.config.Each); at < 0 || d.tape.nodes[at].kind != array && d.tape.nodes[at].kind != object {
+		at = d.config.Each.find(&d.tape, 0)
+		if k := d.tape.Kind(at); k != jsontape.Array && k != jsontape.Object {
 			return record.Refuse(WrongType, "there is no array at %s", &d.config.Each)
 		}
 	}
@@ -76,26 +76,14 @@ func (d *Decoder) Decode(payload []byte, n int, out *record.List) error {
 	return nil
 }
 
-func firstInvalid(b []byte) int {
-	for i := 0; i < len(b); {
-		r, n := utf8.DecodeRune(b[i:])
-		if r == utf8.RuneError && n == 1 {
-			return i
-		}
-		i += n
-	}
-	return len(b)
-}
-
 // all reads the object at a node, or those in the array there.
 func (d *Decoder) all(at, message int, out *record.List) error {
-	n := d.tape.nodes[at]
-	switch n.kind {
-	case object:
+	switch k := d.tape.Kind(at); k {
+	case jsontape.Object:
 		return d.one(at, out.Add(message))
-	case array:
-		for i, end := at+1, int(n.next); i < end; i = int(d.tape.nodes[i].next) {
-			if k := d.tape.nodes[i].kind; k != object {
+	case jsontape.Array:
+		for i := range d.tape.Elements(at) {
+			if k := d.tape.Kind(i); k != jsontape.Object {
 				return record.Refuse(WrongType, "a reading is an object, not %s", k)
 			}
 			if err := d.one(i, out.Add(message)); err != nil {
@@ -103,8 +91,9 @@ func (d *Decoder) all(at, message int, out *record.List) error {
 			}
 		}
 		return nil
+	default:
+		return record.Refuse(WrongType, "a reading is an object, not %s", k)
 	}
-	return record.Refuse(WrongType, "a reading is an object, not %s", n.kind)
 }
 
 // one reads the object at a node.
@@ -112,7 +101,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 	c := d.config
 	r.Measurement = c.Measurement
 	if c.MeasurementAt != nil {
-		if i := d.tape.find(d.from(c.MeasurementAt, at), &c.MeasurementAt.Path); i >= 0 {
+		if i := c.MeasurementAt.find(&d.tape, at); i >= 0 {
 			name, err := d.tagText(i, c.MeasurementAt)
 			if err != nil {
 				return err
@@ -123,7 +112,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 		}
 	}
 	if c.Time != nil {
-		if i := d.tape.find(d.from(c.Time, at), &c.Time.Path); i >= 0 && d.tape.nodes[i].kind != null {
+		if i := c.Time.find(&d.tape, at); i >= 0 && d.tape.Kind(i) != jsontape.Null {
 			t, err := d.time(i)
 			if err != nil {
 				return err
@@ -133,7 +122,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 	}
 	for i := range c.Tags {
 		m := &c.Tags[i]
-		if j := d.tape.find(d.from(m, at), &m.Path); j >= 0 {
+		if j := m.find(&d.tape, at); j >= 0 {
 			s, err := d.tagText(j, m)
 			if err != nil {
 				return err
@@ -145,7 +134,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 	}
 	for i := range c.Fields {
 		m := &c.Fields[i]
-		if j := d.tape.find(d.from(m, at), &m.Path); j >= 0 {
+		if j := m.find(&d.tape, at); j >= 0 {
 			v, err := d.value(j, m.Type, m.Name)
 			if err != nil {
 				return err
@@ -162,31 +151,19 @@ func (d *Decoder) one(at int, r *record.Record) error {
 	return nil
 }
 
-// from returns where a path begins: at the reading, or at the document.
-func (d *Decoder) from(m *Mapping, at int) int {
-	if m.Root {
-		return 0
-	}
-	return at
-}
-
 // rest makes fields of the values that the mapping does not name.
 func (d *Decoder) rest(at int, r *record.Record) error {
 	t := &d.tape
 	depth := len(d.name)
+	member := t.Kind(at) == jsontape.Object
 	index := 0
-	for i, end := at+1, int(t.nodes[at].next); i < end; i = int(t.nodes[i].next) {
-		n := &t.nodes[i]
+	for i, end := at+1, t.Next(at); i < end; i = t.Next(i) {
 		d.name = d.name[:depth]
 		if depth > 0 {
 			d.name = append(d.name, '.')
 		}
-		if n.named {
-			key, err := t.key(n)
-			if err != nil {
-				return record.Refuse(BadJSON, "%s", err)
-			}
-			d.name = append(d.name, key...)
+		if member {
+			d.name = append(d.name, t.Key(i)...)
 		} else {
 			d.name = strconv.AppendInt(d.name, int64(index), 10)
 			index++
@@ -194,7 +171,7 @@ func (d *Decoder) rest(at int, r *record.Record) error {
 		if d.config.names[string(d.name)] {
 			continue
 		}
-		if n.kind == object || n.kind == array {
+		if k := t.Kind(i); k == jsontape.Object || k == jsontape.Array {
 			if err := d.rest(i, r); err != nil {
 				return err
 			}
@@ -241,65 +218,55 @@ func (d *Decoder) set(r *record.Record, v record.Value) {
 
 // tagText returns a value as the text of a tag.
 func (d *Decoder) tagText(at int, m *Mapping) (string, error) {
-	n := &d.tape.nodes[at]
-	switch n.kind {
-	case text:
-		s, err := d.tape.text(n)
-		if err != nil {
-			return "", record.Refuse(BadJSON, "%s", err)
-		}
-		return s, nil
-	case number, yes, no:
-		b := d.tape.b[n.from:n.to]
-		return unsafe.String(unsafe.SliceData(b), len(b)), nil
-	case null:
+	switch k := d.tape.Kind(at); k {
+	case jsontape.Text:
+		return d.tape.Text(at), nil
+	case jsontape.Number, jsontape.True, jsontape.False:
+		return d.tape.View(at), nil
+	case jsontape.Null:
 		return "", nil
+	default:
+		return "", record.Refuse(WrongType, "%s is %s; a tag is a text", &m.Path, k)
 	}
-	return "", record.Refuse(WrongType, "%s is %s; a tag is a text", &m.Path, n.kind)
 }
 
 // value returns a value as a field of a type, 0 for what the text suggests: a
 // number is then a float.
 func (d *Decoder) value(at int, want column.Type, name string) (record.Value, error) {
-	n := &d.tape.nodes[at]
 	wrong := func() (record.Value, error) {
-		return record.Value{}, record.Refuse(WrongType, "field %s is %s, want %s", name, d.shown(n), typeName(want))
+		return record.Value{}, record.Refuse(WrongType, "field %s is %s, want %s", name, d.shown(at), typeName(want))
 	}
-	switch n.kind {
-	case null:
+	switch k := d.tape.Kind(at); k {
+	case jsontape.Null:
 		return record.Value{}, nil
-	case text:
+	case jsontape.Text:
 		if want != 0 && want != column.String {
 			return wrong()
 		}
-		s, err := d.tape.text(n)
-		if err != nil {
-			return record.Value{}, record.Refuse(BadJSON, "%s", err)
-		}
-		return record.String(s), nil
-	case yes, no:
+		return record.String(d.tape.Text(at)), nil
+	case jsontape.True, jsontape.False:
 		if want != 0 && want != column.Bool {
 			return wrong()
 		}
-		return record.Bool(n.kind == yes), nil
-	case number:
-		b := d.tape.b[n.from:n.to]
+		return record.Bool(k == jsontape.True), nil
+	case jsontape.Number:
+		s := d.tape.View(at)
 		switch want {
 		case 0, column.Float64:
-			f, err := parseFloat(b)
+			f, err := parseFloat(s)
 			if err != nil {
-				return record.Value{}, record.Refuse(WrongType, "number %s is too large for 64 bits", quote(b))
+				return record.Value{}, record.Refuse(WrongType, "number %s is too large for 64 bits", jsontape.Quote(s))
 			}
 			return record.Float(f), nil
 		case column.Int64:
-			i, ok := parseInt(b)
+			i, ok := parseInt(s)
 			if !ok {
 				return wrong()
 			}
 			return record.Int(i), nil
 		case column.Uint64:
-			u, err := strconv.ParseUint(unsafe.String(unsafe.SliceData(b), len(b)), 10, 64)
-			if i, ok := parseInt(b); err != nil && ok && i >= 0 {
+			u, err := strconv.ParseUint(s, 10, 64)
+			if i, ok := parseInt(s); err != nil && ok && i >= 0 {
 				u, err = uint64(i), nil
 			}
 			if err != nil {
@@ -307,39 +274,42 @@ func (d *Decoder) value(at int, want column.Type, name string) (record.Value, er
 			}
 			return record.Uint(u), nil
 		case column.String:
-			return record.String(unsafe.String(unsafe.SliceData(b), len(b))), nil
+			return record.String(s), nil
 		}
 		return wrong()
 	}
 	if want == column.String { // a part of the document as it is
-		b := d.tape.b[n.from:n.to]
-		return record.String(unsafe.String(unsafe.SliceData(b), len(b))), nil
+		return record.String(d.tape.View(at)), nil
 	}
 	return wrong()
 }
 
-func (d *Decoder) shown(n *node) string {
-	if n.kind == object || n.kind == array || n.kind == null {
-		return n.kind.String()
+// maxShown bounds what an error shows of a value.
+const maxShown = 40
+
+func (d *Decoder) shown(at int) string {
+	switch k := d.tape.Kind(at); k {
+	case jsontape.Object, jsontape.Array, jsontape.Null:
+		return k.String()
+	case jsontape.Text:
+		return "the text " + jsontape.Quote(d.tape.Raw(at))
 	}
-	if n.kind == text {
-		return "the text " + quote(d.tape.b[n.from:n.to])
-	}
-	return string(d.tape.b[n.from:min(n.to, n.from+maxQuoted)])
+	s := d.tape.Raw(at)
+	return string(s[:min(len(s), maxShown)])
 }
 
 // parseFloat reads a number of JSON.
-func parseFloat(b []byte) (float64, error) {
+func parseFloat(s string) (float64, error) {
 	// Up to 15 digits and a power of ten up to 22 are exact, and so is one
 	// division (Clinger 1990).
 	var m uint64
 	places, digits := 0, 0
 	i := 0
-	if b[0] == '-' {
+	if s[0] == '-' {
 		i++
 	}
-	for ; i < len(b); i++ {
-		switch c := b[i]; {
+	for ; i < len(s); i++ {
+		switch c := s[i]; {
 		case c-'0' <= 9:
 			m = m*10 + uint64(c-'0')
 			digits++
@@ -357,19 +327,18 @@ func parseFloat(b []byte) (float64, error) {
 		if places > 1 {
 			f /= pow10[places-1]
 		}
-		if b[0] == '-' {
+		if s[0] == '-' {
 			f = -f
 		}
 		return f, nil
 	}
-	return strconv.ParseFloat(unsafe.String(unsafe.SliceData(b), len(b)), 64)
+	return strconv.ParseFloat(s, 64)
 }
 
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // parseInt reads a number that is whole, in whichever way it is written.
-func parseInt(b []byte) (int64, bool) {
-	s := unsafe.String(unsafe.SliceData(b), len(b))
+func parseInt(s string) (int64, bool) {
 	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return i, true
 	}
@@ -382,22 +351,18 @@ func parseInt(b []byte) (int64, bool) {
 
 // time reads the time of a reading.
 func (d *Decoder) time(at int) (int64, error) {
-	n := &d.tape.nodes[at]
-	b := d.tape.b[n.from:n.to]
+	b := d.tape.Raw(at)
 	m := d.config.Time
-	switch n.kind {
-	case text:
-		if n.escaped {
-			s, err := d.tape.text(n)
-			if err != nil {
-				return 0, record.Refuse(BadJSON, "%s", err)
-			}
-			b = []byte(s)
+	switch k := d.tape.Kind(at); k {
+	case jsontape.Text:
+		if d.tape.Escaped(at) {
+			b = []byte(d.tape.Text(at))
 		}
 		t, err := jsonpoints.Time(b)
 		if err != nil {
-			if unit := d.config.Unit; unit != 0 || isNumber(b) {
-				return d.timeNumber(b)
+			// Devices quote numbers.
+			if unit := d.config.Unit; unit != 0 || jsontape.IsNumber(b) {
+				return d.timeNumber(d.tape.Text(at))
 			}
 			return 0, record.Refuse(BadTime, "%s: %s", &m.Path, err)
 		}
@@ -406,29 +371,22 @@ func (d *Decoder) time(at int) (int64, error) {
 			t = time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), z).UnixNano()
 		}
 		return t, nil
-	case number:
-		return d.timeNumber(b)
+	case jsontape.Number:
+		return d.timeNumber(d.tape.View(at))
+	default:
+		return 0, record.Refuse(BadTime, "%s is %s, want a time", &m.Path, k)
 	}
-	return 0, record.Refuse(BadTime, "%s is %s, want a time", &m.Path, n.kind)
-}
-
-// isNumber reports whether b, a text, is a whole or decimal number: devices
-// quote them.
-func isNumber(b []byte) bool {
-	var t tape
-	t.b = b
-	return len(b) > 0 && (b[0] == '-' || b[0]-'0' <= 9) && t.skipNumber() == nil && t.i == len(b)
 }
 
 var errRange = errors.New("is outside of the years 1677 to 2262")
 
 // timeNumber reads a time as a number in the unit of the mapping.
-func (d *Decoder) timeNumber(b []byte) (int64, error) {
+func (d *Decoder) timeNumber(s string) (int64, error) {
 	refuse := func(err error) (int64, error) {
-		return 0, record.Refuse(BadTime, "%s: %s %s", &d.config.Time.Path, quote(b), err)
+		return 0, record.Refuse(BadTime, "%s: %s %s", &d.config.Time.Path, jsontape.Quote(s), err)
 	}
 	unit := d.config.Unit
-	if i, ok := parseInt(b); ok {
+	if i, ok := parseInt(s); ok {
 		t, inRange := int64(0), true
 		if unit == 0 {
 			t, inRange = jsonpoints.Since1970(i)
@@ -440,7 +398,7 @@ func (d *Decoder) timeNumber(b []byte) (int64, error) {
 		}
 		return t, nil
 	}
-	f, err := strconv.ParseFloat(string(b), 64)
+	f, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		return refuse(errors.New("is not a time"))
 	}

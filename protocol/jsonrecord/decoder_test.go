@@ -102,6 +102,7 @@ func TestRefusals(t *testing.T) {
 		{"leading zero", platform, `{"value":01}`, BadJSON, "not a number in JSON"},
 		{"control character", platform, "{\"location\":\"a\nb\"}", BadJSON, "control character"},
 		{"escape", platform, `{"location":"\x"}`, BadJSON, "no escape"},
+		{"escape where nobody looks", platform, `{"other":{"\u12":1}}`, BadJSON, "at byte 11: want four hexadecimal digits"},
 		{"not UTF-8", platform, "{\"location\":\"\xff\"}", BadUTF8, "at byte 13"},
 		{"deep", platform, deep, BadJSON, "nested more than 64 deep"},
 		{"number", platform, `5`, WrongType, "a reading is an object, not a number"},

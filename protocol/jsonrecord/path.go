@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/varvedb/varve/protocol/jsontape"
 )
 
 // Path names a value within a document: keys joined by dots, with the number of
@@ -76,48 +78,14 @@ func (p Path) top() (string, bool) {
 	return "", false
 }
 
-// find returns the node that p means below node at, -1 if there is none.
-func (t *tape) find(at int, p *Path) int {
+// find returns the value that p means below value at, None if there is none.
+func (p *Path) find(t *jsontape.Tape, at int) int {
 	for i := range p.steps {
-		s := &p.steps[i]
-		n := &t.nodes[at]
-		switch {
-		case s.array && n.kind == array:
-			at = t.element(at, s.index)
-		case !s.array && n.kind == object:
-			at = t.member(at, s.key)
-		default:
-			return -1
-		}
-		if at < 0 {
-			return -1
+		if s := &p.steps[i]; s.array {
+			at = t.Element(at, s.index)
+		} else {
+			at = t.Get(at, s.key)
 		}
 	}
 	return at
-}
-
-// member returns the member of the object at, the last of several of one name.
-func (t *tape) member(at int, key string) int {
-	found := -1
-	for i, end := at+1, int(t.nodes[at].next); i < end; i = int(t.nodes[i].next) {
-		n := &t.nodes[i]
-		if n.odd {
-			if k, err := t.key(n); err == nil && k == key {
-				found = i
-			}
-		} else if string(t.b[n.key:n.keyEnd]) == key {
-			found = i
-		}
-	}
-	return found
-}
-
-func (t *tape) element(at, index int) int {
-	for i, end := at+1, int(t.nodes[at].next); i < end; i = int(t.nodes[i].next) {
-		if index == 0 {
-			return i
-		}
-		index--
-	}
-	return -1
 }
