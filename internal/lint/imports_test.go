@@ -64,7 +64,7 @@ var order = [][]string{
 	{"wlog", "catalog"},
 	{"protocol/jsonrecord"},
 	{"protocol/*"},
-	{"protocol/rowmap", "protocol/jsontape"},
+	{"protocol/rowmap", "protocol/jsontape", "protocol/jsondoc"},
 	{"protocol/rows", "protocol/wire", "protocol/buckets"},
 	{"source", "kafka"},
 	{"pipeline/detect"},

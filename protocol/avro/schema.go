@@ -20,11 +20,9 @@
 package avro
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -33,13 +31,12 @@ import (
 	"github.com/twmb/avro"
 
 	"github.com/varvedb/varve/pipeline/record"
+	"github.com/varvedb/varve/protocol/jsondoc"
+	"github.com/varvedb/varve/protocol/jsontape"
 )
 
 // BadAvro is the reason for which messages are refused here.
 const BadAvro = "bad_avro"
-
-// maxDepth is that of documents: deeper ones are refused behind this anyway.
-const maxDepth = 64
 
 // Schema is what messages were written with.
 type Schema struct{ schema *avro.Schema }
@@ -75,8 +72,8 @@ func (s *Schema) AppendJSON(dst, message []byte) ([]byte, error) {
 }
 
 func appendValue(dst []byte, v any, depth int) ([]byte, error) {
-	if depth > maxDepth {
-		return dst, record.Refuse(BadAvro, "the message is deeper than %d levels", maxDepth)
+	if depth > jsontape.MaxDepth { // the document would be refused behind this anyway
+		return dst, record.Refuse(BadAvro, "the message is deeper than %d levels", jsontape.MaxDepth)
 	}
 	switch v := v.(type) {
 	case nil:
@@ -88,24 +85,20 @@ func appendValue(dst []byte, v any, depth int) ([]byte, error) {
 	case int64:
 		return strconv.AppendInt(dst, v, 10), nil
 	case float32:
-		return appendFloat(dst, float64(v), 32), nil
+		return jsondoc.AppendFloat(dst, float64(v), 32), nil
 	case float64:
-		return appendFloat(dst, v, 64), nil
+		return jsondoc.AppendFloat(dst, v, 64), nil
 	case string:
-		return appendText(dst, v), nil
+		return jsondoc.AppendText(dst, v), nil
 	case []byte:
-		dst = append(dst, '"')
-		dst = base64.StdEncoding.AppendEncode(dst, v)
-		return append(dst, '"'), nil
+		return jsondoc.AppendBytes(dst, v), nil
 	case time.Time:
-		dst = append(dst, '"')
-		dst = v.UTC().AppendFormat(dst, time.RFC3339Nano)
-		return append(dst, '"'), nil
+		return jsondoc.AppendTime(dst, v), nil
 	case time.Duration:
-		return appendFloat(dst, v.Seconds(), 64), nil
+		return jsondoc.AppendFloat(dst, v.Seconds(), 64), nil
 	case *big.Rat:
 		f, _ := v.Float64()
-		return appendFloat(dst, f, 64), nil
+		return jsondoc.AppendFloat(dst, f, 64), nil
 	case [16]byte:
 		return appendUUID(dst, v), nil
 	case avro.Duration:
@@ -116,13 +109,6 @@ func appendValue(dst []byte, v any, depth int) ([]byte, error) {
 		return appendObject(dst, v, depth)
 	}
 	return dst, record.Refuse(BadAvro, "there is no JSON for a value of %T", v)
-}
-
-func appendFloat(dst []byte, f float64, bits int) []byte {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return append(dst, "null"...)
-	}
-	return strconv.AppendFloat(dst, f, 'g', -1, bits)
 }
 
 func appendUUID(dst []byte, u [16]byte) []byte {
@@ -159,28 +145,10 @@ func appendObject(dst []byte, all map[string]any, depth int) ([]byte, error) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendText(dst, key), ':')
+		dst = append(jsondoc.AppendText(dst, key), ':')
 		if dst, err = appendValue(dst, all[key], depth+1); err != nil {
 			return dst, err
 		}
 	}
 	return append(dst, '}'), nil
-}
-
-// appendText appends a string. What is not UTF-8 stays as it is, and the message
-// is refused for it by whoever reads the document.
-func appendText(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
 }

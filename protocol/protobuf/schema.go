@@ -24,11 +24,9 @@ package protobuf
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -42,13 +40,12 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/varvedb/varve/pipeline/record"
+	"github.com/varvedb/varve/protocol/jsondoc"
+	"github.com/varvedb/varve/protocol/jsontape"
 )
 
 // BadProtobuf is the reason for which messages are refused here.
 const BadProtobuf = "bad_protobuf"
-
-// maxDepth is that of documents: deeper ones are refused behind this anyway.
-const maxDepth = 64
 
 // Schema is the type of messages.
 type Schema struct {
@@ -154,15 +151,15 @@ func (s *Schema) Cut(b []byte) (*Schema, []byte, error) {
 // *record.Refusal, nothing that was appended is of use.
 func (s *Schema) AppendJSON(dst, message []byte) ([]byte, error) {
 	m := dynamicpb.NewMessage(s.message)
-	if err := (proto.UnmarshalOptions{RecursionLimit: maxDepth, DiscardUnknown: true, AllowPartial: true}).Unmarshal(message, m); err != nil {
+	if err := (proto.UnmarshalOptions{RecursionLimit: jsontape.MaxDepth, DiscardUnknown: true, AllowPartial: true}).Unmarshal(message, m); err != nil {
 		return dst, record.Refuse(BadProtobuf, "%s", err)
 	}
 	return appendMessage(dst, m, 0)
 }
 
 func appendMessage(dst []byte, m protoreflect.Message, depth int) ([]byte, error) {
-	if depth > maxDepth {
-		return dst, record.Refuse(BadProtobuf, "the message is deeper than %d levels", maxDepth)
+	if depth > jsontape.MaxDepth { // the document would be refused behind this anyway
+		return dst, record.Refuse(BadProtobuf, "the message is deeper than %d levels", jsontape.MaxDepth)
 	}
 	d := m.Descriptor()
 	if strings.HasPrefix(string(d.FullName()), "google.protobuf.") {
@@ -183,7 +180,7 @@ func appendMessage(dst []byte, m protoreflect.Message, depth int) ([]byte, error
 			dst = append(dst, ',')
 		}
 		first = false
-		dst = append(appendText(dst, string(f.Name())), ':')
+		dst = append(jsondoc.AppendText(dst, string(f.Name())), ':')
 		if dst, err = appendField(dst, f, m.Get(f), depth); err != nil {
 			return dst, err
 		}
@@ -207,7 +204,7 @@ func appendField(dst []byte, f protoreflect.FieldDescriptor, v protoreflect.Valu
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(appendText(dst, k.String()), ':')
+			dst = append(jsondoc.AppendText(dst, k.String()), ':')
 			if dst, err = appendOne(dst, f.MapValue(), v.Map().Get(k), depth+1); err != nil {
 				return dst, err
 			}
@@ -238,18 +235,16 @@ func appendOne(dst []byte, f protoreflect.FieldDescriptor, v protoreflect.Value,
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		return strconv.AppendUint(dst, v.Uint(), 10), nil
 	case protoreflect.FloatKind:
-		return appendFloat(dst, v.Float(), 32), nil
+		return jsondoc.AppendFloat(dst, v.Float(), 32), nil
 	case protoreflect.DoubleKind:
-		return appendFloat(dst, v.Float(), 64), nil
+		return jsondoc.AppendFloat(dst, v.Float(), 64), nil
 	case protoreflect.StringKind:
-		return appendText(dst, v.String()), nil
+		return jsondoc.AppendText(dst, v.String()), nil
 	case protoreflect.BytesKind:
-		dst = append(dst, '"')
-		dst = base64.StdEncoding.AppendEncode(dst, v.Bytes())
-		return append(dst, '"'), nil
+		return jsondoc.AppendBytes(dst, v.Bytes()), nil
 	case protoreflect.EnumKind:
 		if e := f.Enum().Values().ByNumber(v.Enum()); e != nil {
-			return appendText(dst, string(e.Name())), nil
+			return jsondoc.AppendText(dst, string(e.Name())), nil
 		}
 		return strconv.AppendInt(dst, int64(v.Enum()), 10), nil
 	}
@@ -270,13 +265,11 @@ func appendKnown(dst []byte, m protoreflect.Message, d protoreflect.MessageDescr
 		if t.Year() < 0 || t.Year() > 9999 {
 			return dst, true, record.Refuse(BadProtobuf, "a timestamp is outside of the years 0 to 9999")
 		}
-		dst = append(dst, '"')
-		dst = t.AppendFormat(dst, time.RFC3339Nano)
-		return append(dst, '"'), true, nil
+		return jsondoc.AppendTime(dst, t), true, nil
 	case "google.protobuf.Duration":
 		_, s := field(1)
 		_, n := field(2)
-		return appendFloat(dst, float64(s.Int())+float64(n.Int())/1e9, 64), true, nil
+		return jsondoc.AppendFloat(dst, float64(s.Int())+float64(n.Int())/1e9, 64), true, nil
 	case "google.protobuf.DoubleValue", "google.protobuf.FloatValue", "google.protobuf.Int64Value", "google.protobuf.UInt64Value",
 		"google.protobuf.Int32Value", "google.protobuf.UInt32Value", "google.protobuf.BoolValue", "google.protobuf.StringValue", "google.protobuf.BytesValue":
 		f, v := field(1)
@@ -284,29 +277,4 @@ func appendKnown(dst []byte, m protoreflect.Message, d protoreflect.MessageDescr
 		return dst, true, err
 	}
 	return dst, false, nil
-}
-
-func appendFloat(dst []byte, f float64, bits int) []byte {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return append(dst, "null"...)
-	}
-	return strconv.AppendFloat(dst, f, 'g', -1, bits)
-}
-
-// appendText appends a string. What is not UTF-8 stays as it is, and the message
-// is refused for it by whoever reads the document.
-func appendText(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
 }
