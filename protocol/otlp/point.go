@@ -10,14 +10,14 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/protocol/buckets"
 	"github.com/varvedb/varve/protocol/rows"
-	"github.com/varvedb/varve/protocol/wire"
 )
 
 // point is a data point of any kind as it is read.
 type point struct {
 	time       uint64
 	attributes [][]byte
-	flags      uint64
+	empty      bool   // "no recorded value"
+	value      uint64 // of a gauge or sum
 	has        parts
 	count      float64
 	sum        float64
@@ -36,65 +36,12 @@ const (
 	hasSum parts = 1 << iota
 	hasMin
 	hasMax
+	hasValue
 )
-
-// flagEmpty is "no recorded value".
-const flagEmpty = 1
 
 func (p *point) reset() {
 	*p = point{attributes: p.attributes[:0], bounds: p.bounds[:0], counts: p.counts[:0], negative: p.negative[:0]}
 }
-
-// Fields of data points.
-const (
-	numberTime      = 3<<3 | wire.Fixed64s
-	numberDouble    = 4<<3 | wire.Fixed64s
-	numberExemplar  = 5<<3 | wire.Blobs
-	numberInt       = 6<<3 | wire.Fixed64s
-	numberAttribute = 7<<3 | wire.Blobs
-	numberFlags     = 8<<3 | wire.Varints
-
-	histogramTime      = 3<<3 | wire.Fixed64s
-	histogramCount     = 4<<3 | wire.Fixed64s
-	histogramSum       = 5<<3 | wire.Fixed64s
-	histogramBucket    = 6<<3 | wire.Fixed64s
-	histogramBuckets   = 6<<3 | wire.Blobs
-	histogramBound     = 7<<3 | wire.Fixed64s
-	histogramBounds    = 7<<3 | wire.Blobs
-	histogramExemplar  = 8<<3 | wire.Blobs
-	histogramAttribute = 9<<3 | wire.Blobs
-	histogramFlags     = 10<<3 | wire.Varints
-	histogramMin       = 11<<3 | wire.Fixed64s
-	histogramMax       = 12<<3 | wire.Fixed64s
-
-	exponentialAttribute     = 1<<3 | wire.Blobs
-	exponentialTime          = 3<<3 | wire.Fixed64s
-	exponentialCount         = 4<<3 | wire.Fixed64s
-	exponentialSum           = 5<<3 | wire.Fixed64s
-	exponentialScale         = 6<<3 | wire.Varints
-	exponentialZeroCount     = 7<<3 | wire.Fixed64s
-	exponentialPositive      = 8<<3 | wire.Blobs
-	exponentialNegative      = 9<<3 | wire.Blobs
-	exponentialFlags         = 10<<3 | wire.Varints
-	exponentialExemplar      = 11<<3 | wire.Blobs
-	exponentialMin           = 12<<3 | wire.Fixed64s
-	exponentialMax           = 13<<3 | wire.Fixed64s
-	exponentialZeroThreshold = 14<<3 | wire.Fixed64s
-
-	bucketsOffset = 1<<3 | wire.Varints
-	bucketsCount  = 2<<3 | wire.Varints
-	bucketsCounts = 2<<3 | wire.Blobs
-
-	summaryTime      = 3<<3 | wire.Fixed64s
-	summaryCount     = 4<<3 | wire.Fixed64s
-	summarySum       = 5<<3 | wire.Fixed64s
-	summaryQuantile  = 6<<3 | wire.Blobs
-	summaryAttribute = 7<<3 | wire.Blobs
-	summaryFlags     = 8<<3 | wire.Varints
-
-	quantileQuantile = 1<<3 | wire.Fixed64s
-	quantileValue    = 2<<3 | wire.Fixed64s
-)
 
 var (
 	gaugeFields   = oneField("gauge")
@@ -109,29 +56,10 @@ func oneField(name string) *rows.Fields {
 // number stores a data point of a gauge or sum.
 func (d *Decoder) number(message []byte, monotonic bool) error {
 	p := &d.point
-	var value uint64
-	given := false
-	r := wire.Read(message)
-	for r.Next() {
-		switch r.Field() {
-		case numberTime:
-			p.time = r.Word()
-		case numberDouble:
-			value, given = r.Word(), true
-		case numberInt:
-			value, given = bits(float64(r.Int())), true
-		case numberAttribute:
-			p.attributes = append(p.attributes, r.Bytes())
-		case numberFlags:
-			p.flags = r.Word()
-		case numberExemplar:
-			d.request.Exemplars++
-		}
-	}
-	if err := r.Err(); err != nil {
+	if there, err := d.read(message, &numberLayout); !there {
 		return err
 	}
-	if p.flags&flagEmpty != 0 || !given {
+	if p.has&hasValue == 0 {
 		d.request.Empty++
 		return nil
 	}
@@ -141,7 +69,7 @@ func (d *Decoder) number(message []byte, monotonic bool) error {
 	}
 	tags, err := d.pointTags()
 	if err == nil {
-		err = d.store(d.name, fields, tags, value)
+		err = d.store(d.name, fields, tags, p.value)
 	}
 	return d.end(err)
 }
@@ -157,46 +85,8 @@ func (d *Decoder) end(err error) error {
 
 // histogram stores a data point of a histogram with given bounds.
 func (d *Decoder) histogram(message []byte, _ bool) error {
-	p := &d.point
-	r := wire.Read(message)
-	for r.Next() {
-		var err error
-		switch r.Field() {
-		case histogramTime:
-			p.time = r.Word()
-		case histogramCount:
-			p.count = float64(r.Word())
-		case histogramSum:
-			p.sum, p.has = r.Float(), p.has|hasSum
-		case histogramMin:
-			p.min, p.has = r.Float(), p.has|hasMin
-		case histogramMax:
-			p.max, p.has = r.Float(), p.has|hasMax
-		case histogramBucket:
-			p.counts = append(p.counts, float64(r.Word()))
-		case histogramBuckets:
-			p.counts, err = appendFixed(p.counts, r.Bytes(), func(w uint64) float64 { return float64(w) })
-		case histogramBound:
-			p.bounds = append(p.bounds, r.Float())
-		case histogramBounds:
-			p.bounds, err = appendFixed(p.bounds, r.Bytes(), math.Float64frombits)
-		case histogramAttribute:
-			p.attributes = append(p.attributes, r.Bytes())
-		case histogramFlags:
-			p.flags = r.Word()
-		case histogramExemplar:
-			d.request.Exemplars++
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := r.Err(); err != nil {
+	if there, err := d.read(message, &histogramLayout); !there {
 		return err
-	}
-	if p.flags&flagEmpty != 0 {
-		d.request.Empty++
-		return nil
 	}
 	return d.end(d.storeHistogram())
 }
@@ -289,75 +179,10 @@ func (d *Decoder) shape(kind byte, infinity bool) *rows.Fields {
 
 // exponential stores a data point of an exponential histogram.
 func (d *Decoder) exponential(message []byte, _ bool) error {
-	p := &d.point
-	h := &p.exponential
-	r := wire.Read(message)
-	for r.Next() {
-		var err error
-		switch r.Field() {
-		case exponentialTime:
-			p.time = r.Word()
-		case exponentialCount:
-			p.count = float64(r.Word())
-		case exponentialSum:
-			p.sum, p.has = r.Float(), p.has|hasSum
-		case exponentialScale:
-			h.Scale = int32(r.Sint())
-		case exponentialZeroCount:
-			h.ZeroCount = float64(r.Word())
-		case exponentialZeroThreshold:
-			h.ZeroThreshold = r.Float()
-		case exponentialPositive:
-			h.Positive, p.counts, err = side(p.counts[:0], r.Bytes(), d.cfg.MaxBuckets)
-		case exponentialNegative:
-			h.Negative, p.negative, err = side(p.negative[:0], r.Bytes(), d.cfg.MaxBuckets)
-		case exponentialMin:
-			p.min, p.has = r.Float(), p.has|hasMin
-		case exponentialMax:
-			p.max, p.has = r.Float(), p.has|hasMax
-		case exponentialAttribute:
-			p.attributes = append(p.attributes, r.Bytes())
-		case exponentialFlags:
-			p.flags = r.Word()
-		case exponentialExemplar:
-			d.request.Exemplars++
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := r.Err(); err != nil {
+	if there, err := d.read(message, &exponentialLayout); !there {
 		return err
 	}
-	if p.flags&flagEmpty != 0 {
-		d.request.Empty++
-		return nil
-	}
 	return d.end(d.storeExponential())
-}
-
-// side reads the buckets of one sign, one more than most at most. In OTLP, bucket
-// i begins where bucket i ends in Prometheus.
-func side(counts []float64, message []byte, most int) (buckets.Side, []float64, error) {
-	var offset int64
-	r := wire.Read(message)
-	for len(counts) <= most && r.Next() {
-		switch r.Field() {
-		case bucketsOffset:
-			offset = int64(int32(r.Sint()))
-		case bucketsCount:
-			counts = append(counts, float64(r.Word()))
-		case bucketsCounts:
-			for b, i := r.Bytes(), 0; i < len(b) && len(counts) <= most; {
-				var w uint64
-				if w, i = wire.Uvarint(b, i); i < 0 {
-					return buckets.Side{}, counts, wire.ErrMalformed
-				}
-				counts = append(counts, float64(w))
-			}
-		}
-	}
-	return buckets.Side{Spans: []buckets.Span{{First: offset + 1, Count: len(counts)}}, Counts: counts}, counts, r.Err()
 }
 
 // Scales of exponential histograms: beyond, either all values are in one bucket
@@ -405,35 +230,9 @@ func (d *Decoder) storeExponential() error {
 
 // summary stores a data point of a summary.
 func (d *Decoder) summary(message []byte, _ bool) error {
-	p := &d.point
-	p.has = hasSum
-	r := wire.Read(message)
-	for r.Next() {
-		switch r.Field() {
-		case summaryTime:
-			p.time = r.Word()
-		case summaryCount:
-			p.count = float64(r.Word())
-		case summarySum:
-			p.sum = r.Float()
-		case summaryQuantile:
-			q, v, err := quantile(r.Bytes())
-			if err != nil {
-				return err
-			}
-			p.bounds, p.counts = append(p.bounds, q), append(p.counts, v)
-		case summaryAttribute:
-			p.attributes = append(p.attributes, r.Bytes())
-		case summaryFlags:
-			p.flags = r.Word()
-		}
-	}
-	if err := r.Err(); err != nil {
+	d.point.has = hasSum
+	if there, err := d.read(message, &summaryLayout); !there {
 		return err
-	}
-	if p.flags&flagEmpty != 0 {
-		d.request.Empty++
-		return nil
 	}
 	return d.end(d.storeSummary())
 }
@@ -457,28 +256,4 @@ func (d *Decoder) storeSummary() error {
 		d.values = append(d.values, bits(v))
 	}
 	return d.store(d.name, d.shape('s', false), tags, d.values...)
-}
-
-func quantile(message []byte) (q, v float64, err error) {
-	r := wire.Read(message)
-	for r.Next() {
-		switch r.Field() {
-		case quantileQuantile:
-			q = r.Float()
-		case quantileValue:
-			v = r.Float()
-		}
-	}
-	return q, v, r.Err()
-}
-
-// appendFixed appends the values of a packed field of eight bytes each.
-func appendFixed(dst []float64, b []byte, value func(uint64) float64) ([]float64, error) {
-	if len(b)%8 != 0 {
-		return dst, wire.ErrMalformed
-	}
-	for ; len(b) > 0; b = b[8:] {
-		dst = append(dst, value(binary.LittleEndian.Uint64(b)))
-	}
-	return dst, nil
 }
