@@ -5,10 +5,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // pipelineFile writes a file of pipelines.
@@ -104,5 +108,55 @@ pipelines:
 		if time.Now().After(deadline) {
 			t.Fatalf("the new rule does not hold: %d %s", a.status, a.body)
 		}
+	}
+}
+
+// TestContradictingLines: lines that contradict others of their body are kept as they
+// were meant, each with its reason, with rules and without.
+func TestContradictingLines(t *testing.T) {
+	text := "pipelines: {lines: {source: write, %ssinks: [{store: {}}]}}"
+	file := pipelineFile(t, "", fmt.Sprintf(text, ""))
+	s := start(t, t.TempDir(), "--pipelines-file", file)
+	post := func(measurement string) {
+		t.Helper()
+		body := strings.ReplaceAll("c,a=b x=1,y=1i 1767366245\nc,a=b x=\"no\",y=2i 1767366246\nc,a=b y=3i,x=t 1767366247\nc a=4 1767366248\nc,a=b x=5 1767366249\n", "c", measurement)
+		answer := s.must(422, http.MethodPost, s.http+"/api/v2/write?precision=s", body).body
+		if !strings.Contains(answer, `is type string, already exists as type float`) || !strings.Contains(answer, "dropped=3") {
+			t.Errorf("answered %s", answer)
+		}
+		if stored := s.query(fmt.Sprintf(`{"measurement": %q, "fields": ["x"], "start": 0}`, measurement)); len(stored) != 2 {
+			t.Errorf("stored %v", stored)
+		}
+	}
+	kept := func() (all []string) {
+		t.Helper()
+		for _, v := range s.query(`{"measurement": "refused", "bucket": "dead-letter", "start": 0}`) {
+			if v.Field == "payload" || v.Field == "detail" {
+				all = append(all, fmt.Sprintf("%s %s %s: %v", v.Tags["pipeline"], v.Tags["place"], v.Tags["reason"], v.Value))
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	var want []string
+	for measurement, steps := range map[string]string{"c": "", "d": "validate: [{range: {field: x, max: 10}}], "} {
+		pipelineFile(t, file, fmt.Sprintf(text, steps))
+		s.must(204, http.MethodPost, s.service+"/api/v1/pipelines/reload", "")
+		post(measurement)
+		for _, w := range []string{"name_conflict: c a=4 1767366248000000000", "type_conflict: c,a=b x=\"no\",y=2i 1767366246000000000", "type_conflict: c,a=b y=3i,x=t 1767366247000000000"} {
+			want = append(want, "lines decode "+strings.ReplaceAll(w, ": c", ": "+measurement))
+		}
+		for _, w := range []string{`name_conflict: name conflict: "a" on measurement "c" is both a tag and a field`,
+			`type_conflict: field type conflict: input field "x" on measurement "c" is type boolean, already exists as type float`,
+			`type_conflict: field type conflict: input field "x" on measurement "c" is type string, already exists as type float`} {
+			want = append(want, "lines decode "+strings.ReplaceAll(w, `"c"`, strconv.Quote(measurement)))
+		}
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, kept()); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	if body := s.must(200, http.MethodGet, s.service+"/api/v1/pipelines", "").body; !strings.Contains(body, `"reasons":{"name_conflict":2,"type_conflict":4}`) {
+		t.Errorf("status %s", body)
 	}
 }

@@ -112,9 +112,9 @@ type Decoder interface {
 	// Parse returns a batch that is valid until the next Parse and shares no
 	// memory with body.
 	Parse(body []byte, precision lineproto.Precision, now int64) (*column.Batch, error)
-	// Conflicts returns what the last Parse left out of its batch because it
-	// contradicts other rows of the body.
-	Conflicts() []lineproto.Conflict
+	// Left returns what the last Parse, which was of body, left out of its batch
+	// because it contradicts other rows.
+	Left(body []byte) lineproto.Left
 	// MemoryBytes is what it holds between two bodies.
 	MemoryBytes() int
 }
@@ -129,7 +129,7 @@ type Refused struct {
 type Writer interface {
 	// Write returns when what can be stored of b is durable and visible. left
 	// is what the decoder left out; it counts as refused.
-	Write(ctx context.Context, bucket uint64, b *column.Batch, left []lineproto.Conflict) (Refused, error)
+	Write(ctx context.Context, bucket uint64, b *column.Batch, left lineproto.Left) (Refused, error)
 }
 
 // Deleter hides rows: package shard.

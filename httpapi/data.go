@@ -39,9 +39,9 @@ func (a *API) data(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	types := a.schema.FieldTypes(t.bucket)
-	stored, refused, err := writeBody(a, r, a.points, t.bucket, a.pointDecoders, func(d PointDecoder, text []byte) (*column.Batch, []lineproto.Conflict, error) {
+	stored, refused, err := writeBody(a, r, a.points, t.bucket, a.pointDecoders, func(d PointDecoder, text []byte) (*column.Batch, lineproto.Left, error) {
 		b, err := d.Parse(text, types, a.now().UnixNano())
-		return b, nil, err
+		return b, lineproto.Left{}, err
 	})
 	if err != nil {
 		return err

@@ -115,7 +115,7 @@ func (fakeDecoder) Parse(body []byte, p lineproto.Precision, _ int64) (*column.B
 	return &column.Batch{Tables: []*column.Table{t}}, nil
 }
 
-func (fakeDecoder) Conflicts() []lineproto.Conflict { return nil }
+func (fakeDecoder) Left([]byte) lineproto.Left { return lineproto.Left{} }
 
 func (fakeDecoder) MemoryBytes() int { return 0 }
 
@@ -145,7 +145,7 @@ type fakeWrite struct {
 	Unit        lineproto.Precision
 }
 
-func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, _ []lineproto.Conflict) (Refused, error) {
+func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, _ lineproto.Left) (Refused, error) {
 	if s.block != nil {
 		select {
 		case <-s.block:

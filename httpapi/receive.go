@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/varvedb/varve/column"
+	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/trace"
 )
@@ -132,7 +133,7 @@ func handOver[S any](ctx context.Context, a *API, opening *source.Opening[S], bu
 		return 0, Refused{}, nil
 	}
 	if opening == nil {
-		refused, err = a.writer.Write(ctx, bucket, b, nil)
+		refused, err = a.writer.Write(ctx, bucket, b, lineproto.Left{})
 		stored = points - refused.Points
 	} else {
 		var result source.Result

@@ -45,7 +45,7 @@ func TestRequestID(t *testing.T) {
 // tattler is a Writer that keeps the context.
 type tattler struct{ ctx context.Context }
 
-func (w *tattler) Write(ctx context.Context, _ uint64, _ *column.Batch, _ []lineproto.Conflict) (Refused, error) {
+func (w *tattler) Write(ctx context.Context, _ uint64, _ *column.Batch, _ lineproto.Left) (Refused, error) {
 	w.ctx = ctx
 	return Refused{}, errors.New("broken")
 }

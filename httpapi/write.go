@@ -102,9 +102,9 @@ func precision1(s string) (lineproto.Precision, error) {
 
 // store reads, decodes and stores the body of a write.
 func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision lineproto.Precision) error {
-	_, refused, err := writeBody(a, r, a.writer, t.bucket, a.decoders, func(d Decoder, text []byte) (*column.Batch, []lineproto.Conflict, error) {
+	_, refused, err := writeBody(a, r, a.writer, t.bucket, a.decoders, func(d Decoder, text []byte) (*column.Batch, lineproto.Left, error) {
 		b, err := d.Parse(text, precision, a.now().UnixNano())
-		return b, d.Conflicts(), err
+		return b, d.Left(text), err
 	})
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (a *API) store(w http.ResponseWriter, r *http.Request, t target, precision 
 // the body holds and what it leaves out because it contradicts other rows; its
 // errors are the client's.
 func writeBody[D pooled](a *API, r *http.Request, to Writer, bucket uint64, all *sizedDecoders[D],
-	parse func(d D, text []byte) (*column.Batch, []lineproto.Conflict, error)) (stored int, refused Refused, err error) {
+	parse func(d D, text []byte) (*column.Batch, lineproto.Left, error)) (stored int, refused Refused, err error) {
 	_, reading := trace.Start(r.Context(), "read body")
 	text, err := a.bodies.read(r, a.config.BodyWait)
 	if err != nil {
@@ -143,22 +143,21 @@ func writeBody[D pooled](a *API, r *http.Request, to Writer, bucket uint64, all 
 	sound := false
 	defer func() { from.give(d, sound) }()
 	_, decoding := trace.Start(r.Context(), "decode")
-	b, conflicts, err := parse(d, text.Bytes)
+	b, left, err := parse(d, text.Bytes)
 	decoding.End(err)
 	sound = true
 	if err != nil {
 		return 0, Refused{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
 	}
-	text.recycle()
-	points := b.Rows()
-	if points == 0 && len(conflicts) == 0 {
+	if left.Rows == 0 {
+		text.recycle()
+	}
+	points := b.Rows() + left.Rows
+	if points == 0 {
 		return 0, Refused{}, nil // comments and empty lines only
 	}
-	if refused, err = to.Write(r.Context(), bucket, b, conflicts); err != nil {
+	if refused, err = to.Write(r.Context(), bucket, b, left); err != nil {
 		return 0, Refused{}, err
-	}
-	for i := range conflicts {
-		points += conflicts[i].Rows
 	}
 	stored = points - refused.Points
 	a.metrics.points.Add(float64(stored))

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/protocol/jsonpoints"
 	"github.com/varvedb/varve/protocol/lineproto"
 )
@@ -187,6 +188,58 @@ func TestPartialWrite(t *testing.T) {
 	}
 	m := call(b.api.Points(), http.MethodGet, "/metrics", "").Body.String()
 	for _, line := range []string{"varve_write_points_total 1\n", "varve_write_refused_points_total 2\n"} {
+		if !strings.Contains(m, line) {
+			t.Errorf("metrics lack %q", line)
+		}
+	}
+}
+
+// leftWriter is a Writer that looks at what was left out after the next body has
+// been read.
+type leftWriter struct {
+	next  func()
+	lines []string
+}
+
+func (w *leftWriter) Write(_ context.Context, _ uint64, _ *column.Batch, left lineproto.Left) (Refused, error) {
+	if w.next != nil {
+		next := w.next
+		w.next = nil
+		next()
+	}
+	for _, line := range left.Each {
+		w.lines = append(w.lines, string(line))
+	}
+	return Refused{Points: left.Rows}, nil
+}
+
+// TestLeft: the rows that a body contradicts itself in can be looked at until the
+// write ends, and count.
+func TestLeft(t *testing.T) {
+	b := newRig(t, nil)
+	below := &leftWriter{}
+	b.api.writer = below
+	for _, ds := range []*decoders[Decoder]{b.api.decoders.small, b.api.decoders.large} {
+		ds.make = func() Decoder { return lineproto.NewParser(lineproto.Default()) }
+	}
+	write := func(body string) int {
+		return call(b.api.Points(), http.MethodPost, "/api/v2/write?precision=ms", body, asAdmin).Code
+	}
+	below.next = func() {
+		for range 4 {
+			if status := write(strings.Repeat("z z=1 1\n", 1000)); status != 204 {
+				t.Errorf("the next body: status %d", status)
+			}
+		}
+	}
+	if status := write("m x=1 1\n" + strings.Repeat("m x=2i 2\n", 1000)); status != 422 {
+		t.Errorf("status %d", status)
+	}
+	if len(below.lines) != 1000 || below.lines[0] != "m x=2i 2000000" || below.lines[999] != "m x=2i 2000000" {
+		t.Errorf("%d lines: %.200q", len(below.lines), below.lines)
+	}
+	m := call(b.api.Points(), http.MethodGet, "/metrics", "").Body.String()
+	for _, line := range []string{"varve_write_points_total 4001\n", "varve_write_refused_points_total 1000\n"} {
 		if !strings.Contains(m, line) {
 			t.Errorf("metrics lack %q", line)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -25,7 +26,7 @@ type Refused struct {
 	record.Refusal
 	// Record is which of the records of the message it is, from 0. Again is how many
 	// were refused directly before it, which have the payload already, and More how
-	// many behind it that are not listed.
+	// many beside it that are not listed.
 	Record, Again, More int
 	// Row is the point as line protocol, of sources that bring points; "" of
 	// others, whose message is kept.
@@ -269,5 +270,5 @@ func lineOf(b *column.Batch, table, row int) string {
 	if err != nil {
 		return "(" + err.Error() + ")"
 	}
-	return string(text)
+	return strings.TrimSuffix(string(text), "\n")
 }

@@ -73,14 +73,16 @@ type counters struct {
 	refusal map[[2]string]uint64
 }
 
-// refusedFor counts refusals at a place that is no step.
-func (c *counters) refusedFor(place, reason string) {
+// refusedFor counts a refusal at a place that is no step.
+func (c *counters) refusedFor(place, reason string) { c.refusedManyFor(place, reason, 1) }
+
+func (c *counters) refusedManyFor(place, reason string, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refusal == nil {
 		c.refusal = map[[2]string]uint64{}
 	}
-	c.refusal[[2]string{place, reason}]++
+	c.refusal[[2]string{place, reason}] += uint64(n)
 }
 
 // worker is what one call of Take takes.
@@ -91,9 +93,12 @@ type worker struct {
 	live    []int
 	runs    []step.Run
 	refused []Refused
-	total   int   // of refused, those that are not listed included
-	behind  int   // of them behind the decoder
-	gone    []int // records that sinks refused
+	total   int             // of refused, those that are not listed included
+	behind  int             // of them behind the decoder
+	gone    []int           // records that sinks refused
+	points  *source.Message // that a batch came with
+	size    int             // bytes of refused points of it
+	reason  string          // why the source left out the first of what it left out
 }
 
 // maxKeptRecords is how many records an idle worker keeps memory for.
@@ -116,9 +121,10 @@ func (p *Pipeline) take() *worker {
 }
 
 func (p *Pipeline) give(w *worker) {
-	if w.list.Len() > maxKeptRecords {
+	if w.list.Len() > maxKeptRecords || cap(w.refused) > maxKeptRecords {
 		return
 	}
+	clear(w.refused)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.idle) < maxIdleWorkers {
@@ -130,7 +136,7 @@ func (p *Pipeline) give(w *worker) {
 func (p *Pipeline) begin(w *worker) {
 	w.list.Reset()
 	w.live, w.refused, w.gone, w.runs = w.live[:0], w.refused[:0], w.gone[:0], w.runs[:0]
-	w.total, w.behind = 0, 0
+	w.total, w.behind, w.points, w.size, w.reason = 0, 0, nil, 0, ""
 	for _, s := range p.steps {
 		w.runs = append(w.runs, s.Begin())
 	}
@@ -265,9 +271,26 @@ func (p *Pipeline) refuseRecord(w *worker, place string, m *source.Message, why 
 		w.refuse(place, m, why, r)
 		return
 	}
+	w.refusePoint(place, m, why, func() string { return line(r, r.Time) })
+}
+
+// maxPoints bounds the memory and the dead letters of the refused points of one
+// batch, in bytes: a series of Prometheus may have a long name and very many
+// samples. It is enough for all points of the largest body of a write, whose lines
+// have some 60 bytes.
+const maxPoints = 512 << 20
+
+// refusePoint notes that a point of a batch is to be kept.
+func (w *worker) refusePoint(place string, m *source.Message, why *record.Refusal, row func() string) {
 	w.total++
 	w.behind++
-	w.refused = append(w.refused, Refused{Place: place, Message: m, Refusal: *why, Row: line(r, r.Time)})
+	if n := len(w.refused); n > 0 && w.size >= maxPoints {
+		w.refused[n-1].More++
+		return
+	}
+	f := Refused{Place: place, Message: m, Refusal: *why, Row: row()}
+	w.size += minKept + len(f.Row)
+	w.refused = append(w.refused, f)
 }
 
 // pass hands what is left to the sinks and keeps what was refused.
@@ -305,9 +328,7 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 		p.stats.failures.Add(1)
 		return source.Result{}, err
 	}
-	if result.Refused = w.total; result.Refused > 0 {
-		result.Reason = w.refused[0].Error()
-	}
+	result.Refused, result.Reason = w.total, w.first()
 	result.Dropped = records - result.Stored - w.behind
 	p.stats.messages.Add(uint64(len(messages)))
 	p.stats.records.Add(uint64(records))
@@ -316,13 +337,59 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 	return result, nil
 }
 
+// first returns why the first of what was refused was.
+func (w *worker) first() string {
+	if w.reason == "" && len(w.refused) > 0 {
+		return w.refused[0].Error()
+	}
+	return w.reason
+}
+
 // keep keeps what was refused.
 func (p *Pipeline) keep(ctx context.Context, w *worker) error {
-	if len(w.refused) == 0 {
+	if w.points != nil && w.points.Left != nil {
+		if err := p.keepLeft(ctx, w); err != nil {
+			return err
+		}
+	}
+	return p.letters(ctx, w, w.refused)
+}
+
+// keepLeft keeps what the source left out of a batch, some of it at a time.
+func (p *Pipeline) keepLeft(ctx context.Context, w *worker) error {
+	var part []Refused
+	size := 0
+	for l := range w.points.Left {
+		w.total += l.Points
+		p.stats.refusedManyFor(placeDecode, l.Reason, l.Points)
+		if n := len(part); n > 0 && w.size >= maxPoints {
+			part[n-1].More += l.Points
+			continue
+		}
+		if size >= maxKeptBatch {
+			if err := p.letters(ctx, w, part); err != nil {
+				return err
+			}
+			part, size = part[:0], 0
+		}
+		f := Refused{Place: placeDecode, Message: w.points, Refusal: record.Refusal{Reason: l.Reason, Detail: l.Detail}, Row: l.Row, More: l.Points - 1}
+		if w.reason == "" {
+			w.reason = f.Error()
+		}
+		size += minKept + len(f.Row)
+		w.size += minKept + len(f.Row)
+		part = append(part, f)
+	}
+	return p.letters(ctx, w, part)
+}
+
+// letters keeps some of what was refused.
+func (p *Pipeline) letters(ctx context.Context, w *worker, refused []Refused) error {
+	if len(refused) == 0 {
 		return nil
 	}
 	for _, d := range p.dead {
-		if err := d.Keep(ctx, p.name, w.context.Arrived, w.refused); err != nil {
+		if err := d.Keep(ctx, p.name, w.context.Arrived, refused); err != nil {
 			return err
 		}
 	}
@@ -335,13 +402,7 @@ func (p *Pipeline) TakeBatch(ctx context.Context, bucket uint64, b *column.Batch
 	w := p.take()
 	defer p.give(w)
 	p.begin(w)
-	w.context.Topic, w.context.Client = m.Topic, m.Client
-	for i := range m.Left {
-		l := &m.Left[i]
-		w.total += l.Points
-		w.refused = append(w.refused, Refused{Place: placeDecode, Message: m, Refusal: record.Refusal{Reason: l.Reason, Detail: l.Detail}})
-		p.stats.refusedFor(placeDecode, l.Reason)
-	}
+	w.context.Topic, w.context.Client, w.points = m.Topic, m.Client, m
 	if s, ok := p.direct(); ok {
 		return p.takeColumns(ctx, w, s, bucket, b, m)
 	}
@@ -369,10 +430,7 @@ func (p *Pipeline) takeColumns(ctx context.Context, w *worker, s *storeSink, wan
 	if err == nil {
 		err = s.store.Write(ctx, bucket, b, func(table, row int, reason, detail string) {
 			p.stats.refusedFor(s.Name(), reason)
-			w.total++
-			w.behind++
-			w.refused = append(w.refused, Refused{Place: s.Name(), Message: m, Refusal: record.Refusal{Reason: reason, Detail: detail},
-				Row: lineOf(b, table, row)})
+			w.refusePoint(s.Name(), m, &record.Refusal{Reason: reason, Detail: detail}, func() string { return lineOf(b, table, row) })
 		})
 	}
 	if err == nil {
@@ -383,11 +441,8 @@ func (p *Pipeline) takeColumns(ctx context.Context, w *worker, s *storeSink, wan
 		return result, err
 	}
 	rows := b.Rows()
-	result.Refused = w.total
+	result.Refused, result.Reason = w.total, w.first()
 	result.Stored = rows - w.behind
-	if result.Refused > 0 {
-		result.Reason = w.refused[0].Error()
-	}
 	p.stats.messages.Add(1)
 	p.stats.records.Add(uint64(rows))
 	p.stats.stored.Add(uint64(result.Stored))

@@ -584,6 +584,69 @@ pipelines:
 	}
 }
 
+// TestLeft: points that the source left out of a batch are kept as they are, with
+// their reasons, with and without steps, after the others are stored; so many that
+// they go in parts, and not without end.
+func TestLeft(t *testing.T) {
+	two := func(yield func(*source.Left) bool) {
+		for i := range 2 {
+			if !yield(&source.Left{Reason: "type_conflict", Detail: "x is a float", Points: 1, Row: fmt.Sprintf(`m x="%d" 1`, i)}) {
+				return
+			}
+		}
+		yield(&source.Left{Reason: "type_conflict", Detail: "further rows", Points: 7})
+	}
+	batchOf := func(text string) *column.Batch {
+		b, err := lineproto.NewParser(lineproto.Default()).Parse([]byte(text), lineproto.Nanosecond, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, steps := range []string{"", "validate: [{range: {field: v, max: 10}}], "} {
+		w := newWorld()
+		s, in := w.start(t, "pipelines: {p: {source: data, "+steps+"sinks: [{store: {}}], dead_letter: {kafka: {topic: dead}}}}", "p")
+		m := &source.Message{Topic: "/api/v2/write", Offset: -1, Left: two}
+		w.store.fail = &source.BusyError{Reason: "no room"}
+		if _, err := in.TakeBatch(context.Background(), 3, batchOf("m v=1 1"), m); err == nil || len(w.store.lines[2]) > 0 {
+			t.Errorf("a batch that is not stored: %v, kept %q", err, w.store.lines[2])
+		}
+		w.store.fail = nil
+		result, err := in.TakeBatch(context.Background(), 3, batchOf("m v=1 1"), m)
+		if err != nil || result.Stored != 1 || result.Refused != 9 || result.Dropped != 0 || result.Reason != "type_conflict: x is a float" {
+			t.Errorf("%q: %+v, %v", steps, result, err)
+		}
+		dead := w.store.lines[2]
+		if len(dead) != 3 || !strings.HasPrefix(dead[1], "refused,pipeline=p,place=decode,reason=type_conflict ") ||
+			!strings.Contains(dead[1], `payload="m x=\"1\" 1"`) || !strings.Contains(dead[1], `detail="x is a float"`) || !strings.Contains(dead[2], "more=6i") {
+			t.Errorf("%q: kept %q", steps, dead)
+		}
+		if out := w.producers["dead"].out; len(out) != 3 || !strings.HasPrefix(out[0], ` m x="0" 1 varve-pipeline=p varve-place=decode varve-reason=type_conflict`) {
+			t.Errorf("passed on %q", out)
+		}
+		st := s.Status()[0]
+		if reasons := st.Steps[0].Reasons; st.Refused != 9 || st.Steps[0].Name != placeDecode || len(reasons) != 1 || reasons[0].Count != 9 {
+			t.Errorf("status %+v", st)
+		}
+	}
+
+	// Rows without end are counted.
+	w := newWorld()
+	_, in := w.start(t, "pipelines: {p: {source: data, sinks: [{store: {}}]}}", "p")
+	long := strings.Repeat("x", 8<<20)
+	result, err := in.TakeBatch(context.Background(), 3, batchOf(""), &source.Message{Offset: -1, Left: func(yield func(*source.Left) bool) {
+		for range 100 {
+			if !yield(&source.Left{Reason: "type_conflict", Points: 1, Row: long}) {
+				return
+			}
+		}
+	}})
+	dead := w.store.lines[2]
+	if err != nil || result.Refused != 100 || len(dead) != maxPoints/len(long) || !strings.Contains(dead[len(dead)-1], fmt.Sprintf("more=%di", 100-len(dead))) {
+		t.Errorf("%+v, %v: kept %d", result, err, len(dead))
+	}
+}
+
 // TestDeletes: deletes and writes of one call end as if they had been done one
 // after the other.
 func TestDeletes(t *testing.T) {

@@ -84,7 +84,7 @@ func (p *Pipeline) stepStatus() []StepStatus {
 		}
 		all = append(all, st)
 	}
-	if p.format != nil {
+	if p.format != nil || len(places[placeDecode]) > 0 { // a source that brings points decodes itself
 		place(placeDecode)
 	}
 	for _, s := range p.steps {

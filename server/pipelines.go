@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/health"
 	"github.com/varvedb/varve/httpapi"
-	"github.com/varvedb/varve/ingest"
 	"github.com/varvedb/varve/pipeline"
 	"github.com/varvedb/varve/pipeline/declare"
 	formats "github.com/varvedb/varve/pipeline/decode"
@@ -272,7 +272,7 @@ type pipelineWriter struct {
 }
 
 // Write implements httpapi.Writer.
-func (w *pipelineWriter) Write(ctx context.Context, bucket uint64, b *column.Batch, left []lineproto.Conflict) (httpapi.Refused, error) {
+func (w *pipelineWriter) Write(ctx context.Context, bucket uint64, b *column.Batch, left lineproto.Left) (httpapi.Refused, error) {
 	open, err := w.gate.Enter()
 	switch {
 	case err != nil:
@@ -282,15 +282,32 @@ func (w *pipelineWriter) Write(ctx context.Context, bucket uint64, b *column.Bat
 	}
 	defer open.Leave()
 	m := source.Message{Topic: w.topic, Offset: -1}
-	for _, c := range left {
-		kind := ingest.DropName
-		if c.Kind == lineproto.TypeConflict {
-			kind = ingest.DropType
-		}
-		m.Left = append(m.Left, source.Left{Reason: string(kind), Detail: c.String(), Points: c.Rows})
+	if left.Rows > 0 {
+		m.Left = leftOut(left)
 	}
 	result, err := open.Intake.TakeBatch(ctx, bucket, b, &m)
 	return httpapi.Refused{Points: result.Refused, Reason: result.Reason}, unavailable(err)
+}
+
+// leftOut tells an intake of the rows that the decoder of lines left out.
+func leftOut(left lineproto.Left) iter.Seq[*source.Left] {
+	return func(yield func(*source.Left) bool) {
+		var last *lineproto.Conflict
+		var one source.Left
+		n := left.Rows
+		for why, line := range left.Each {
+			if n--; why != last {
+				one.Reason, one.Detail, last = string(dropKind(why)), why.String(), why
+			}
+			if one.Points, one.Row = 1, string(line); !yield(&one) {
+				return
+			}
+		}
+		if n > 0 {
+			yield(&source.Left{Reason: one.Reason, Points: n,
+				Detail: "further rows contradict others of the body: more than are told one by one"})
+		}
+	}
 }
 
 // unavailable makes of an error of an intake that will pass what clients are told.

@@ -12,6 +12,7 @@ import (
 	"github.com/varvedb/varve/lang/flux/storage"
 	"github.com/varvedb/varve/meta"
 	"github.com/varvedb/varve/plan"
+	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/scan"
 )
@@ -140,7 +141,7 @@ func (h *scriptHost) Writable(ref storage.Ref) (storage.Bucket, error) {
 
 // Write implements storage.Writer.
 func (h *scriptHost) Write(bucket uint64, b *column.Batch) error {
-	refused, err := h.writer.Write(h.question.Context(), bucket, b, nil)
+	refused, err := h.writer.Write(h.question.Context(), bucket, b, lineproto.Left{})
 	if err == nil && refused.Points > 0 {
 		err = &httpapi.Error{Code: httpapi.Unprocessable, Message: fmt.Sprintf("%d points were refused, the others are stored: %s", refused.Points, refused.Reason)}
 	}

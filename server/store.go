@@ -238,24 +238,34 @@ func (s schema) FieldTypes(bucket uint64) jsonpoints.Types {
 	}
 }
 
+// dropKind returns what a contradiction within a body counts as.
+func dropKind(c *lineproto.Conflict) ingest.DropKind {
+	if c.Kind == lineproto.TypeConflict {
+		return ingest.DropType
+	}
+	return ingest.DropName
+}
+
 // writer implements httpapi.Writer on package ingest.
 type writer struct {
 	buckets *meta.Store
 	ingest  *ingest.Writer
 }
 
-func (w *writer) Write(ctx context.Context, bucket uint64, b *column.Batch, left []lineproto.Conflict) (httpapi.Refused, error) {
+func (w *writer) Write(ctx context.Context, bucket uint64, b *column.Batch, left lineproto.Left) (httpapi.Refused, error) {
 	settings, ok := w.buckets.Bucket(meta.ID(bucket))
 	if !ok {
 		return httpapi.Refused{}, &httpapi.Error{Code: httpapi.NotFound, Message: "bucket not found"}
 	}
 	var dropped []ingest.Dropped
-	for _, c := range left {
-		kind := ingest.DropName
-		if c.Kind == lineproto.TypeConflict {
-			kind = ingest.DropType
-		}
-		dropped = append(dropped, ingest.Dropped{Kind: kind, Reason: c.String(), Rows: c.Rows})
+	further := left.Rows // beyond the kinds that are told
+	for i := range left.Conflicts {
+		c := &left.Conflicts[i]
+		dropped = append(dropped, ingest.Dropped{Kind: dropKind(c), Reason: c.String(), Rows: c.Rows})
+		further -= c.Rows
+	}
+	if n := len(dropped); n > 0 {
+		dropped[n-1].Rows += further
 	}
 	err := w.ingest.Write(ctx, settings, b, dropped...)
 	var partial *ingest.PartialWriteError

@@ -44,12 +44,13 @@ func (b *trial) shut() {
 func (b *trial) write(lines string) httpapi.Refused {
 	b.t.Helper()
 	p := lineproto.NewParser(lineproto.Default())
-	batch, err := p.Parse([]byte(lines), lineproto.Nanosecond, b.at.UnixNano())
+	body := []byte(lines)
+	batch, err := p.Parse(body, lineproto.Nanosecond, b.at.UnixNano())
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	w := writer{b.meta, b.ingest}
-	refused, err := w.Write(b.ctx, uint64(b.init.Bucket), batch, p.Conflicts())
+	refused, err := w.Write(b.ctx, uint64(b.init.Bucket), batch, p.Left(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}

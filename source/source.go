@@ -15,6 +15,7 @@ package source
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/varvedb/varve/column"
@@ -38,9 +39,10 @@ type Message struct {
 	Client string
 	// Tags are facts that the source adds to each point, such as a header.
 	Tags []column.Tag
-	// Left is what is missing in a batch of the message, so that it is kept with its
-	// reason like what is refused later.
-	Left []Left
+	// Left yields what is missing in a batch of the message, so that it is kept with
+	// its reason like what is refused later; nil if nothing is. It may be asked more
+	// than once, while Take runs.
+	Left iter.Seq[*Left]
 	// Unread is why the source itself cannot read what it received, which is kept with
 	// that as it came, as far as it came; nil if it can.
 	Unread *Unread
@@ -53,6 +55,9 @@ type Message struct {
 type Left struct {
 	Reason, Detail string
 	Points         int
+	// Row is the point as line protocol, if it is one; "" if nobody knows it any
+	// more.
+	Row string
 }
 
 // Unread is why something cannot be read.

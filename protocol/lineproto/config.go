@@ -62,6 +62,9 @@ type Config struct {
 	// bytes that it quotes of each.
 	MaxErrors    int
 	MaxErrorText int
+	// MaxLeft is how many of the rows that contradict others Left has, 24 bytes
+	// each.
+	MaxLeft int
 	// SkipBadLines makes Parse return the good lines of a body together with
 	// the error; otherwise one bad line refuses the body.
 	SkipBadLines bool
@@ -79,6 +82,7 @@ func Default() Config {
 		CacheBytes:   16 << 20,
 		MaxErrors:    1000,
 		MaxErrorText: 1 << 10,
+		MaxLeft:      1 << 20, // lines of 50 bytes in the largest body of a write
 	}
 }
 
@@ -98,6 +102,7 @@ func (c Config) Validate() error {
 		{"CacheBytes", c.CacheBytes, 0},
 		{"MaxErrors", c.MaxErrors, 1},
 		{"MaxErrorText", c.MaxErrorText, 0},
+		{"MaxLeft", c.MaxLeft, 0},
 	} {
 		if l.value < l.min {
 			return fmt.Errorf("line protocol: %s is %d, want at least %d", l.name, l.value, l.min)

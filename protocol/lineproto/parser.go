@@ -73,7 +73,9 @@ type Parser struct {
 	excess   int      // sum over the output tables
 	rows     int
 
-	conflicts []Conflict
+	reasons   []Conflict // of rows that were dropped
+	conflicts int        // of reasons, those that stand for all rows of their kind
+	left      []leftRow
 	dropped   int
 	errs      ParseError
 	counted   int // newlines in body[:counted] are in line
@@ -105,7 +107,7 @@ func NewParser(cfg Config) *Parser {
 //
 // If lines are bad the error is a *ParseError. The batch is then nil, or
 // holds the rest with Config.SkipBadLines. Rows that are well written but
-// contradict others are left out without an error: see Conflicts.
+// contradict others are left out without an error: see Left.
 func (p *Parser) Parse(body []byte, precision Precision, now int64) (*column.Batch, error) {
 	if len(body) > maxBodyBytes {
 		return nil, ErrBodyTooLarge
@@ -120,16 +122,23 @@ func (p *Parser) Parse(body []byte, precision Precision, now int64) (*column.Bat
 
 // Conflicts returns what was dropped by the last Parse for other reasons than
 // syntax, at most a hundred kinds. It is valid until the next one.
-func (p *Parser) Conflicts() []Conflict { return p.conflicts }
+func (p *Parser) Conflicts() []Conflict { return p.reasons[:p.conflicts] }
 
 // Dropped returns the number of rows that the last Parse dropped so.
 func (p *Parser) Dropped() int { return p.dropped }
 
+// Left returns what the last Parse, which was of body, dropped so.
+func (p *Parser) Left(body []byte) Left {
+	return Left{Conflicts: p.Conflicts(), Rows: p.dropped, listed: p.left, reasons: p.reasons, body: body}
+}
+
 // MemoryBytes returns roughly what the parser holds: the names and series that
 // it knows and, from the last Parse on, buffers for rows.
 func (p *Parser) MemoryBytes() int {
-	return p.cache.bytes() + p.nameBytes + p.rowBytes
+	return p.cache.bytes() + p.nameBytes + p.rowBytes + p.leftBytes()
 }
+
+func (p *Parser) leftBytes() int { return leftBytes*cap(p.left) + conflictBytes*cap(p.reasons) }
 
 // floor returns the largest multiple of unit that is not above t.
 func floor(t, unit int64) int64 {
@@ -146,7 +155,7 @@ func (p *Parser) begin() {
 	p.out.Tables = p.out.Tables[:0]
 	p.open = p.open[:0]
 	p.space, p.columns, p.excess, p.rows = -1, 0, 0, 0
-	p.conflicts, p.dropped = p.conflicts[:0], 0
+	p.reasons, p.conflicts, p.left, p.dropped = p.reasons[:0], 0, p.left[:0], 0
 	p.errs, p.counted, p.line = ParseError{}, 0, 1
 }
 
@@ -161,6 +170,9 @@ func (p *Parser) trim() {
 		p.resetCache()
 	case p.cache.bytes() > limit || p.cache.full():
 		p.resetCache()
+	}
+	if p.leftBytes() > limit/16 {
+		p.reasons, p.left = nil, nil
 	}
 	recent := 0
 	for _, t := range p.open {
@@ -378,6 +390,7 @@ func (p *Parser) parseLine(b []byte, i int, unit Precision, now int64) int {
 		}
 		break
 	}
+	to := i
 
 	// Time.
 	when := now
@@ -415,7 +428,7 @@ func (p *Parser) parseLine(b []byte, i int, unit Precision, now int64) int {
 		}
 	}
 	if p.conflict.Kind != 0 {
-		p.drop(t, row)
+		p.drop(t, row, leftRow{from: uint32(start), to: uint32(to), time: when})
 		return next
 	}
 	if e.epoch != t.epoch {
@@ -511,24 +524,31 @@ func (p *Parser) openShape(t *table, s *shape) (reason string) {
 	return ""
 }
 
-// drop leaves the present row out.
-func (p *Parser) drop(t *table, row int) {
+// drop leaves the present row out, which is l.
+func (p *Parser) drop(t *table, row int, l leftRow) {
 	p.undo(t, row)
 	p.dropped++
-	for i := range p.conflicts {
-		c := &p.conflicts[i]
-		rows := c.Rows
-		c.Rows = 0
-		same := *c == p.conflict
-		c.Rows = rows
-		if same {
+	at := 0
+	for ; at < p.conflicts; at++ {
+		c := &p.reasons[at]
+		p.conflict.Rows = c.Rows
+		if *c == p.conflict {
 			c.Rows++
-			return
+			break
 		}
 	}
-	if len(p.conflicts) < maxConflicts {
+	keep := len(p.left) < p.cfg.MaxLeft
+	if at == p.conflicts && (at < maxConflicts || keep) {
+		// Beyond a hundred kinds each row has a reason of its own, so that rows of
+		// many kinds are not compared with all of them.
+		at = len(p.reasons)
 		p.conflict.Rows = 1
-		p.conflicts = append(p.conflicts, p.conflict)
+		p.reasons = append(p.reasons, p.conflict)
+		p.conflicts = min(len(p.reasons), maxConflicts)
+	}
+	if keep {
+		l.reason = uint32(at)
+		p.left = append(p.left, l)
 	}
 }
 

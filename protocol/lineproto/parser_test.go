@@ -332,6 +332,61 @@ func TestSparseTablesAreContinued(t *testing.T) {
 	}
 }
 
+// TestLeft: rows that contradict others are there as lines with their reasons, as
+// many as the limit says, and the memory of many is given back.
+func TestLeft(t *testing.T) {
+	cfg := Default()
+	cfg.MaxLeft, cfg.CacheBytes = 150, 16<<10
+	p := NewParser(cfg)
+	lines := func(body []byte) (all []string) {
+		for why, line := range p.Left(body).Each {
+			all = append(all, fmt.Sprintf("%s (%s is %v)", line, why.Name, why.Got))
+		}
+		return all
+	}
+	body := []byte("m,h=a x=1 1\r\nm,h=a\\ b x=1i,y=\"a\nb\" 2\r\n  m,h=a x=t\nm x=\"7\" \nm x=2u")
+	b, err := p.Parse(body, Second, 5e9+1)
+	if err != nil || b.Rows() != 1 {
+		t.Fatalf("%d rows, %v", b.Rows(), err)
+	}
+	want := []string{"m,h=a\\ b x=1i,y=\"a\nb\" 2000000000 (x is integer)", "m,h=a x=t 5000000000 (x is boolean)",
+		"m x=\"7\" 5000000000 (x is string)", "m x=2u 5000000000 (x is unsigned)"}
+	if d := cmp.Diff(want, lines(body)); d != "" {
+		t.Errorf("left out (-want +got):\n%s", d)
+	}
+	if n := testing.AllocsPerRun(10, func() { p.Left(body) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+
+	// 120 kinds, of which each row has its own, twice; those that are told stay a
+	// hundred, and count.
+	var many []byte
+	for _, value := range []string{"1", "1i", "1i"} {
+		for i := range 120 {
+			many = fmt.Appendf(many, "m f%d=%s 1\n", i, value)
+		}
+	}
+	if _, err := p.Parse(many, Nanosecond, 0); err != nil {
+		t.Fatal(err)
+	}
+	left := p.Left(many)
+	counted := 0
+	for _, c := range left.Conflicts {
+		counted += c.Rows
+	}
+	all := lines(many)
+	if len(left.Conflicts) != maxConflicts || counted != 2*maxConflicts || left.Rows != 240 || len(all) != 150 || all[110] != "m f110=1i 1 (f110 is integer)" || all[149] != "m f29=1i 1 (f29 is integer)" {
+		t.Errorf("%d conflicts, %d rows counted, %d in all, %d told, %q, %q", len(left.Conflicts), counted, left.Rows, len(all), all[110], all[149])
+	}
+	before := p.MemoryBytes()
+	if _, err := p.Parse([]byte("m f0=1 1"), Nanosecond, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := before - p.MemoryBytes(); p.Left(nil).Rows != 0 || got < 150*leftBytes {
+		t.Errorf("%d bytes were given back", got)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	cfg := Default()
 	cfg.MaxTables, cfg.MaxColumns = 3, 10

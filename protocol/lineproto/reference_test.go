@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/varvedb/varve/column"
 )
 
@@ -42,6 +44,7 @@ type refResult struct {
 	rows    []refRow
 	errs    []LineError
 	dropped map[ConflictKind]int
+	left    []string // the rows that are dropped
 }
 
 type refState struct {
@@ -71,6 +74,7 @@ func reference(cfg Config, body []byte, unit Precision, now int64) refResult {
 		}
 		if kind := state.check(row, names); kind != 0 {
 			res.dropped[kind]++
+			res.left = append(res.left, fmt.Sprint(row.refRow, names))
 			continue
 		}
 		res.rows = append(res.rows, row.refRow)
@@ -539,6 +543,18 @@ func compare(p *Parser, body []byte, unit Precision, now int64) error {
 	}
 	if fmt.Sprint(dropped) != fmt.Sprint(want.dropped) {
 		return fmt.Errorf("conflicts: got %v, want %v", p.Conflicts(), want.dropped)
+	}
+	// What was dropped can be written again as it was meant.
+	var left []string
+	for why, line := range p.Left(body).Each {
+		row, names, reason := refLine(p.cfg, string(line), Nanosecond, 0)
+		if reason != "" || row.measurement != why.Measurement {
+			return fmt.Errorf("left out %q for %s: %s", line, why, reason)
+		}
+		left = append(left, fmt.Sprint(row.refRow, names))
+	}
+	if d := cmp.Diff(want.left, left); d != "" {
+		return fmt.Errorf("left out (-want +got):\n%s", d)
 	}
 	rows, err := rowsOf(batch)
 	if err != nil {
