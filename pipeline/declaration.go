@@ -30,6 +30,9 @@ type SourceSpec struct {
 	Format decode.Format
 	// Tags are those that the source adds, which rules may name.
 	Tags []string
+	// Sole says that one pipeline of a file can have the source, because what comes
+	// does not say which it is for.
+	Sole bool
 }
 
 // Kinds are the sources and sinks that a declaration may name.
@@ -89,14 +92,15 @@ const DeadBucket = "dead-letter"
 type parser struct {
 	kinds    Kinds
 	problems []error
-	secrets  []string // that errors do not show
+	secrets  []string          // that errors do not show
+	sole     map[string]string // pipelines of sources that one can have, by kind
 }
 
 // Parse reads a file of pipelines. name is for errors, each of which begins with
 // name:line:column; all that are found are in one error. lookup gives the values
 // of ${NAME}.
 func Parse(name string, text []byte, kinds Kinds, lookup func(string) (string, bool)) (*File, error) {
-	p := &parser{kinds: kinds}
+	p := &parser{kinds: kinds, sole: map[string]string{}}
 	f := p.file(text, lookup)
 	if len(p.problems) == 0 {
 		return f, nil
@@ -289,6 +293,11 @@ func (p *parser) source(d *Declaration, s *declare.Map) {
 			one := m.Section(kind)
 			d.Source = read(one)
 			p.add(one.Err())
+			if other, taken := p.sole[kind]; taken {
+				m.Fail(kind, "pipeline %s has this source already, and what comes does not say which of them it is for", other)
+			} else if d.Source.Sole {
+				p.sole[kind] = d.Name
+			}
 		}
 	}
 	p.add(m.Err())

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,8 +123,29 @@ func (p *fakeProducer) Close() error { p.closed = true; return nil }
 
 // fakeSource hands over what the test gives it.
 type fakeSource struct {
-	intake chan source.Intake
-	ended  chan struct{}
+	intake   chan source.Intake
+	ended    chan struct{}
+	held     chan struct{} // closed by Hold
+	released chan struct{} // closed by what that returns
+}
+
+func newFakeSource() *fakeSource {
+	return &fakeSource{make(chan source.Intake, 1), make(chan struct{}), make(chan struct{}), make(chan struct{})}
+}
+
+func (s *fakeSource) Hold() (release func()) {
+	close(s.held)
+	return func() { close(s.released) }
+}
+
+// isClosed reports whether c is.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *fakeSource) Run(ctx context.Context, in source.Intake) error {
@@ -158,13 +180,14 @@ func (w *world) kinds() Kinds {
 		any(s)
 		return SourceSpec{Open: func(pipeline string) (source.Source, error) {
 			w.opened++
-			w.sources[pipeline] = &fakeSource{make(chan source.Intake, 1), make(chan struct{})}
+			w.sources[pipeline] = newFakeSource()
 			return w.sources[pipeline], nil
 		}}
 	}
 	return Kinds{
 		Sources: map[string]func(*declare.Map) SourceSpec{"kafka": read, "mqtt": read,
-			"data": func(s *declare.Map) SourceSpec { spec := read(s); spec.Points = true; return spec }},
+			"data": func(s *declare.Map) SourceSpec { spec := read(s); spec.Points = true; return spec },
+			"write": func(s *declare.Map) SourceSpec { spec := read(s); spec.Points, spec.Sole = true, true; return spec }},
 		Producers: map[string]func(*declare.Map) func() (Producer, error){"kafka": func(s *declare.Map) func() (Producer, error) {
 			any(s)
 			topic := s.Required("topic")
@@ -779,9 +802,92 @@ func TestReloadWhileStuck(t *testing.T) {
 	}
 }
 
+// TestHold: a source holds its place from before the one of before ends until its
+// pipeline is taken out of the file, and longer if the server stops.
+func TestHold(t *testing.T) {
+	w := newWorld()
+	text := "pipelines: {p: {source: {mqtt: {topics: [%s]}}, decode: {value: {measurement: m}}, sinks: [{%s: {}}]}}"
+	s, _ := w.start(t, fmt.Sprintf(text, "a", "store"), "p")
+	first := w.sources["p"]
+	if !isClosed(first.held) || isClosed(first.released) {
+		t.Error("it does not hold its place while it runs")
+	}
+	w.fail = errors.New("no broker")
+	if err := s.Apply(w.parse(t, "pipelines: {"+
+		"a: {source: {mqtt: {}}, decode: {value: {measurement: m}}, sinks: [{store: {}}]}, "+
+		"p: {source: {mqtt: {}}, decode: {value: {measurement: m}}, sinks: [{kafka: {topic: x}}]}}")); err == nil {
+		t.Fatal("it was applied")
+	}
+	if isClosed(w.sources["a"].held) || isClosed(first.released) {
+		t.Error("a change that failed had an effect")
+	}
+	if err := s.Apply(w.parse(t, fmt.Sprintf(text, "b", "store"))); err != nil {
+		t.Fatal(err)
+	}
+	second := w.sources["p"]
+	<-second.held
+	<-first.released
+	if isClosed(second.released) {
+		t.Error("the new one does not hold its place")
+	}
+	if err := s.Apply(w.parse(t, "pipelines: {q: {source: {mqtt: {}}, decode: {value: {measurement: m}}, sinks: [{store: {}}]}}")); err != nil {
+		t.Fatal(err)
+	}
+	<-second.released
+	s.Close()
+	if third := w.sources["q"]; !isClosed(third.ended) || isClosed(third.released) {
+		t.Error("when the server stops the source has to end and its place to be held")
+	}
+}
+
+// TestReloadBesideStuck: a pipeline that is changed and takes long to let go of
+// what it has holds up neither its own new rules nor the sources of others.
+func TestReloadBesideStuck(t *testing.T) {
+	w := newWorld()
+	stuck, goOn := make(chan struct{}), make(chan struct{})
+	var writes atomic.Int64
+	w.store.wait = func(context.Context) {
+		if writes.Add(1) == 1 {
+			close(stuck)
+			<-goOn
+		}
+	}
+	text := "pipelines: {p: {source: {kafka: {}}, decode: {value: {measurement: m}}, sinks: [{store: {bucket: %s}}]}, " +
+		"q: {source: {kafka: {topics: [%s]}}, decode: {value: {measurement: m}}, sinks: [{store: {}}]}}"
+	s, in := w.start(t, fmt.Sprintf(text, "default", "a"), "p")
+	go in.Take(context.Background(), messages("1"))
+	<-stuck
+	before := <-w.sources["q"].intake
+	applied := make(chan error)
+	f := w.parse(t, fmt.Sprintf(text, "other", "b"))
+	first := w.sources["q"]
+	go func() { applied <- s.Apply(f) }()
+	<-first.ended
+	if q := <-w.sources["q"].intake; q == before {
+		t.Error("it is the source of before")
+	}
+	if _, err := in.Take(context.Background(), messages("2")); err != nil {
+		t.Error(err)
+	}
+	w.store.mu.Lock()
+	if got := w.store.lines[3]; len(got) != 1 {
+		t.Errorf("the new rules have stored %q", got)
+	}
+	w.store.mu.Unlock()
+	select {
+	case err := <-applied:
+		t.Errorf("it is applied while the pipeline of before is in use: %v", err)
+	default:
+	}
+	close(goOn)
+	if err := <-applied; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	for _, c := range []struct{ text, says string }{
-		{"pipelines:\n  p: {}", `test.yaml:2:6: pipelines.p: want a source: one of data, kafka, mqtt`},
+		{"pipelines:\n  p: {}", `test.yaml:2:6: pipelines.p: want a source: one of data, kafka, mqtt, write`},
 		{"pipeline: {}", `test.yaml:1:11: pipeline: there is no such section`},
 		{"pipelines:\n  p:\n    source: {kafka: {topcs: [a]}}\n    decode: {value: {}}\n    sinks: [{store: {}}]", `test.yaml:3:22: pipelines.p.source.kafka.topcs: there is no such key; did you mean topics?`},
 		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    validate:\n      - rule: valu > 3\n    sinks: [{store: {}}]", `test.yaml:6:15: pipelines.p.validate[1].rule: unknown name valu; there are client, measurement, now, time, topic, value`},
@@ -791,6 +897,7 @@ func TestMistakes(t *testing.T) {
 		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {}}\n    sinks: []", `want sinks`},
 		{"pipelines:\n  p:\n    source: {kafka: {brokers: ['${NOPE}']}}\n    decode: {value: {}}\n    sinks: [{store: {}}]", `there is no environment variable NOPE`},
 		{"pipelines:\n  p:\n    source: {kafka: {}}\n    decode: {value: {type: '${SECRET}'}}\n    sinks: [{store: {}}]", `"${…}": want one of float`},
+		{"pipelines:\n  p: {source: write, sinks: [{store: {}}]}\n  q: {source: write, sinks: [{store: {}}]}", `test.yaml:3:15: pipelines.q.source.write: pipeline p has this source already`},
 		{"pipelines: [", `this is not YAML`},
 		{"a: &a {b: *a}", `nested too deep`},
 		{"x-a: &a [1,1]\nx-b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nx-c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nx-d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nx-e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nx-f: [*e,*e,*e,*e,*e,*e,*e,*e,*e]", `stands for more than`},

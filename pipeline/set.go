@@ -45,6 +45,7 @@ type running struct {
 	log     *slog.Logger
 	cancel  context.CancelFunc
 	done    chan struct{}
+	release func()                 // gives up what the source holds for its senders (source.Holder); not nil
 	trouble atomic.Pointer[string] // why the source does not run; nil if it does
 
 	mu          sync.Mutex // guards what follows
@@ -166,6 +167,7 @@ type change struct {
 	have        *running // nil: it is new
 	pipeline    *Pipeline
 	source      source.Source // nil: that of have stays
+	release     func()        // of what source holds; nil if it holds nothing
 }
 
 // Apply runs what f declares instead of what ran before. What is the same goes on;
@@ -201,28 +203,50 @@ func (s *Set) Apply(f *File) error {
 		delete(have, d.Name)
 	}
 
-	// 2. Stop what is gone, and the sources that another takes the place of.
-	// All at once, so that what is behind a slow one is not without a source for
-	// long.
-	var stopping sync.WaitGroup
+	// 2. From here on nothing can fail. What comes for a new source waits for it.
+	for _, c := range changes {
+		if h, ok := c.source.(source.Holder); ok {
+			c.release = h.Hold()
+		}
+	}
+
+	// 3. Put new rules in the place of those of before, and stop what is gone and the
+	// sources that another takes the place of. All at once, so that none is without
+	// a source, or a sink, for as long as a slow one takes.
+	var all, gone []*running
+	var retiring, stopping sync.WaitGroup
 	for _, r := range have {
-		stopping.Go(r.stop)
+		gone = append(gone, r)
 	}
 	for _, c := range changes {
-		if c.have != nil && c.source != nil {
-			stopping.Go(c.have.stop)
+		switch {
+		case c.pipeline == nil:
+		case c.source == nil:
+			retiring.Go(func() { s.exchange(c) })
+		case c.have != nil:
+			gone = append(gone, c.have)
 		}
+	}
+	for _, r := range gone {
+		stopping.Go(r.stop)
 	}
 	stopping.Wait()
 
-	// 3. Start and change.
-	var all []*running
+	// 4. Start the new sources.
 	for _, c := range changes {
-		all = append(all, s.carryOut(c))
+		if c.source == nil {
+			all = append(all, c.have)
+		} else {
+			all = append(all, s.start(c))
+		}
 	}
 	s.mu.Lock()
 	s.running = all
 	s.mu.Unlock()
+	for _, r := range gone {
+		r.release()
+	}
+	retiring.Wait()
 	return nil
 }
 
@@ -251,21 +275,23 @@ func (s *Set) prepare(c *change) (err error) {
 	return nil
 }
 
-// carryOut does what prepare has prepared.
-func (s *Set) carryOut(c *change) *running {
-	switch {
-	case c.pipeline == nil:
-		return c.have
-	case c.source == nil:
-		old := c.have.swap(c.declaration, c.pipeline)
-		if err := old.retire(); err != nil {
-			s.parts.Log.Warn("a sink that is not used any more did not close", "pipeline", c.declaration.Name, "err", err)
-		}
-		s.parts.Log.Info("pipeline is changed", "pipeline", c.declaration.Name)
-		return c.have
+// exchange puts the pipeline of c behind the source that stays, and waits for
+// those who use the one of before.
+func (s *Set) exchange(c *change) {
+	old := c.have.swap(c.declaration, c.pipeline)
+	s.parts.Log.Info("pipeline is changed", "pipeline", c.declaration.Name)
+	if err := old.retire(); err != nil {
+		s.parts.Log.Warn("a sink that is not used any more did not close", "pipeline", c.declaration.Name, "err", err)
 	}
-	r := &running{name: c.declaration.Name, kind: c.declaration.Kind, source: c.source, declaration: c.declaration,
+}
+
+// start runs the source of c.
+func (s *Set) start(c *change) *running {
+	r := &running{name: c.declaration.Name, kind: c.declaration.Kind, source: c.source, declaration: c.declaration, release: c.release,
 		current: newInUse(c.pipeline), done: make(chan struct{}), log: s.parts.Log.With("pipeline", c.declaration.Name)}
+	if r.release == nil {
+		r.release = func() {}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	go r.run(ctx)
@@ -324,7 +350,8 @@ func (r *running) stop() {
 	}
 }
 
-// Close stops all sources and lets go of all sinks.
+// Close stops all sources and lets go of all sinks. What sources hold for their
+// senders stays held: nothing is to go past the rules while the server stops.
 func (s *Set) Close() {
 	s.changing.Lock()
 	defer s.changing.Unlock()

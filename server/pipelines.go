@@ -18,7 +18,6 @@ import (
 	kafkasink "github.com/varvedb/varve/sink/kafka"
 	"github.com/varvedb/varve/source"
 	watched "github.com/varvedb/varve/source/folder"
-	"github.com/varvedb/varve/source/inlet"
 	"github.com/varvedb/varve/source/kafka"
 	"github.com/varvedb/varve/source/mqtt"
 	"github.com/varvedb/varve/source/mqttclient"
@@ -42,10 +41,8 @@ func PipelineKinds() pipeline.Kinds { return new(server).pipelineKinds() }
 
 // pipelineKinds returns the sources and sinks of s.
 func (s *server) pipelineKinds() pipeline.Kinds {
-	port := func(gate *inlet.Gate) func(*declare.Map) pipeline.SourceSpec {
-		return func(*declare.Map) pipeline.SourceSpec {
-			return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return inlet.New(gate), nil }}
-		}
+	port := func(gate *source.Gate[struct{}]) func(*declare.Map) pipeline.SourceSpec {
+		return func(*declare.Map) pipeline.SourceSpec { return atGate(gate, struct{}{}) }
 	}
 	return pipeline.Kinds{
 		Sources: map[string]func(*declare.Map) pipeline.SourceSpec{
@@ -69,19 +66,13 @@ func (s *server) pipelineKinds() pipeline.Kinds {
 					return postgres.New(c, positionOf(s.bolt, "postgres", name))
 				}}
 			},
-			"otlp": func(m *declare.Map) pipeline.SourceSpec {
-				c := otlp.Declare(m)
-				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return otlp.New(c, &s.gates.otlp), nil }}
-			},
+			"otlp": func(m *declare.Map) pipeline.SourceSpec { return atGate(&s.gates.otlp, otlp.Declare(m)) },
 			"mqtt": s.mqttSource,
 			"mqtt_bridge": func(m *declare.Map) pipeline.SourceSpec {
 				c := mqttclient.Declare(m)
 				return pipeline.SourceSpec{Open: func(name string) (source.Source, error) { return mqttclient.New(c, s.log.With("pipeline", name)), nil }}
 			},
-			"prometheus": func(m *declare.Map) pipeline.SourceSpec {
-				c := prometheus.Declare(m)
-				return pipeline.SourceSpec{Points: true, Open: func(string) (source.Source, error) { return prometheus.New(c, &s.gates.remoteWrite), nil }}
-			},
+			"prometheus": func(m *declare.Map) pipeline.SourceSpec { return atGate(&s.gates.remoteWrite, prometheus.Declare(m)) },
 		},
 		Producers: map[string]func(*declare.Map) func() (pipeline.Producer, error){
 			"mqtt": s.mqttSink,
@@ -267,7 +258,7 @@ func (p *pipelines) Reload() error {
 // over.
 type pipelineWriter struct {
 	*writer
-	gate  *inlet.Gate
+	gate  *source.Gate[struct{}]
 	topic string // where the points came in
 }
 

@@ -27,6 +27,7 @@ func TestGate(t *testing.T) {
 		if o, err := g.Enter(); o != nil || err != nil {
 			t.Fatalf("a gate that nobody opened: %v, %v", o, err)
 		}
+		release := g.Source("held").Hold()
 		closing, err := g.Open("settings", intake{})
 		if err != nil {
 			t.Fatal(err)
@@ -54,9 +55,19 @@ func TestGate(t *testing.T) {
 		if _, err := g.Enter(); !errors.Is(err, source.ErrBusy) {
 			t.Errorf("right after: error %v, want that it is busy", err)
 		}
-		time.Sleep(20 * time.Second)
+		time.Sleep(time.Hour)
+		if _, err := g.Enter(); !errors.Is(err, source.ErrBusy) {
+			t.Errorf("later: error %v, want that it is busy", err)
+		}
+		other := g.Source("other").Hold()
+		release()
+		release()
+		if _, err := g.Enter(); !errors.Is(err, source.ErrBusy) {
+			t.Errorf("another holds it: error %v, want that it is busy", err)
+		}
+		other()
 		if o, err := g.Enter(); o != nil || err != nil {
-			t.Errorf("later: %v, %v", o, err)
+			t.Errorf("when nobody holds it: %v, %v", o, err)
 		}
 		if closing, err = g.Open("anew", intake{}); err != nil {
 			t.Fatal(err)
@@ -67,5 +78,37 @@ func TestGate(t *testing.T) {
 			o.Leave()
 		}
 		closing()
+	})
+}
+
+func TestAtGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g source.Gate[string]
+		s := g.Source("settings")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.Run(ctx, intake{}) }()
+		synctest.Wait()
+		if st := s.Status(); !st.Connected || st.Lag != -1 {
+			t.Errorf("while it runs: %+v", st)
+		}
+		o, err := g.Enter()
+		if err != nil || o.Settings != "settings" {
+			t.Fatalf("%+v, %v", o, err)
+		}
+		if err := g.Source("others").Run(ctx, intake{}); !errors.Is(err, source.ErrTaken) {
+			t.Errorf("a second one: error %v", err)
+		}
+		cancel()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Error("it ended though somebody is inside")
+		default:
+		}
+		o.Leave()
+		if err := <-ended; err != nil || s.Status().Connected {
+			t.Errorf("ended with %v, %+v", err, s.Status())
+		}
 	})
 }

@@ -102,6 +102,16 @@ type Source interface {
 	Status() Status
 }
 
+// Holder is a source whose senders come by themselves, to a port that is open
+// whether it runs or not.
+type Holder interface {
+	// Hold makes what comes for the source from now on wait, or be told to come
+	// again, whenever it does not run: before Run is called, between two calls,
+	// and after the last one, until release is called. More than one source may
+	// hold the same place, such as one that runs and the one that will follow it.
+	Hold() (release func())
+}
+
 // Counter is a source that counts more than pipelines do of each.
 type Counter interface {
 	// Counts returns what happened since the source began.

@@ -67,10 +67,9 @@ type Broker struct {
 	presence *presence
 	room     room
 
-	routing   sync.Mutex // held while slots change
-	listening bool       // Listen was called; guarded by routing
-	slots     atomic.Pointer[[]*slot]
-	rules     atomic.Pointer[Rules]
+	routing sync.Mutex // held while slots change
+	slots   atomic.Pointer[[]*slot]
+	rules   atomic.Pointer[Rules]
 	// generation goes up with each change of slots or rules; what connections
 	// remember of a topic holds for one.
 	generation atomic.Uint64
@@ -125,9 +124,6 @@ func New(c Config, d Deps) (*Broker, error) {
 
 // Listen opens the ports and takes connections from then on.
 func (b *Broker) Listen() error {
-	b.routing.Lock()
-	b.listening = true
-	b.routing.Unlock()
 	for _, p := range []struct {
 		name, addr string
 		tls        *tls.Config
@@ -220,8 +216,8 @@ const lookEvery = time.Second
 // connected.
 const accessEvery = 3
 
-// lookAround ends connections that are overdue, sessions that have expired, and
-// pipelines that did not come back. One goroutine does it for all: a timer for
+// lookAround ends connections that are overdue and sessions that have expired. One
+// goroutine does it for all: a timer for
 // each of 20,000 connections would be set anew with each of their packets.
 func (b *Broker) lookAround() {
 	tick := time.NewTicker(lookEvery)
@@ -263,6 +259,5 @@ func (b *Broker) lookAround() {
 			b.publishWill(w)
 		}
 		b.retained.expire(now)
-		b.retireVacant(now)
 	}
 }

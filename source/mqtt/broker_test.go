@@ -232,12 +232,13 @@ func TestReload(t *testing.T) {
 	stop()
 	d.publish(2, 1, "a/2", "x") // waits
 	d.nothing()
-	stopSecond := read(t, b, "p", second, "a/#", "b")
+	stopSecond, release := readUntil(t, b, "p", second, "a/#", "b")
 	d.want(mqttwire.PUBACK, 2)
 	read(t, b, "p", third, "a/#")
 	d.publish(3, 1, "a/3", "x")
 	d.want(mqttwire.PUBACK, 3)
 	stopSecond()
+	release()
 	d.publish(4, 1, "a/4", "x")
 	d.want(mqttwire.PUBACK, 4)
 	d.publish(5, 1, "b", "x") // is no longer read
@@ -280,14 +281,12 @@ func TestReloadDuringTake(t *testing.T) {
 func TestRemovedPipeline(t *testing.T) {
 	t.Parallel()
 	b := open(t, Default(), Deps{})
-	stop := read(t, b, "p", &fakeIntake{}, "a")
+	stop, release := readUntil(t, b, "p", &fakeIntake{}, "a")
 	stop()
 	d, _ := connect(t, b, named("d"))
 	d.publish(1, 1, "a", "x")
 	d.nothing()
-	b.retireVacant(time.Now().Add(vacantFor / 2))
-	d.nothing()
-	b.retireVacant(time.Now().Add(2 * vacantFor))
+	release()
 	d.gone()
 	d, _ = connect(t, b, named("d"))
 	d.publish(1, 1, "a", "x") // nobody reads it any more

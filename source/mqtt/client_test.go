@@ -113,10 +113,19 @@ func open(t testing.TB, c Config, d Deps) *Broker {
 	return b
 }
 
-// read runs a pipeline on a broker; the function that it returns stops it.
+// read runs a pipeline on a broker; the function that it returns stops it. Its
+// place is held until the test ends.
 func read(t testing.TB, b *Broker, name string, in source.Intake, topics ...string) (stop func()) {
 	t.Helper()
+	stop, _ = readUntil(t, b, name, in, topics...)
+	return stop
+}
+
+// readUntil is read with a function that gives up the place.
+func readUntil(t testing.TB, b *Broker, name string, in source.Intake, topics ...string) (stop, release func()) {
+	t.Helper()
 	s := b.Source(name, SourceConfig{Topics: topics})
+	release = s.Hold()
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -129,8 +138,11 @@ func read(t testing.TB, b *Broker, name string, in source.Intake, topics ...stri
 		cancel()
 		done.Wait()
 	})
-	t.Cleanup(stop)
-	return stop
+	t.Cleanup(func() {
+		stop()
+		release()
+	})
+	return stop, release
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {

@@ -432,13 +432,14 @@ func FuzzConnection(f *testing.F) {
 	})
 }
 
-// A source that is made and not run, and one whose intake is cancelled, do not
+// A place that is held where nothing runs, and one whose intake is cancelled, do not
 // keep a broker from closing.
 func TestCloseWithVacantSlot(t *testing.T) {
 	t.Parallel()
 	b := open(t, Default(), Deps{})
 	read(t, b, "p", &fakeIntake{}, "a")()
 	s := b.Source("p", SourceConfig{Topics: []string{"a"}})
+	s.Hold()
 	d, _ := connect(t, b, named("d"))
 	d.publish(1, 1, "a", "x")
 	d.ping()

@@ -18,20 +18,20 @@ import (
 	"github.com/varvedb/varve/source"
 )
 
-// slot is the place of a pipeline in the broker. It outlives the pipeline for a
-// while, so that one that is replaced loses nothing: what comes in between waits
-// in the lanes.
+// slot is the place of a pipeline in the broker. It is there for as long as a
+// source holds it, whether one runs or not, so that a pipeline that is replaced
+// loses nothing: what comes in between waits in the lanes.
 type slot struct {
 	name  string
 	lanes []*lane
 	used  atomic.Int64 // bytes that wait in them
 
 	// Guarded by Broker.routing.
-	filters []string
+	holders []*Source // each as often as it holds the slot; never empty
+	filters []string  // of all holders
 
 	mu      sync.Mutex    // guards what is below
 	now     *occupant     // nil: vacant
-	since   time.Time     // when it became vacant
 	changed chan struct{} // closed when the occupant changes or the slot is retired
 	retired bool
 	busy    string // why the intake takes nothing at the moment; "" if it does
@@ -85,21 +85,16 @@ func (s *slot) vacate(o *occupant, cancel context.CancelFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == o {
-		s.now, s.since = nil, time.Now()
+		s.now = nil
 	}
 	for o.calls > 0 {
 		s.idle.Wait()
 	}
 }
 
-const (
-	// vacateGrace is how long a call of an intake may take to end when its
-	// pipeline stops: a commit, or a few.
-	vacateGrace = 5 * time.Second
-	// vacantFor is how long messages wait for a pipeline that went away to come
-	// back, before it counts as removed: a reload takes much less.
-	vacantFor = 30 * time.Second
-)
+// vacateGrace is how long a call of an intake may take to end when its pipeline
+// stops: a commit, or a few.
+const vacateGrace = 5 * time.Second
 
 // SourceConfig is what a pipeline reads of the broker.
 type SourceConfig struct {
@@ -142,20 +137,24 @@ type Source struct {
 }
 
 // Source makes the source of a pipeline. Another one of the same name replaces
-// it when that one runs, without the loss of a message, whether the first has
-// ended by then or not. Messages of its topics wait for it from Run on: Run may
-// never come, as other pipelines of the same file may not open. Before Listen
-// they do at once, so that none comes before Run does.
+// it, when that one holds the place or runs, without the loss of a message,
+// whether the first has ended by then or not. One that neither holds nor runs
+// has no effect: Run may never come, as other pipelines of the same file may not
+// open.
 func (b *Broker) Source(name string, c SourceConfig) *Source {
-	s := &Source{broker: b, name: name, config: c}
-	b.routing.Lock()
-	defer b.routing.Unlock()
-	if b.listening {
-		s.slot.Store(b.slotOf(name))
-	} else {
-		s.slot.Store(b.place(name, c.Topics))
-	}
-	return s
+	return &Source{broker: b, name: name, config: c}
+}
+
+// Hold implements source.Holder. Messages of the source's topics wait in its
+// place. From then on a source that runs there is handed no more of them: they
+// are for the one that follows. While both hold the place, so do the topics of
+// both: a topic that goes from one pipeline to another is nobody's at no time.
+func (s *Source) Hold() (release func()) {
+	s.broker.routing.Lock()
+	defer s.broker.routing.Unlock()
+	at := s.broker.place(s)
+	at.freeze(s)
+	return sync.OnceFunc(func() { s.broker.giveUp(s, at) })
 }
 
 // slotOf returns the slot of a name; nil if there is none. Broker.routing is
@@ -169,26 +168,71 @@ func (b *Broker) slotOf(name string) *slot {
 	return nil
 }
 
-// place returns the slot of a name, made if there is none. Broker.routing is
-// held.
-func (b *Broker) place(name string, topics []string) *slot {
-	if s := b.slotOf(name); s != nil {
-		return s
+// place returns the slot of a source, made if there is none, which the source
+// holds until it gives it up. Broker.routing is held.
+func (b *Broker) place(source *Source) *slot {
+	s := b.slotOf(source.name)
+	if s == nil {
+		s = &slot{name: source.name, changed: make(chan struct{})}
+		s.idle = sync.NewCond(&s.mu)
+		// One lane decodes while another waits for the disk; more would make commits
+		// smaller.
+		for range max(2, runtime.GOMAXPROCS(0)) {
+			l := newLane(b, s)
+			s.lanes = append(s.lanes, l)
+			b.lanes.Go(l.run)
+		}
+		all := append(slices.Clone(*b.slots.Load()), s)
+		b.slots.Store(&all)
+		b.room.divide(len(all))
 	}
-	s := &slot{name: name, filters: topics, since: time.Now(), changed: make(chan struct{})}
-	s.idle = sync.NewCond(&s.mu)
-	// One lane decodes while another waits for the disk; more would make commits
-	// smaller.
-	for range max(2, runtime.GOMAXPROCS(0)) {
-		l := newLane(b, s)
-		s.lanes = append(s.lanes, l)
-		b.lanes.Go(l.run)
-	}
-	all := append(slices.Clone(*b.slots.Load()), s)
-	b.slots.Store(&all)
+	s.holders = append(s.holders, source)
+	s.refilter()
+	source.slot.Store(s)
 	b.changed()
-	b.room.divide(len(all))
 	return s
+}
+
+// giveUp ends what place began. A slot that nobody holds is removed; what waits in
+// it is not acknowledged (lane.forsake).
+func (b *Broker) giveUp(source *Source, s *slot) {
+	b.routing.Lock()
+	defer b.routing.Unlock()
+	i := slices.Index(s.holders, source)
+	s.holders = slices.Delete(s.holders, i, i+1)
+	s.refilter()
+	if len(s.holders) == 0 {
+		s.mu.Lock()
+		s.retired = true
+		close(s.changed)
+		s.mu.Unlock()
+		left := slices.DeleteFunc(slices.Clone(*b.slots.Load()), func(o *slot) bool { return o == s })
+		b.slots.Store(&left)
+		b.room.divide(len(left))
+		b.log.Info("a pipeline that read from MQTT is gone", "pipeline", s.name)
+	}
+	b.changed()
+}
+
+// refilter lists the topics of the holders. Broker.routing is held.
+func (s *slot) refilter() {
+	s.filters = nil
+	for _, h := range s.holders {
+		for _, f := range h.config.Topics {
+			if !slices.Contains(s.filters, f) {
+				s.filters = append(s.filters, f)
+			}
+		}
+	}
+}
+
+// freeze lets no further call begin of an intake that is not next's.
+func (s *slot) freeze(next *Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now != nil && s.now.owner != next {
+		s.now = nil
+	}
 }
 
 // Run implements source.Source.
@@ -197,14 +241,12 @@ func (s *Source) Run(ctx context.Context, intake source.Intake) error {
 	defer cancel()
 	o := &occupant{owner: s, intake: intake, ctx: calls}
 	s.broker.routing.Lock()
-	at := s.broker.place(s.name, s.config.Topics) // the one of before may be retired
-	at.filters = s.config.Topics
+	at := s.broker.place(s)
 	at.occupy(o)
-	s.slot.Store(at)
-	s.broker.changed()
 	s.broker.routing.Unlock()
 	<-ctx.Done()
 	at.vacate(o, cancel)
+	s.broker.giveUp(s, at)
 	return nil
 }
 
@@ -222,30 +264,6 @@ func (s *Source) Status() source.Status {
 	defer at.mu.Unlock()
 	runs := at.now != nil && at.now.owner == s
 	return source.Status{Connected: runs && !s.broker.stopping.Load(), Trouble: at.busy, Lag: int64(waiting)}
-}
-
-// retireVacant removes the slots of pipelines that did not come back. What
-// waits for them is not acknowledged (lane.forsake).
-func (b *Broker) retireVacant(now time.Time) {
-	b.routing.Lock()
-	defer b.routing.Unlock()
-	var left []*slot
-	for _, s := range *b.slots.Load() {
-		s.mu.Lock()
-		if s.now == nil && now.Sub(s.since) > vacantFor {
-			s.retired = true
-			close(s.changed)
-			b.log.Info("a pipeline that read from MQTT is gone", "pipeline", s.name)
-		} else {
-			left = append(left, s)
-		}
-		s.mu.Unlock()
-	}
-	if len(left) < len(*b.slots.Load()) {
-		b.slots.Store(&left)
-		b.changed()
-		b.room.divide(len(left))
-	}
 }
 
 // changed lets connections look up anew who reads a topic and who may publish to

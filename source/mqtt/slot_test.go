@@ -1,10 +1,10 @@
 package mqtt
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/varvedb/varve/protocol/mqttwire"
 	"github.com/varvedb/varve/source"
@@ -17,7 +17,7 @@ func TestRoutedAnewAfterWait(t *testing.T) {
 	c.MaxPacket, c.QueueBytes = 8<<10, 8<<10
 	b := open(t, c, Deps{})
 	old := &fakeIntake{block: true, entered: make(chan struct{}, 1000)}
-	stop := read(t, b, "old", old, "a")
+	stop, release := readUntil(t, b, "old", old, "a")
 	d, _ := connect(t, b, named("d"))
 	d.publish(1, 1, "a", strings.Repeat("x", 5000))
 	<-old.entered
@@ -28,7 +28,7 @@ func TestRoutedAnewAfterWait(t *testing.T) {
 	read(t, b, "new", fresh, "a")
 	stop()
 	d.nothing()
-	b.retireVacant(time.Now().Add(2 * vacantFor))
+	release()
 	d.gone()
 	eventually(t, "nothing waits", func() bool { return b.room.used.Load() == 0 })
 	d, _ = connect(t, b, named("d"))
@@ -106,35 +106,76 @@ func TestManyPipelinesOfATopic(t *testing.T) {
 	}
 }
 
-// A source that was opened and does not run holds up nothing; one that takes
-// the place of another has what comes in between.
+// A source that was opened and neither holds its place nor runs has no effect.
 func TestOpenedOnly(t *testing.T) {
 	t.Parallel()
 	b := open(t, Default(), Deps{})
 	in := &fakeIntake{}
-	stop := read(t, b, "p", in, "a")
-	never := b.Source("never", SourceConfig{Topics: []string{"a"}})
-	if st := never.Status(); st != (source.Status{}) {
-		t.Errorf("%+v", st)
+	read(t, b, "p", in, "a")
+	for _, name := range []string{"never", "p"} {
+		s := b.Source(name, SourceConfig{Topics: []string{"a", "b"}})
+		if st := s.Status(); st != (source.Status{}) {
+			t.Errorf("%s: %+v", name, st)
+		}
 	}
 	d, _ := connect(t, b, named("d"))
 	d.publish(1, 1, "a", "x")
 	d.want(mqttwire.PUBACK, 1)
-	b.Source("p", SourceConfig{Topics: []string{"a", "b"}})
 	d.publish(2, 1, "b", "nobody's")
 	d.want(mqttwire.PUBACK, 2)
-	stop()
-	d.publish(3, 1, "a", "y")
-	d.nothing()
-	read(t, b, "p", in, "a", "b")
-	d.want(mqttwire.PUBACK, 3)
-	if got := join(in.all()); got != "a x; a y" {
+	if got := join(in.all()); got != "a x" {
 		t.Error(got)
 	}
 }
 
+// What comes for a source that holds its place waits for it, while the one of
+// before still runs too: that is handed nothing any more.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	old := &fakeIntake{}
+	stop, release := readUntil(t, b, "p", old, "a", "c")
+	d, _ := connect(t, b, named("d"))
+	d.publish(1, 1, "a", "x")
+	d.want(mqttwire.PUBACK, 1)
+	next := b.Source("p", SourceConfig{Topics: []string{"a", "b"}})
+	leave := next.Hold()
+	d.publish(2, 1, "a", "y")
+	d.publish(3, 1, "b", "z")
+	d.nothing()
+	stop()
+	release()
+	d.publish(4, 1, "c", "nobody's")
+	d.nothing()
+	if next.Status().Connected {
+		t.Error("it does not run yet")
+	}
+	in := &fakeIntake{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- next.Run(ctx, in) }()
+	for id := range uint16(3) {
+		d.want(mqttwire.PUBACK, 2+id)
+	}
+	if got, before := join(in.all()), join(old.all()); got != "a y; b z" || before != "a x" {
+		t.Errorf("%q, and the one of before %q", got, before)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	d.publish(5, 1, "a", "waits")
+	d.nothing()
+	leave()
+	leave()
+	d.gone()
+	d, _ = connect(t, b, named("d"))
+	d.publish(5, 1, "a", "nobody's")
+	d.want(mqttwire.PUBACK, 5)
+}
+
 // What comes before the pipelines of the start run waits for them.
-func TestOpenedBeforeListen(t *testing.T) {
+func TestHeldBeforeListen(t *testing.T) {
 	t.Parallel()
 	c := Default()
 	c.Addr = "127.0.0.1:0"
@@ -142,7 +183,7 @@ func TestOpenedBeforeListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Source("p", SourceConfig{Topics: []string{"a"}})
+	b.Source("p", SourceConfig{Topics: []string{"a"}}).Hold()
 	if err := b.Listen(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,17 +1,14 @@
 package otlp_test
 
 import (
-	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/varvedb/varve/pipeline/declare"
 	protocol "github.com/varvedb/varve/protocol/otlp"
-	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/source/otlp"
 )
 
@@ -35,30 +32,10 @@ func TestDeclare(t *testing.T) {
 		got := otlp.Declare(s)
 		err := s.Err()
 		switch {
-		case c.err == "" && (err != nil || !cmp.Equal(c.want, got.Mapping)):
+		case c.err == "" && (err != nil || !cmp.Equal(c.want, got)):
 			t.Errorf("%s: %+v, %v", text, got, err)
 		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
 			t.Errorf("%s: error %v, want %q", text, err, c.err)
 		}
-	}
-}
-
-func TestRun(t *testing.T) {
-	var gate source.Gate[protocol.Mapping]
-	s := otlp.New(otlp.Config{Mapping: protocol.Mapping{NoScope: true}}, &gate)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- s.Run(ctx, nil) }()
-	for !s.Status().Connected {
-		time.Sleep(time.Millisecond)
-	}
-	if o, err := gate.Enter(); err != nil || !o.Settings.NoScope {
-		t.Errorf("%+v, %v", o, err)
-	} else {
-		o.Leave()
-	}
-	cancel()
-	if err := <-ended; err != nil || s.Status().Connected {
-		t.Errorf("ended with %v, %+v", err, s.Status())
 	}
 }
