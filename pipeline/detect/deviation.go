@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/varvedb/varve/pipeline/declare"
+	"github.com/varvedb/varve/pipeline/record"
 )
 
 // Deviation says from when on a reading is far off those of its window.
@@ -50,4 +51,11 @@ func (d *Deviation) judge(distance, deviation float64) Finding {
 		return Finding{}
 	}
 	return Finding{Score: score, Judged: true, Found: math.Abs(score) >= d.Threshold}
+}
+
+// mark does to r what is declared for f. off says what the score counts.
+func (d *Deviation) mark(r *record.Record, f Finding, off string) Outcome {
+	return d.apply(r, f, "outlier", func() string {
+		return describe(r, d.Field, "%.1f %s of the readings before it, %g are allowed", math.Abs(f.Score), off, d.Threshold)
+	})
 }

@@ -56,9 +56,8 @@ func DeclareLate(s *declare.Map) LateConfig {
 // Source: T. Akidau et al. 2015, "The Dataflow Model", for watermarks and allowed
 // lateness; this is their heuristic watermark, the greatest time seen.
 type Late struct {
-	c     LateConfig
-	id    identity
-	table *table[int64] // newest of each series
+	c              LateConfig
+	tracker[int64] // newest of each series
 
 	mu     sync.Mutex // guards newest
 	newest int64      // of all
@@ -68,11 +67,8 @@ type Late struct {
 
 // NewLate returns a detector that has seen nothing.
 func NewLate(c LateConfig) *Late {
-	return &Late{c: c, id: newIdentity(c.By), table: newTable[int64](max(c.Series, 1)), newest: math.MinInt64}
+	return &Late{c: c, tracker: newTracker[int64](c.Track), newest: math.MinInt64}
 }
-
-// Stats tells how full the state is.
-func (d *Late) Stats() Stats { return d.table.stats() }
 
 // Begin starts a pass.
 func (d *Late) Begin() Pass {

@@ -1,8 +1,6 @@
 package detect
 
 import (
-	"math"
-
 	"github.com/varvedb/varve/pipeline/declare"
 	"github.com/varvedb/varve/pipeline/record"
 )
@@ -34,20 +32,18 @@ const (
 // Outliers", which also has the threshold of 3.5. The window is exact: its values
 // are kept in order beside their order of arrival.
 type MAD struct {
-	c     Deviation
-	id    identity
-	table *table[madState]
+	c Deviation
+	tracker[madState]
 }
 
 type madState struct {
-	ring
+	recent
 	sorted ordered
-	newest
 }
 
 // NewMAD returns a detector that has seen nothing.
 func NewMAD(c Deviation) *MAD {
-	return &MAD{c: c, id: newIdentity(c.By), table: newTable[madState](max(c.Series, 1))}
+	return &MAD{c: c, tracker: newTracker[madState](c.Track)}
 }
 
 // Observe judges the reading v at t (nanoseconds) against the window of its
@@ -61,15 +57,11 @@ func (m *MAD) Observe(series uint64, t int64, v float64) Finding {
 	sh := m.table.lock(series)
 	s, fresh := sh.state(series)
 	if fresh {
-		s.ring.reset()
 		s.sorted = s.sorted[:0]
-		s.newest = newest{time: t}
 	}
-	enters := fresh || s.admits(t)
-	if c.Span > 0 {
-		for s.expired(t, c.Span) {
-			s.sorted = s.sorted.remove(s.pop())
-		}
+	enters := s.admits(fresh, t)
+	for s.expired(t, c.Span) {
+		s.sorted = s.sorted.remove(s.pop())
 	}
 	f := m.compare(s, v)
 	if enters {
@@ -103,17 +95,11 @@ func (m *MAD) Begin() Pass { return m }
 // End does nothing: what was observed stays.
 func (m *MAD) End(bool) {}
 
-// Stats tells how full the state is.
-func (m *MAD) Stats() Stats { return m.table.stats() }
-
 // Apply judges the field of r, if it has it as a number.
 func (m *MAD) Apply(r *record.Record, now int64) Outcome {
 	v, ok := reading(r, m.c.Field)
 	if !ok {
 		return Outcome{}
 	}
-	f := m.Observe(m.id.of(r), timeOf(r, now), v)
-	return m.c.apply(r, f, "outlier", func() string {
-		return describe(r, m.c.Field, "%.1f scaled median deviations off the median of the readings before it, %g are allowed", math.Abs(f.Score), m.c.Threshold)
-	})
+	return m.c.mark(r, m.Observe(m.id.of(r), timeOf(r, now), v), "scaled median deviations off the median")
 }

@@ -36,9 +36,8 @@ func DeclareRate(s *declare.Map) RateConfig {
 // Rate finds values that change faster than they can, compared with the reading
 // before. A spike is found twice: on its way up and on its way down.
 type Rate struct {
-	c     RateConfig
-	id    identity
-	table *table[rateState]
+	c RateConfig
+	tracker[rateState]
 }
 
 type rateState struct {
@@ -48,7 +47,7 @@ type rateState struct {
 
 // NewRate returns a detector that has seen nothing.
 func NewRate(c RateConfig) *Rate {
-	return &Rate{c: c, id: newIdentity(c.By), table: newTable[rateState](max(c.Series, 1))}
+	return &Rate{c: c, tracker: newTracker[rateState](c.Track)}
 }
 
 // Observe says whether the value has changed too fast to be v at t
@@ -88,9 +87,6 @@ func (d *Rate) Begin() Pass { return d }
 
 // End does nothing: what was observed stays.
 func (d *Rate) End(bool) {}
-
-// Stats tells how full the state is.
-func (d *Rate) Stats() Stats { return d.table.stats() }
 
 // Apply judges the field of r, if it has it as a number.
 func (d *Rate) Apply(r *record.Record, now int64) Outcome {

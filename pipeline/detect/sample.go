@@ -37,9 +37,8 @@ const remembered = 4
 // other fields of it. Of a stretch that was forgotten, because four others came
 // since, a reading is kept again.
 type Sample struct {
-	c     SampleConfig
-	id    identity
-	table *table[sampleState]
+	c SampleConfig
+	tracker[sampleState]
 }
 
 type sampleState struct {
@@ -51,7 +50,7 @@ type sampleState struct {
 
 // NewSample returns a detector that has seen nothing.
 func NewSample(c SampleConfig) *Sample {
-	return &Sample{c: c, id: newIdentity(c.By), table: newTable[sampleState](max(c.Series, 1))}
+	return &Sample{c: c, tracker: newTracker[sampleState](c.Track)}
 }
 
 // Observe says whether the reading at t (nanoseconds) is kept.
@@ -96,9 +95,6 @@ func (d *Sample) Begin() Pass { return d }
 
 // End does nothing: a reading that was kept is known by its time.
 func (d *Sample) End(bool) {}
-
-// Stats tells how full the state is.
-func (d *Sample) Stats() Stats { return d.table.stats() }
 
 // Apply drops r unless it is one to keep.
 func (d *Sample) Apply(r *record.Record, now int64) Outcome {

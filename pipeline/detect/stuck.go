@@ -39,9 +39,8 @@ func DeclareStuck(s *declare.Map) StuckConfig {
 // epsilon of the first of them. A drift is not stuck, because the first does not
 // move along.
 type Stuck struct {
-	c     StuckConfig
-	id    identity
-	table *table[stuckState]
+	c StuckConfig
+	tracker[stuckState]
 }
 
 type stuckState struct {
@@ -53,7 +52,7 @@ type stuckState struct {
 
 // NewStuck returns a detector that has seen nothing.
 func NewStuck(c StuckConfig) *Stuck {
-	return &Stuck{c: c, id: newIdentity(c.By), table: newTable[stuckState](max(c.Series, 1))}
+	return &Stuck{c: c, tracker: newTracker[stuckState](c.Track)}
 }
 
 // Observe says whether v at t (nanoseconds) is stuck. Score is how many readings
@@ -85,9 +84,6 @@ func (d *Stuck) Begin() Pass { return d }
 
 // End does nothing: what was observed stays.
 func (d *Stuck) End(bool) {}
-
-// Stats tells how full the state is.
-func (d *Stuck) Stats() Stats { return d.table.stats() }
 
 // Apply judges the field of r, if it has it as a number.
 func (d *Stuck) Apply(r *record.Record, now int64) Outcome {

@@ -106,3 +106,16 @@ func (t *table[S]) stats() Stats {
 	}
 	return all
 }
+
+// tracker is what detectors with a state S for each series have in common.
+type tracker[S any] struct {
+	id    identity
+	table *table[S]
+}
+
+func newTracker[S any](t Track) tracker[S] {
+	return tracker[S]{newIdentity(t.By), newTable[S](max(t.Series, 1))}
+}
+
+// Stats tells how full the state is.
+func (t *tracker[S]) Stats() Stats { return t.table.stats() }

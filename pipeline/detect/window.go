@@ -128,9 +128,27 @@ func (r *ring) push(t int64, v float64) {
 	r.n++
 }
 
-// expired says whether the oldest value is older than t by more than span.
+// expired says whether the oldest value is older than t by more than span; 0 is
+// however long.
 func (r *ring) expired(t int64, span time.Duration) bool {
-	return r.n > 0 && r.times != nil && t-r.times[r.head] > int64(span)
+	return span > 0 && r.n > 0 && r.times != nil && t-r.times[r.head] > int64(span)
+}
+
+// recent is the window of a series and how new its newest reading is.
+type recent struct {
+	ring
+	newest
+}
+
+// admits says whether a reading at t enters the window, which begins anew if the
+// series is fresh.
+func (w *recent) admits(fresh bool, t int64) bool {
+	if fresh {
+		w.ring.reset()
+		w.newest = newest{time: t}
+		return true
+	}
+	return w.newest.admits(t)
 }
 
 // moments are mean and squared deviations of a window, kept up to date as

@@ -1,8 +1,6 @@
 package detect
 
 import (
-	"math"
-
 	"github.com/varvedb/varve/pipeline/declare"
 	"github.com/varvedb/varve/pipeline/record"
 )
@@ -31,21 +29,19 @@ func DeclareZScore(s *declare.Map) ZScoreConfig {
 // Source: the three-sigma rule of W. A. Shewhart 1931, "Economic Control of
 // Quality of Manufactured Product", over a window that moves.
 type ZScore struct {
-	c     ZScoreConfig
-	id    identity
-	table *table[zstate]
+	c ZScoreConfig
+	tracker[zstate]
 }
 
 type zstate struct {
-	ring
+	recent
 	moments
-	newest
 	outliers int32 // left out in a row
 }
 
 // NewZScore returns a detector that has seen nothing.
 func NewZScore(c ZScoreConfig) *ZScore {
-	return &ZScore{c: c, id: newIdentity(c.By), table: newTable[zstate](max(c.Series, 1))}
+	return &ZScore{c: c, tracker: newTracker[zstate](c.Track)}
 }
 
 // Observe judges the reading v at t (nanoseconds) against the window of its
@@ -59,15 +55,11 @@ func (z *ZScore) Observe(series uint64, t int64, v float64) Finding {
 	sh := z.table.lock(series)
 	s, fresh := sh.state(series)
 	if fresh {
-		s.ring.reset()
 		s.moments, s.outliers = moments{}, 0
-		s.newest = newest{time: t}
 	}
-	enters := fresh || s.admits(t)
-	if c.Span > 0 {
-		for s.expired(t, c.Span) {
-			s.remove(s.pop(), &s.ring)
-		}
+	enters := s.admits(fresh, t)
+	for s.expired(t, c.Span) {
+		s.remove(s.pop(), &s.ring)
 	}
 	f := z.compare(s, v)
 	if enters {
@@ -108,17 +100,11 @@ func (z *ZScore) Begin() Pass { return z }
 // End does nothing: what was observed stays.
 func (z *ZScore) End(bool) {}
 
-// Stats tells how full the state is.
-func (z *ZScore) Stats() Stats { return z.table.stats() }
-
 // Apply judges the field of r, if it has it as a number.
 func (z *ZScore) Apply(r *record.Record, now int64) Outcome {
 	v, ok := reading(r, z.c.Field)
 	if !ok {
 		return Outcome{}
 	}
-	f := z.Observe(z.id.of(r), timeOf(r, now), v)
-	return z.c.apply(r, f, "outlier", func() string {
-		return describe(r, z.c.Field, "%.1f standard deviations off the mean of the readings before it, %g are allowed", math.Abs(f.Score), z.c.Threshold)
-	})
+	return z.c.mark(r, z.Observe(z.id.of(r), timeOf(r, now), v), "standard deviations off the mean")
 }
