@@ -203,19 +203,12 @@ func numberEnd(b []byte, i int) int {
 		i++
 	}
 	from := i
-	for i < len(b) && b[i]-'0' <= 9 {
-		i++
-	}
-	if i == from || i > from+1 && b[from] == '0' {
+	if i = digits(b, i); i == from || i > from+1 && b[from] == '0' {
 		return -1
 	}
 	if i < len(b) && b[i] == '.' {
-		i++
-		from = i
-		for i < len(b) && b[i]-'0' <= 9 {
-			i++
-		}
-		if i == from {
+		from = i + 1
+		if i = digits(b, from); i == from {
 			return -1
 		}
 	}
@@ -225,12 +218,17 @@ func numberEnd(b []byte, i int) int {
 			i++
 		}
 		from = i
-		for i < len(b) && b[i]-'0' <= 9 {
-			i++
-		}
-		if i == from {
+		if i = digits(b, from); i == from {
 			return -1
 		}
+	}
+	return i
+}
+
+// digits returns the end of the digits at b[i].
+func digits(b []byte, i int) int {
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
 	}
 	return i
 }
