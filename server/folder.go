@@ -23,6 +23,9 @@ const (
 	catalogFile   = "catalog.db"
 	storeFolder   = "store"
 	layoutFile    = "layout.json" // of storeFolder
+	// retainedFolder is the log of what the broker of MQTT retains.
+	retainedFolder  = "mqtt-retained"
+	retainedDamaged = "mqtt-retained.damaged" // one that was set aside
 )
 
 // Addresses says where a server listens.

@@ -20,12 +20,14 @@ import (
 	"github.com/varvedb/varve/source/mqtt"
 	"github.com/varvedb/varve/transport"
 	"github.com/varvedb/varve/vfs"
+	"github.com/varvedb/varve/wlog"
 )
 
 // broker is that of MQTT with the certificates that it shows.
 type broker struct {
 	*mqtt.Broker
 	certificates *transport.Certificates // nil: without TLS
+	retained     wlog.Log
 }
 
 func (c *Config) validateMQTT() error {
@@ -79,11 +81,12 @@ func (s *server) openMQTT(managed *manage.API) error {
 		deps.TLS, deps.WebSocketTLS = b.certificates.For("mqtt"), b.certificates.For("http/1.1")
 	}
 	var err error
-	if b.Broker, err = mqtt.New(mc, deps); err != nil {
-		if b.certificates != nil {
-			b.certificates.Close()
-		}
-		return err
+	if b.retained, err = openRetained(s.folder, s.log); err == nil {
+		deps.Retained = b.retained
+		b.Broker, err = mqtt.New(mc, deps)
+	}
+	if err != nil {
+		return errors.Join(err, b.close())
 	}
 	s.mqtt = b
 	s.registry.MustRegister(newMQTTCollector(b.Broker))
@@ -100,7 +103,13 @@ func (b *broker) listen(a *Addresses) error {
 }
 
 func (b *broker) close() error {
-	err := b.Close()
+	var err error
+	if b.Broker != nil {
+		err = b.Close()
+	}
+	if b.retained != nil {
+		err = errors.Join(err, b.retained.Close())
+	}
 	if b.certificates != nil {
 		b.certificates.Close()
 	}

@@ -35,6 +35,8 @@ type Kind uint8
 const (
 	KindWrite  Kind = 1 // rows, in the wire format of a batch
 	KindDelete Kind = 2 // a tombstone
+	// KindRetained is never in the log of a shard.
+	KindRetained Kind = 3 // retained messages of MQTT
 )
 
 // MaxPayload is the largest payload in bytes that a log takes. Callers split

@@ -27,6 +27,7 @@ type Config struct {
 	User, Token string
 	Connections int
 	QoS         int
+	Retain      bool // messages are to be retained
 	// Window is how many messages a device has on their way; it sends the next
 	// when one is acknowledged.
 	Window int
@@ -288,7 +289,7 @@ func (d *device) publish(n int, now time.Time) {
 		if d.id++; d.id == 0 {
 			d.id = 1
 		}
-		m := mqttwire.Publish{QoS: byte(d.fleet.cfg.QoS), Topic: d.topic, Payload: d.reading(payload[:0], now.Add(time.Duration(i)))}
+		m := mqttwire.Publish{QoS: byte(d.fleet.cfg.QoS), Retain: d.fleet.cfg.Retain, Topic: d.topic, Payload: d.reading(payload[:0], now.Add(time.Duration(i)))}
 		if m.QoS > 0 {
 			m.PacketID = d.id
 			d.when[int(d.id)%len(d.when)] = now.UnixNano()

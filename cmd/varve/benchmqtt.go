@@ -36,6 +36,7 @@ device keeps --window messages on their way.`,
 	f.StringVar(&c.Fleet.Token, "token", "", "token or password; otherwise VARVE_TOKEN or VARVE_ADMIN_TOKEN")
 	f.IntVar(&c.Fleet.Version, "protocol", c.Fleet.Version, "version of MQTT: 4 (which is 3.1.1) or 5")
 	f.IntVar(&c.Fleet.QoS, "qos", c.Fleet.QoS, "quality of service: 0 or 1")
+	f.BoolVar(&c.Fleet.Retain, "retain", false, "have messages retained, the last of each topic")
 	f.IntVar(&c.Fleet.Connections, "connections", c.Fleet.Connections, "number of devices")
 	f.IntVar(&c.Fleet.Connecting, "connecting", c.Fleet.Connecting, "devices that connect at once")
 	f.IntVar(&c.Fleet.Window, "window", c.Fleet.Window, "messages that a device has on their way")

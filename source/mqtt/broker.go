@@ -18,8 +18,11 @@
 //     acknowledgements of the finished head of its window, in the order in which
 //     the messages came, in one write.
 //
+// A message that is to be retained is kept meanwhile, in a commit of its own for
+// all that came at a time (keeper.go), and acknowledged after both.
+//
 // The invariants: no PUBACK or PUBREC is written before Take of each pipeline of
-// the message has returned nil; acknowledgements go out in the order of arrival;
+// the message has returned nil, and the message is kept if it is to be retained; acknowledgements go out in the order of arrival;
 // a message is never taken from a lane but by step 3 or because its pipeline was
 // removed, and then its connection is closed without an acknowledgement. A client that was not acknowledged sends again, which a point does
 // not mind.
@@ -32,7 +35,7 @@
 // goroutines and a channel of 64 KiB. That is more than a fork would keep.
 //
 // Locks, in the order in which they may be held together: Broker.mu, session.mu,
-// conn.mu; those of tree, retained, lane and presence are held alone or last. All exported methods are safe for concurrent use.
+// conn.mu; retained.mu, keeper.mu; those of tree, lane and presence are held alone or last. All exported methods are safe for concurrent use.
 package mqtt
 
 import (
@@ -48,6 +51,7 @@ import (
 
 	"github.com/varvedb/varve/protocol/mqttwire"
 	"github.com/varvedb/varve/source"
+	"github.com/varvedb/varve/wlog"
 )
 
 // Broker is a broker with its ports.
@@ -64,6 +68,7 @@ type Broker struct {
 
 	tree     *tree
 	retained *retained
+	keeper   *keeper // nil: what is retained is in memory only
 	presence *presence
 	room     room
 
@@ -97,7 +102,10 @@ type Deps struct {
 	// LeftOnline returns the devices that device_status has as online, which at
 	// the start are those that a crash left so; nil: there are none.
 	LeftOnline func(ctx context.Context) ([]Device, error)
-	Log        *slog.Logger
+	// Retained keeps retained messages over a restart. Nothing else is in it, and
+	// who opened it closes it after the broker. nil: they are in memory only.
+	Retained wlog.Log
+	Log      *slog.Logger
 }
 
 // New makes a broker that does not listen yet, so that pipelines can register
@@ -119,6 +127,15 @@ func New(c Config, d Deps) (*Broker, error) {
 	b.slots.Store(&[]*slot{})
 	b.generation.Store(1)
 	b.clock.Store(time.Now().UnixNano())
+	if d.Retained != nil {
+		if err := b.retained.restore(b.ctx, d.Retained, time.Now(), b.log); err != nil {
+			b.cancel()
+			return nil, err
+		}
+		b.keeper = newKeeper(d.Retained, b.retained, b.log)
+		b.retained.changed = b.keeper.note
+		go b.keeper.run()
+	}
 	return b, nil
 }
 
@@ -199,6 +216,9 @@ func (b *Broker) Close() error {
 	b.room.wake()
 	b.lanes.Wait()
 	b.serving.Wait()
+	if b.keeper != nil {
+		b.keeper.close()
+	}
 	return err
 }
 

@@ -210,12 +210,20 @@ func (c *conn) hand(k *known, m *mqttwire.Publish) error {
 	if len(k.lanes) > 0 {
 		e.arrived = time.Now().UnixNano()
 	}
+	open := len(k.lanes)
+	kept := m.Retain && b.keeper != nil
+	if kept {
+		open++
+	}
 	c.mu.Lock()
-	e.conn, e.seq = c, c.window.push(arrival{id: m.PacketID, qos: m.QoS, open: uint16(len(k.lanes))})
-	if len(k.lanes) == 0 {
+	e.conn, e.seq = c, c.window.push(arrival{id: m.PacketID, qos: m.QoS, open: uint16(open)})
+	if open == 0 {
 		c.acknowledge()
 	}
 	c.mu.Unlock()
+	if kept {
+		b.keeper.wait(c, e.seq)
+	}
 	for _, l := range k.lanes {
 		if !l.put(e, m.Payload) { // its pipeline is gone since the look
 			c.forsake()

@@ -13,6 +13,9 @@ type retained struct {
 	count, bytes       int
 	maxCount, maxBytes int
 	expiring           map[string]int64 // topic → when, in seconds since 1970
+	// changed is told, with mu held, what is retained of a topic from then on: a
+	// message without payload if nothing is. nil: nobody is.
+	changed func(*message)
 }
 
 type keep struct {
@@ -35,6 +38,7 @@ func (r *retained) set(m *message) bool {
 	delete(r.expiring, m.topic)
 	if len(m.payload) == 0 {
 		r.remove(r.root, m.topic)
+		r.tell(m)
 		return true
 	}
 	old := r.get(m.topic)
@@ -46,6 +50,7 @@ func (r *retained) set(m *message) bool {
 	}
 	if count > r.maxCount || bytes > r.maxBytes {
 		r.remove(r.root, m.topic) // what was there is out of date
+		r.tell(&message{topic: m.topic})
 		return false
 	}
 	k := r.root
@@ -64,7 +69,32 @@ func (r *retained) set(m *message) bool {
 	if m.expires > 0 {
 		r.expiring[m.topic] = m.expires
 	}
+	r.tell(m)
 	return true
+}
+
+func (r *retained) tell(m *message) {
+	if r.changed != nil {
+		r.changed(m)
+	}
+}
+
+// at returns the message of a topic, nil if there is none.
+func (r *retained) at(topic string) *message {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.get(topic)
+}
+
+// topics returns those that have a message.
+func (r *retained) topics() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]string, 0, r.count)
+	for _, m := range r.root.all(false, nil) {
+		all = append(all, m.topic)
+	}
+	return all
 }
 
 func (r *retained) get(name string) *message {

@@ -13,7 +13,7 @@ type window struct {
 type arrival struct {
 	id     uint16
 	qos    byte
-	open   uint16 // how many pipelines have not taken it yet
+	open   uint16 // how many pipelines have not taken it yet, and one if it is not kept yet
 	reason mqttwire.Reason
 }
 
