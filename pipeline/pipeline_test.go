@@ -186,7 +186,7 @@ func (w *world) kinds() Kinds {
 	}
 	return Kinds{
 		Sources: map[string]func(*declare.Map) SourceSpec{"kafka": read, "mqtt": read,
-			"data": func(s *declare.Map) SourceSpec { spec := read(s); spec.Points = true; return spec },
+			"data":  func(s *declare.Map) SourceSpec { spec := read(s); spec.Points = true; return spec },
 			"write": func(s *declare.Map) SourceSpec { spec := read(s); spec.Points, spec.Sole = true, true; return spec }},
 		Producers: map[string]func(*declare.Map) func() (Producer, error){"kafka": func(s *declare.Map) func() (Producer, error) {
 			any(s)
