@@ -109,6 +109,9 @@ func TestDamagedRetained(t *testing.T) {
 		retain(fmt.Sprint("t/", i), strings.Repeat(strconv.Itoa(i), 100))
 	}
 	s.stop()
+	if out, err := varve(t, "check", "--data-dir", dir); err != nil || !strings.Contains(out, "no problems") {
+		t.Errorf("check: %v, %s", err, out)
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "mqtt-retained", "*.wlog"))
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
@@ -120,6 +123,9 @@ func TestDamagedRetained(t *testing.T) {
 	copy(b[len(b)/2:], "garbage in the midst of it")
 	if err := os.WriteFile(files[0], b, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if out, err := varve(t, "check", "--data-dir", dir); err == nil || !strings.Contains(out, filepath.Base(files[0])) {
+		t.Errorf("check: %v, %s", err, out)
 	}
 	s = start(t, dir, "--mqtt-addr", "127.0.0.1:0")
 	if n := len(s.retained("t/#")); n < 97 || n > 99 {

@@ -125,7 +125,12 @@ func CheckFolder(ctx context.Context, dataDir, version string, report func(check
 			return total, err
 		}
 	}
-	return total, nil
+	records, err := checkRetained(ctx, f, func(p check.Problem) {
+		total.Problems++
+		report(p)
+	})
+	total.LogRecords += records
+	return total, err
 }
 
 // shardPrefix begins the names of the folders of shards.

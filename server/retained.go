@@ -1,10 +1,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 
+	"github.com/varvedb/varve/check"
 	"github.com/varvedb/varve/vfs"
 	"github.com/varvedb/varve/wlog"
 	"github.com/varvedb/varve/wlog/file"
@@ -46,4 +50,37 @@ func setAside(f *folder) error {
 		return err
 	}
 	return vfs.SyncDir(f.disk, f.path)
+}
+
+// checkRetained reads the log of retained messages, if there is one, and
+// returns how many records it has.
+func checkRetained(ctx context.Context, f *folder, report func(check.Problem)) (records int64, err error) {
+	dir := f.name(retainedFolder)
+	if _, err := f.disk.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	tell := func(e *wlog.CorruptError) { report(check.Problem{File: e.File, Offset: e.Offset, Message: e.Error()}) }
+	l, err := file.Open(file.Default(f.disk, dir))
+	var damaged *wlog.CorruptError
+	if errors.As(err, &damaged) {
+		tell(damaged)
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("open retained messages: %w", err)
+	}
+	defer l.Close()
+	r, err := l.Read(ctx, wlog.Position{}, wlog.ReadOptions{OnCorrupt: tell})
+	if err != nil {
+		return 0, fmt.Errorf("read retained messages: %w", err)
+	}
+	defer r.Close()
+	for {
+		if _, err := r.Next(ctx); errors.Is(err, io.EOF) {
+			return records, nil
+		} else if err != nil {
+			return records, fmt.Errorf("read retained messages: %w", err)
+		}
+		records++
+	}
 }

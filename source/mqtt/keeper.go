@@ -48,6 +48,7 @@ type keeper struct {
 	sweptUpTo wlog.Position // all up to it is not needed when they have been
 	enough    int64         // size of the log up to which it is not swept again
 	slack     int64         // sweepSlack, but in tests
+	part      int           // sweepAppend, but in tests
 
 	mu      sync.Mutex // guards what is below
 	changed map[string]*message
@@ -74,7 +75,7 @@ const (
 )
 
 func newKeeper(to wlog.Log, r *retained, log *slog.Logger) *keeper {
-	return &keeper{log: log, to: to, retained: r, work: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}), changed: map[string]*message{}, slack: sweepSlack}
+	return &keeper{log: log, to: to, retained: r, work: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}), changed: map[string]*message{}, slack: sweepSlack, part: sweepAppend}
 }
 
 // note says what is retained of a topic by now. retained.mu is held.
@@ -178,7 +179,7 @@ func (k *keeper) keep(changed map[string]*message) error {
 		}
 	}
 	swept, bytes := 0, 0
-	for ; swept < len(k.sweeping) && bytes < sweepAppend; swept++ {
+	for ; swept < len(k.sweeping) && bytes < k.part; swept++ {
 		topic := k.sweeping[swept]
 		if _, ok := changed[topic]; ok {
 			continue
