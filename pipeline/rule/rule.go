@@ -13,6 +13,7 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -104,6 +105,13 @@ func Compile(text string, kind Kind, names Names) (*Rule, error) {
 	if slices.Contains(seen.names, "$env") {
 		return nil, &Error{1, 1, "$env is not for rules: name the variable, or use fields and tags"}
 	}
+	// Which names a record has shows only when it comes: a text that is absent is no
+	// text, and differs from all. The faster comparisons want both to be there.
+	for i, op := range program.Bytecode {
+		if op == vm.OpEqualString || op == vm.OpEqualInt {
+			program.Bytecode[i] = vm.OpEqual
+		}
+	}
 	slices.Sort(seen.names)
 	return &Rule{text: text, program: program, names: slices.Compact(seen.names)}, nil
 }
@@ -113,9 +121,9 @@ func Compile(text string, kind Kind, names Names) (*Rule, error) {
 func explain(text string, err error, names Names) error {
 	var fe *file.Error
 	if !errors.As(err, &fe) {
-		return &Error{1, 1, err.Error()}
+		return &Error{1, 1, plain(err.Error())}
 	}
-	e := &Error{Line: max(fe.Line, 1), Column: fe.Column + 1, Problem: fe.Message}
+	e := &Error{Line: max(fe.Line, 1), Column: fe.Column + 1, Problem: plain(fe.Message)}
 	if name, ok := strings.CutPrefix(fe.Message, "unknown name "); ok {
 		known := []string{timeName, measurementName, topicName, clientName, nowName}
 		known = append(known, names.Tags...)
@@ -133,8 +141,35 @@ type identifiers struct{ names []string }
 
 // Visit implements ast.Visitor.
 func (i *identifiers) Visit(n *ast.Node) {
-	if id, ok := (*n).(*ast.IdentifierNode); ok {
-		i.names = append(i.names, id.Value)
+	switch node := (*n).(type) {
+	case *ast.IdentifierNode:
+		i.names = append(i.names, node.Value)
+	case *ast.BinaryNode:
+		plainList(node)
+	}
+}
+
+// plainList keeps the library from looking up in a set of texts what may be no
+// text: nil would be found as "", and a number would be an error. Only a name that
+// is known as a text is looked up there, in a list without "".
+func plainList(in *ast.BinaryNode) {
+	list, ok := in.Right.(*ast.ArrayNode)
+	if in.Operator != "in" || !ok || len(list.Nodes) == 0 {
+		return
+	}
+	t := in.Left.Type()
+	set := t != nil && t.Kind() == reflect.String
+	texts := make([]any, len(list.Nodes))
+	for k, n := range list.Nodes {
+		text, ok := n.(*ast.StringNode)
+		if !ok {
+			return
+		}
+		texts[k] = text.Value
+		set = set && text.Value != ""
+	}
+	if !set {
+		ast.Patch(&in.Right, &ast.ConstantNode{Value: texts})
 	}
 }
 
@@ -257,24 +292,15 @@ func (s *Scratch) variable(name string, rec *record.Record) any {
 	return nil
 }
 
-// run evaluates r. A mistake of the expression that shows only now, such as a
-// comparison with nil, is an error that says so.
+// run evaluates r. What cannot be computed of this record, such as a sum with what
+// it lacks, is an error that says so.
 func (r *Rule) run(s *Scratch, rec *record.Record) (any, error) {
 	r.load(s, rec)
 	out, err := s.vm.Run(r.program, s.env)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", r.text, firstLine(err))
+		return nil, r.failure(s, err)
 	}
 	return out, nil
-}
-
-func firstLine(err error) string {
-	var fe *file.Error
-	if errors.As(err, &fe) {
-		return fe.Message
-	}
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }
 
 // Holds evaluates a condition.
@@ -284,8 +310,11 @@ func (r *Rule) Holds(s *Scratch, rec *record.Record) (bool, error) {
 		return false, err
 	}
 	yes, ok := out.(bool)
+	if out == nil {
+		return false, r.failure(s, nil)
+	}
 	if !ok {
-		return false, fmt.Errorf("%s: want true or false, found %v", r.text, out)
+		return false, fmt.Errorf("%s: want true or false, found %s", r.text, kindOf(out))
 	}
 	return yes, nil
 }
@@ -298,7 +327,7 @@ func (r *Rule) Value(s *Scratch, rec *record.Record) (record.Value, error) {
 	}
 	v, err := record.Of(out)
 	if err != nil {
-		return v, fmt.Errorf("%s: %w", r.text, err)
+		return v, fmt.Errorf("%s: a value may be a number, a text, true or false, not %s", r.text, kindOf(out))
 	}
 	return v, nil
 }
