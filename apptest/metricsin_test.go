@@ -7,10 +7,12 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,8 +193,12 @@ pipelines:
     sinks: [{store: {}}]
 `)
 	s := start(t, t.TempDir(), "--pipelines-file", file)
-	for _, v := range []float64{4, 9} {
-		body, err := proto.Marshal(gaugeOf("m", v))
+	for _, v := range []float64{4, 9, -1} {
+		request := gaugeOf("m", v)
+		if v < 0 {
+			request.ResourceMetrics[0].ScopeMetrics[0].Metrics[0].GetGauge().DataPoints[0].TimeUnixNano = math.MaxUint64
+		}
+		body, err := proto.Marshal(request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +207,14 @@ pipelines:
 	if got := s.query(`{"measurement": "m", "start": 0}`); len(got) != 1 || fmt.Sprint(got[0].Value) != "4" {
 		t.Errorf("stored %v", got)
 	}
-	if got := s.query(`{"measurement": "refused", "bucket": "dead-letter", "start": 0}`); len(got) == 0 {
-		t.Error("what was refused is not kept")
+	var kept []string
+	for _, v := range s.query(`{"measurement": "refused", "bucket": "dead-letter", "start": 0}`) {
+		if v.Field == "payload" {
+			kept = append(kept, fmt.Sprintf("%s %s", v.Tags["place"], v.Value))
+		}
+	}
+	slices.Sort(kept)
+	if len(kept) != 2 || !strings.HasPrefix(kept[0], `decode "m"{`) || !strings.Contains(kept[0], "value=-1 time=18446744073709551615") || !strings.Contains(kept[1], "gauge=9") {
+		t.Errorf("of what was refused, kept %q", kept)
 	}
 }

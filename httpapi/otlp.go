@@ -23,6 +23,8 @@ type MetricDecoder interface {
 	// Decode returns a batch that is valid until the next Decode and shares no
 	// memory with message.
 	Decode(message []byte, m otlp.Mapping, now int64, more rows.More) (otlp.Request, error)
+	// Left returns the data points that the last Decode left out.
+	Left() []rows.Left
 	// MemoryBytes is what it holds between two messages.
 	MemoryBytes() int
 }
@@ -189,7 +191,7 @@ func (a *API) storeMetrics(ctx context.Context, t target, opening *source.Openin
 		}
 		text.recycle()
 		a.metrics.countOTLP(&q)
-		_, refused, err := handOver(ctx, a, opening, t.bucket, q.Batch, sender)
+		_, refused, err := handOver(ctx, a, opening, t.bucket, q.Batch, d.Left(), sender)
 		if err != nil {
 			return err
 		}

@@ -122,6 +122,14 @@ func TestOTLPThroughPipeline(t *testing.T) {
 	if status, answer := send(); status != http.StatusOK || answer != "" || in.rows != 2 {
 		t.Errorf("status %d, %q, %d rows: want that refused ones, which are kept, are no fault", status, answer, in.rows)
 	}
+	// What is no point is kept as well, and told.
+	w := call(b.api.Points(), http.MethodPost, "/v1/metrics", exported("m", math.MaxUint64), asAdmin, asProtobuf)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "after the year 2262") {
+		t.Errorf("a bad point: status %d, %q", w.Code, w.Body)
+	}
+	if diff := cmp.Diff([]string{`1 bad_point "m"{} value=1.5 time=18446744073709551615`}, in.left); diff != "" {
+		t.Error(diff)
+	}
 	in.err = source.ErrBusy
 	if status, _ := send(); status != http.StatusServiceUnavailable {
 		t.Errorf("a busy intake: status %d", status)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"iter"
 	"net"
 	"net/http"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/protocol/lineproto"
+	"github.com/varvedb/varve/protocol/rows"
 	"github.com/varvedb/varve/source"
 	"github.com/varvedb/varve/trace"
 )
@@ -126,10 +128,10 @@ func decodeWith[D pooled](ctx context.Context, all *sizedDecoders[D], n int, f f
 // handOver gives a batch to the pipeline behind opening, or to the store if
 // that is nil, and returns how many of its points are stored. Those that the
 // rules of a pipeline refuse are kept elsewhere, and so are no fault of the
-// sender's.
-func handOver[S any](ctx context.Context, a *API, opening *source.Opening[S], bucket uint64, b *column.Batch, sender string) (stored int, refused Refused, err error) {
+// sender's. A pipeline keeps what the decoder left out as well.
+func handOver[S any](ctx context.Context, a *API, opening *source.Opening[S], bucket uint64, b *column.Batch, left []rows.Left, sender string) (stored int, refused Refused, err error) {
 	points := b.Rows()
-	if points == 0 {
+	if points == 0 && (opening == nil || len(left) == 0) {
 		return 0, Refused{}, nil
 	}
 	if opening == nil {
@@ -137,7 +139,7 @@ func handOver[S any](ctx context.Context, a *API, opening *source.Opening[S], bu
 		stored = points - refused.Points
 	} else {
 		var result source.Result
-		result, err = opening.Intake.TakeBatch(ctx, bucket, b, &source.Message{Offset: -1, Client: sender})
+		result, err = opening.Intake.TakeBatch(ctx, bucket, b, &source.Message{Offset: -1, Client: sender, Left: leftOut(left)})
 		err, stored = busy(err), result.Stored
 	}
 	if err != nil {
@@ -146,6 +148,21 @@ func handOver[S any](ctx context.Context, a *API, opening *source.Opening[S], bu
 	a.metrics.points.Add(float64(stored))
 	a.metrics.refused.Add(float64(refused.Points))
 	return stored, refused, nil
+}
+
+// leftOut tells an intake of points that a decoder left out.
+func leftOut(all []rows.Left) iter.Seq[*source.Left] {
+	if len(all) == 0 {
+		return nil
+	}
+	return func(yield func(*source.Left) bool) {
+		for i := range all {
+			l := &all[i]
+			if !yield(&source.Left{Reason: "bad_point", Detail: l.Reason, Points: l.Points, Row: l.Text}) {
+				return
+			}
+		}
+	}
 }
 
 // enter goes through a gate.

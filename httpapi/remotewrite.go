@@ -16,6 +16,8 @@ type RemoteWriteDecoder interface {
 	// Decode returns a batch that is valid until the next Decode and shares no
 	// memory with message.
 	Decode(message []byte, v remotewrite.Version, m remotewrite.Mapping, more rows.More) (remotewrite.Request, error)
+	// Left returns the samples and histograms that the last Decode left out.
+	Left() []rows.Left
 	// MemoryBytes is what it holds between two messages.
 	MemoryBytes() int
 }
@@ -59,7 +61,7 @@ func (a *API) remoteWrite(w http.ResponseWriter, r *http.Request) error {
 		}
 		text.recycle()
 		a.metrics.countRemoteWrite(&q)
-		_, refused, err := handOver(r.Context(), a, opening, t.bucket, q.Batch, senderOf(r))
+		_, refused, err := handOver(r.Context(), a, opening, t.bucket, q.Batch, d.Left(), senderOf(r))
 		if err != nil {
 			return err
 		}

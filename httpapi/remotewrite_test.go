@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -119,6 +120,7 @@ func TestRemoteWrite(t *testing.T) {
 // fakeIntake remembers batches.
 type fakeIntake struct {
 	rows   int
+	left   []string
 	result source.Result
 	err    error
 }
@@ -132,6 +134,11 @@ func (f *fakeIntake) TakeBatch(_ context.Context, bucket uint64, b *column.Batch
 		return source.Result{}, errors.New("not what was sent")
 	}
 	f.rows += b.Rows()
+	if m.Left != nil {
+		for l := range m.Left {
+			f.left = append(f.left, fmt.Sprintf("%d %s %s", l.Points, l.Reason, l.Row))
+		}
+	}
 	return f.result, f.err
 }
 
@@ -148,6 +155,13 @@ func TestRemoteWriteThroughPipeline(t *testing.T) {
 	}
 	if status, _ := send(); status != http.StatusNoContent || in.rows != 3 {
 		t.Errorf("status %d, %d rows: want that refused ones, which are kept, are no fault", status, in.rows)
+	}
+	// What is no point is kept as well, and told.
+	if w := call(b.api.Points(), http.MethodPost, "/api/v1/write", snappy(written2("up", math.MaxInt64)), asAdmin, asRemoteWrite2); w.Code != http.StatusBadRequest {
+		t.Errorf("a bad sample: status %d", w.Code)
+	}
+	if len(in.left) != 1 || !strings.HasPrefix(in.left[0], `1 bad_point "up"{`) {
+		t.Errorf("left out %q", in.left)
 	}
 	in.err = &source.BusyError{Reason: "Kafka is away", RetryAfter: 7 * time.Second}
 	if status, h := send(); status != http.StatusServiceUnavailable || h.Get("Retry-After") != "7" {

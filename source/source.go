@@ -55,8 +55,8 @@ type Message struct {
 type Left struct {
 	Reason, Detail string
 	Points         int
-	// Row is the point as line protocol, if it is one; "" if nobody knows it any
-	// more.
+	// Row is the points as line protocol, or for people to read if they can be no
+	// points; "" if nobody knows them any more.
 	Row string
 }
 

@@ -82,7 +82,7 @@ func Default() Config {
 		CacheBytes:   16 << 20,
 		MaxErrors:    1000,
 		MaxErrorText: 1 << 10,
-		MaxLeft:      1 << 20, // lines of 50 bytes in the largest body of a write
+		MaxLeft:      1 << 21, // all lines of the largest body of a write, if they have 25 bytes
 	}
 }
 

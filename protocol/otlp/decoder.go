@@ -74,6 +74,7 @@ type Decoder struct {
 
 	mapping Mapping
 	request Request
+	left    rows.Leftovers
 	now     int64
 
 	// Tags of the present resource, of the scope with those of the resource,
@@ -105,7 +106,7 @@ func NewDecoder(cfg Config) *Decoder {
 
 // MemoryBytes returns roughly what the decoder holds between two messages.
 func (d *Decoder) MemoryBytes() int {
-	return d.rows.MemoryBytes() + d.shapeBytes + cap(d.shared) + cap(d.text) + cap(d.tags)*tagBytes*3
+	return d.rows.MemoryBytes() + d.left.MemoryBytes() + d.shapeBytes + cap(d.shared) + cap(d.text) + cap(d.tags)*tagBytes*3
 }
 
 // Rough sizes.
@@ -150,6 +151,7 @@ const (
 func (d *Decoder) Decode(message []byte, m Mapping, now int64, more rows.More) (Request, error) {
 	d.rows.Begin(len(message), more)
 	d.request, d.mapping, d.now = Request{}, m, now
+	d.left.Reset()
 	if d.shapeBytes > d.cfg.Rows.KeepBytes {
 		d.shapes, d.shapeBytes = map[string]*rows.Fields{}, 0
 	}
@@ -313,6 +315,7 @@ func (d *Decoder) refuse(err error) error {
 	if rows.Whole(err) || errors.Is(err, wire.ErrMalformed) {
 		return err
 	}
+	d.left.Add(1, err, d.describe)
 	d.request.Refused++
 	if d.request.Reason == "" {
 		d.request.Reason = err.Error()

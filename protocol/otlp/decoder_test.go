@@ -1,11 +1,13 @@
 package otlp_test
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	collector "go.opentelemetry.io/proto/slim/otlp/collector/metrics/v1"
@@ -278,6 +280,53 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestLeft: data points that are left out can be looked at, each with its reason.
+func TestLeft(t *testing.T) {
+	request := export(
+		gauge("g", double(1, 1), double(math.MaxUint64, 1.5, text("a", "x\"y")), double(2, 2, text("", "x"), integer("n", 7)), double(3, 3, value("deep", deep(20)))),
+		histogram(metrics.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE,
+			&metrics.HistogramDataPoint{TimeUnixNano: 4, Count: 3, Sum: proto.Float64(2.5), BucketCounts: []uint64{1, 1, 1}, ExplicitBounds: []float64{2, 1}}),
+		exponential(&metrics.ExponentialHistogramDataPoint{TimeUnixNano: 5, Count: 1, Scale: 21, Positive: &metrics.ExponentialHistogramDataPoint_Buckets{BucketCounts: []uint64{1}}}),
+		gauge("\xc3(", double(6, 1)),
+	)
+	// The library refuses names that are not UTF-8.
+	request.ResourceMetrics[0].ScopeMetrics[0].Metrics[3].Name = "????"
+	message, err := proto.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message = bytes.Replace(message, []byte("????"), []byte("\xc3(??"), 1)
+	d := otlp.NewDecoder(otlp.Default())
+	before := d.MemoryBytes()
+	got, err := d.Decode(message, otlp.Mapping{}, now, nil)
+	if err != nil || got.Points != 1 || got.Refused != 6 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	const tags = `{"service.name"="shop","pid"="7","otel.scope.name"="lib","otel.scope.version"="1.2"`
+	var all []string
+	for _, l := range d.Left() {
+		all = append(all, fmt.Sprintf("%d: %s", l.Points, l.Text))
+		if l.Reason == "" {
+			t.Errorf("%s has no reason", l.Text)
+		}
+	}
+	want := []string{
+		`1: "g"` + tags + `,"a"="x\"y"} value=1.5 time=18446744073709551615`,
+		`1: "g"` + tags + `,""="x","n"="7"} value=2 time=2`,
+		`1: "g"` + tags + `,"deep"="(cannot be read)"} value=3 time=3`,
+		`1: "h"` + tags + `} count=3 sum=2.5 bounds=[2 1] counts=[1 1 1] time=4`,
+		`1: "e"` + tags + `} count=1 scale=21 zero_count=0 positive=[1] time=5`,
+		`1: "\xc3(??"` + tags + `} value=1 time=6`,
+	}
+	if diff := cmp.Diff(want, all); diff != "" {
+		t.Errorf("left out (-want +got):\n%s", diff)
+	}
+	held := d.MemoryBytes()
+	if _, err := d.Decode(nil, otlp.Mapping{}, now, nil); err != nil || len(d.Left()) != 0 || held <= before || d.MemoryBytes() >= held {
+		t.Errorf("%v; %d left out of nothing, %d bytes held before, %d then, %d now", err, len(d.Left()), before, held, d.MemoryBytes())
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	message, err := proto.Marshal(export(gauge("g", double(1, 1))))
 	if err != nil {
@@ -393,6 +442,15 @@ func FuzzDecode(f *testing.F) {
 		got, err := d.Decode(message, otlp.Mapping{}, now, nil)
 		if err != nil {
 			return
+		}
+		left := 0
+		for _, l := range d.Left() {
+			if left += l.Points; !utf8.ValidString(l.Text) {
+				t.Errorf("left out %q", l.Text)
+			}
+		}
+		if left != got.Refused {
+			t.Errorf("%d of %d refused data points are left out", left, got.Refused)
 		}
 		once := rowsOf(t, got.Batch)
 		if len(once) < got.Points {

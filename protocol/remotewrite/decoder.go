@@ -74,6 +74,7 @@ type Decoder struct {
 
 	mapping Mapping
 	request Request
+	left    rows.Leftovers
 
 	// The table that the last series went to, of this message.
 	table     *rows.Table
@@ -115,7 +116,7 @@ func NewDecoder(cfg Config) *Decoder {
 
 // MemoryBytes returns roughly what the decoder holds between two messages.
 func (d *Decoder) MemoryBytes() int {
-	return d.rows.MemoryBytes() + cap(d.symbols)*12 + cap(d.samples)*16 + cap(d.labels)*16 + len(d.fields)*fieldBytes
+	return d.rows.MemoryBytes() + d.left.MemoryBytes() + cap(d.symbols)*12 + cap(d.samples)*16 + cap(d.labels)*16 + len(d.fields)*fieldBytes
 }
 
 // fieldBytes is about what a name of d.fields costs.
@@ -126,6 +127,7 @@ const fieldBytes = 256
 func (d *Decoder) Decode(message []byte, version Version, m Mapping, more rows.More) (Request, error) {
 	d.rows.Begin(len(message), more)
 	d.request, d.mapping = Request{}, m
+	d.left.Reset()
 	d.table, d.tableName, d.message = nil, d.tableName[:0], message
 	if len(d.fields)*fieldBytes > d.cfg.Rows.KeepBytes {
 		d.fields = map[string]*rows.Fields{}
@@ -320,18 +322,18 @@ func (d *Decoder) endSeries() error {
 func (d *Decoder) endSamples() error {
 	t, err := d.tableOf()
 	if err != nil {
-		return d.refuse(len(d.samples), err)
+		return d.refuse(d.samples, err)
 	}
 	series, err := d.rows.SeriesOf(t, d.message, d.labels)
 	if err != nil {
-		return d.refuse(len(d.samples), err)
+		return d.refuse(d.samples, err)
 	}
 	if err := d.rows.Reserve(len(d.samples)); err != nil {
 		return err
 	}
-	for _, s := range d.samples {
+	for i, s := range d.samples {
 		if s.at < minMillis || s.at > maxMillis {
-			if err := d.refuse(1, timeError(s.at)); err != nil {
+			if err := d.refuse(d.samples[i:i+1], timeError(s.at)); err != nil {
 				return err
 			}
 			continue
@@ -346,12 +348,14 @@ func timeError(millis int64) error {
 	return fmt.Errorf("a sample has the time %d, in milliseconds: points can have %d to %d", millis, minMillis, maxMillis)
 }
 
-// refuse notes that n values are left out. It returns err if nothing of the
-// message can be taken because of it.
-func (d *Decoder) refuse(n int, err error) error {
+// refuse notes that samples, or the present histogram if there are none, are left
+// out. It returns err if nothing of the message can be taken because of it.
+func (d *Decoder) refuse(samples []sample, err error) error {
 	if rows.Whole(err) {
 		return err
 	}
+	n := max(len(samples), 1)
+	d.left.Add(n, err, func(dst []byte, enough int) []byte { return d.describe(dst, samples, enough) })
 	d.request.Refused += n
 	if d.request.Reason == "" {
 		d.request.Reason = err.Error()

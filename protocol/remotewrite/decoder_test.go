@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -205,6 +206,41 @@ func TestByField(t *testing.T) {
 	}
 }
 
+// TestLeft: samples and histograms that are left out can be looked at, each with its
+// reason, in both versions.
+func TestLeft(t *testing.T) {
+	all := []series{
+		{labels: []string{"__name__", "up", "a", "x"}, samples: []point{{1, 1000}, {2, math.MaxInt64}, {3, 2000}}},
+		{labels: []string{"a", "x\xff"}, samples: []point{{1.5, 1000}, {math.Inf(1), 2000}}},
+		{labels: []string{"__name__", "h", "a", "x"}, histograms: []native{{count: 3, schema: 99, at: 1000}}},
+	}
+	for version, message := range map[remotewrite.Version][]byte{1: message1(all, 0), 2: message2(all)} {
+		d := remotewrite.NewDecoder(remotewrite.Default())
+		got, err := d.Decode(message, version, remotewrite.Mapping{}, nil)
+		if err != nil || got.Samples != 2 || got.Refused != 4 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		var texts []string
+		for _, l := range d.Left() {
+			texts = append(texts, fmt.Sprintf("%d: %s", l.Points, l.Text))
+			if l.Reason == "" {
+				t.Errorf("%s has no reason", l.Text)
+			}
+		}
+		want := []string{
+			`1: "up"{"a"="x"} 2@9223372036854775807`,
+			`2: ""{"a"="x\xff"} 1.5@1000 +Inf@2000`,
+			`1: "h"{"a"="x"} count=3 sum=0 zero_count=0 schema=99@1000`,
+		}
+		if diff := cmp.Diff(want, texts); diff != "" {
+			t.Errorf("version %d: left out (-want +got):\n%s", version, diff)
+		}
+		if _, err := d.Decode(nil, version, remotewrite.Mapping{}, nil); len(d.Left()) != 0 {
+			t.Errorf("%d left out of nothing, %v", len(d.Left()), err)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	good := series{labels: []string{"__name__", "m"}, samples: []point{{1, 0}}}
 	refs := func(refs ...uint64) []byte {
@@ -340,6 +376,15 @@ func FuzzDecode(f *testing.F) {
 		got, err := d.Decode(message, version, m, nil)
 		if err != nil {
 			return
+		}
+		left := 0
+		for _, l := range d.Left() {
+			if left += l.Points; !utf8.ValidString(l.Text) {
+				t.Errorf("left out %q", l.Text)
+			}
+		}
+		if left != got.Refused {
+			t.Errorf("%d of %d refused values are left out", left, got.Refused)
 		}
 		once := rowsOf(t, got.Batch)
 		if got.Histograms == 0 && got.Refused == 0 && len(once) != got.Samples {

@@ -245,16 +245,16 @@ func (d *Decoder) endHistogram(message []byte) error {
 	case errors.Is(err, wire.ErrMalformed):
 		return err
 	case err != nil:
-		return d.refuse(1, err)
+		return d.refuse(nil, err)
 	}
 	if h.at < minMillis || h.at > maxMillis {
-		return d.refuse(1, timeError(h.at))
+		return d.refuse(nil, timeError(h.at))
 	}
 	if d.name == nil {
-		return d.refuse(1, errNoName)
+		return d.refuse(nil, errNoName)
 	}
 	if err := d.storeHistogram(h); err != nil {
-		return d.refuse(1, err)
+		return d.refuse(nil, err)
 	}
 	d.request.Histograms++
 	return nil
