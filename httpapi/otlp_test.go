@@ -111,6 +111,7 @@ func TestOTLP(t *testing.T) {
 func TestOTLPThroughPipeline(t *testing.T) {
 	b := newRig(t, nil)
 	in := &fakeIntake{result: source.Result{Stored: 1, Refused: 1, Reason: "out of range"}}
+	defer b.api.metricGate.Source(otlp.Mapping{}).Hold()()
 	closing, err := b.api.metricGate.Open(otlp.Mapping{}, in)
 	if err != nil {
 		t.Fatal(err)

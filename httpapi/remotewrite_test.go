@@ -145,6 +145,7 @@ func (f *fakeIntake) TakeBatch(_ context.Context, bucket uint64, b *column.Batch
 func TestRemoteWriteThroughPipeline(t *testing.T) {
 	b := newRig(t, nil)
 	in := &fakeIntake{result: source.Result{Stored: 1, Dropped: 1, Refused: 1, Reason: "out of range"}}
+	defer b.api.remoteWriteGate.Source(remotewrite.Mapping{}).Hold()()
 	closing, err := b.api.remoteWriteGate.Open(remotewrite.Mapping{Layout: remotewrite.ByField, Measurement: "all"}, in)
 	if err != nil {
 		t.Fatal(err)
