@@ -43,6 +43,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"sync"
@@ -79,6 +80,7 @@ type Broker struct {
 	// remember of a topic holds for one.
 	generation atomic.Uint64
 
+	seed      maphash.Seed // of sums
 	clock     atomic.Int64 // nanoseconds since 1970, as of the last look around
 	listeners []*listener
 	greeting  atomic.Int64 // connections that shake hands, which are not among conns yet
@@ -115,7 +117,7 @@ func New(c Config, d Deps) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		config: c, deps: d, log: d.Log,
+		config: c, deps: d, log: d.Log, seed: maphash.MakeSeed(),
 		sessions: map[string]*session{}, conns: map[*conn]struct{}{}, delayed: map[*session]delayedWill{},
 		tree: newTree(), retained: newRetained(c.RetainedMessages, c.RetainedBytes),
 	}

@@ -219,6 +219,57 @@ func TestExactlyOnceOverACut(t *testing.T) {
 	}
 }
 
+// A device that forgot its session begins to count identifiers from 1 again: its
+// message is another one, also while the first is not taken yet.
+func TestExactlyOnceForgotten(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "a")
+	sub, _ := connect(t, b, named("sub"))
+	sub.subscribe(filter("a", 0))
+	m := named("d")
+	m.CleanStart = false
+	d, _ := connect(t, b, m)
+	d.publish(1, 2, "a", "20")
+	d.want(mqttwire.PUBREC, 1)
+	d.net.Close()
+	d, _ = connect(t, b, m)
+	d.publish(1, 2, "a", "21")
+	d.want(mqttwire.PUBREC, 1)
+	// The same one without DUP may be a new one of the same value.
+	d.publish(1, 2, "a", "21")
+	d.want(mqttwire.PUBREC, 1)
+	if got := join(in.all()); got != "a 20; a 21; a 21" {
+		t.Error(got)
+	}
+	for _, want := range []string{"a 20 qos=0", "a 21 qos=0"} {
+		if _, text := sub.message(); text != want {
+			t.Errorf("subscribers get %q, want %q", text, want)
+		}
+	}
+	sub.ping()
+
+	in.mu.Lock()
+	in.gate, in.entered = make(chan struct{}), make(chan struct{}, 10)
+	in.mu.Unlock()
+	d.publish(2, 2, "a", "30")
+	<-in.entered
+	d.net.Close()
+	d, _ = connect(t, b, m)
+	d.publish(2, 2, "a", "31")
+	in.gate <- struct{}{} // 30 is taken, and 31 is not by that
+	<-in.entered
+	d.send(mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: 2, Dup: true, PacketID: 2, Topic: []byte("a"), Payload: []byte("31")}))
+	d.nothing()
+	close(in.gate)
+	d.want(mqttwire.PUBREC, 2)
+	d.want(mqttwire.PUBREC, 2)
+	if got := join(in.all()); !strings.HasPrefix(got, "a 20; a 21; a 21; a 30; a 31") {
+		t.Error(got)
+	}
+}
+
 // A pipeline that is replaced loses nothing, in whichever order its end and the
 // start of the next one come.
 func TestReload(t *testing.T) {
@@ -720,6 +771,27 @@ func TestAccess(t *testing.T) {
 }
 
 // What a pipeline passes on goes to subscribers, and to no pipeline.
+// What may not be published is told as far as the protocol can, and counted in any
+// case.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	four, _ := connect(t, b, named("four"))
+	five, _ := connect(t, b, named5("five"))
+	four.publish(0, 0, "$a", "x")
+	four.ping()
+	five.publish(1, 1, "$a", "x")
+	if a := five.want(mqttwire.PUBACK, 1); a.Reason != mqttwire.NotAuthorized {
+		t.Error(a)
+	}
+	four.publish(1, 1, "$a", "x")
+	four.gone()
+	// The end of the connection is counted as well.
+	if got := b.Stats().Refused["not authorized"]; got < 3 {
+		t.Errorf("%d are counted", got)
+	}
+}
+
 func TestSink(t *testing.T) {
 	t.Parallel()
 	in := &fakeIntake{}

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -81,12 +82,15 @@ func (c *conn) publish(p mqttwire.Packet) error {
 	if !k.allowed {
 		return c.deny(k, &m)
 	}
-	again := false
+	again, a := false, arrival{id: m.PacketID, qos: m.QoS}
 	if m.QoS == 2 {
+		a.sum = b.sum(&m)
 		var taken bool
-		if again, taken = c.session.received.begin(m.PacketID); taken {
+		// Without DUP it is a message that the client has not sent before, as far as
+		// it knows: one that forgot its session counts identifiers from 1 again.
+		if again, taken = c.session.received.begin(a.id, a.sum); taken && m.Dup {
 			c.mu.Lock()
-			c.window.push(arrival{id: m.PacketID, qos: 2})
+			c.window.push(a)
 			c.acknowledge()
 			c.mu.Unlock()
 			return nil
@@ -95,7 +99,7 @@ func (c *conn) publish(p mqttwire.Packet) error {
 	if !again {
 		c.forward(k, &m, expiry)
 	}
-	return c.hand(k, &m)
+	return c.hand(k, &m, a)
 }
 
 // deny answers a message that the client may not publish.
@@ -185,8 +189,8 @@ func (c *conn) forward(k *known, m *mqttwire.Publish, expiry uint32) {
 	b.publish(f)
 }
 
-// hand puts a message into the lanes of its pipelines.
-func (c *conn) hand(k *known, m *mqttwire.Publish) error {
+// hand puts a message into the lanes of its pipelines, and a into the window.
+func (c *conn) hand(k *known, m *mqttwire.Publish, a arrival) error {
 	b := c.broker
 	e := entry{topic: k.name, client: c.session.client}
 	if m.QoS == 0 {
@@ -216,7 +220,8 @@ func (c *conn) hand(k *known, m *mqttwire.Publish) error {
 		open++
 	}
 	c.mu.Lock()
-	e.conn, e.seq = c, c.window.push(arrival{id: m.PacketID, qos: m.QoS, open: uint16(open)})
+	a.open = uint16(open)
+	e.conn, e.seq = c, c.window.push(a)
 	if open == 0 {
 		c.acknowledge()
 	}
@@ -232,31 +237,49 @@ func (c *conn) hand(k *known, m *mqttwire.Publish) error {
 	return nil
 }
 
+// sum tells messages of QoS 2 from each other.
+func (b *Broker) sum(m *mqttwire.Publish) uint32 {
+	var h maphash.Hash
+	h.SetSeed(b.seed)
+	h.Write(m.Topic) // never fails
+	h.WriteByte(0)   // which no topic has
+	h.Write(m.Payload)
+	return uint32(h.Sum64())
+}
+
 // received is the messages of QoS 2 of a session that their client has not
 // released yet.
 type received struct {
-	mu  sync.Mutex      // guards ids
-	ids map[uint16]bool // true: every pipeline has taken it
+	mu  sync.Mutex // guards ids
+	ids map[uint16]unreleased
 }
 
-// begin notes a message: whether it was there, and whether it is taken.
-func (r *received) begin(id uint16) (again, taken bool) {
+// unreleased is what is known of a message of QoS 2.
+type unreleased struct {
+	sum   uint32
+	taken bool // by every pipeline
+}
+
+// begin notes a message: whether it was there, and whether it is taken. Another
+// one of the same identifier, whose client has forgotten the first, takes its
+// place.
+func (r *received) begin(id uint16, sum uint32) (again, taken bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if taken, again = r.ids[id]; again {
-		return again, taken
+	if u, ok := r.ids[id]; ok && u.sum == sum {
+		return true, u.taken
 	}
 	if r.ids == nil {
-		r.ids = map[uint16]bool{}
+		r.ids = map[uint16]unreleased{}
 	}
-	r.ids[id] = false
+	r.ids[id] = unreleased{sum: sum}
 	return false, false
 }
 
-func (r *received) taken(id uint16) {
+func (r *received) taken(id uint16, sum uint32) {
 	r.mu.Lock()
-	if _, ok := r.ids[id]; ok {
-		r.ids[id] = true
+	if u, ok := r.ids[id]; ok && u.sum == sum {
+		r.ids[id] = unreleased{sum, true}
 	}
 	r.mu.Unlock()
 }
