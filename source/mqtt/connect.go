@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -36,8 +37,10 @@ func (c *conn) connect(body []byte) error {
 	switch {
 	case m.AuthMethod != "":
 		return &mqttwire.Error{Reason: mqttwire.BadAuthMethod, Problem: "no methods of enhanced authentication are offered"}
-	case assigned && m.Version == mqttwire.V311 && !m.CleanStart, len(m.ClientID) > maxClientID:
-		return &mqttwire.Error{Reason: mqttwire.InvalidClientID, Problem: "a session that is to last needs a client id, of at most 512 bytes"}
+	case assigned && m.Version == mqttwire.V311 && !m.CleanStart:
+		return &mqttwire.Error{Reason: mqttwire.InvalidClientID, Problem: "a session that is to last needs a client id"}
+	case len(m.ClientID) > maxClientID:
+		return &mqttwire.Error{Reason: mqttwire.InvalidClientID, Problem: fmt.Sprintf("the client id has %d bytes, at most %d are taken", len(m.ClientID), maxClientID)}
 	case assigned:
 		id := make([]byte, 12)
 		rand.Read(id) // never fails

@@ -127,13 +127,17 @@ func TestBadConnects(t *testing.T) {
 	for what, k := range map[string]struct {
 		m    mqttwire.Connect
 		want mqttwire.Reason
+		why  string // "": MQTT 3.1.1 has no words for it
 	}{
-		"long id": {long, mqttwire.InvalidClientID}, "method": {method, mqttwire.BadAuthMethod}, "will": {will, mqttwire.InvalidTopic},
-		"session without id": {bare, mqttwire.InvalidClientID},
+		"long id":            {long, mqttwire.InvalidClientID, "the client id has 600 bytes, at most 512 are taken"},
+		"method":             {method, mqttwire.BadAuthMethod, "no methods of enhanced authentication are offered"},
+		"will":               {will, mqttwire.InvalidTopic, "the will: "},
+		"session without id": {bare, mqttwire.InvalidClientID, ""},
 	} {
 		d, a := connect(t, b, k.m)
-		if a.Reason != k.want {
-			t.Errorf("%s: %v, want %v", what, a.Reason, k.want)
+		why, _ := a.Properties.Get(mqttwire.ReasonString)
+		if a.Reason != k.want || !strings.HasPrefix(string(why.Data), k.why) {
+			t.Errorf("%s: %v, %q, want %v, %q", what, a.Reason, why.Data, k.want, k.why)
 		}
 		d.closed()
 	}
