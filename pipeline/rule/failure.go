@@ -40,10 +40,16 @@ func (r *Rule) failure(s *Scratch, err error) error {
 	case strings.HasSuffix(fe.Message, ", not bool"), strings.Contains(fe.Message, "bool("):
 		problem += ", because true or false is wanted"
 	}
-	if len(reads.values) > 0 {
-		problem += ", where " + strings.Join(reads.values, ", ")
+	return fmt.Errorf("%s: %s%s", r.text, problem, reads.where())
+}
+
+// where says what the names of r stand for.
+func (r *Rule) where(s *Scratch) string {
+	var reads evidence
+	for _, name := range r.names {
+		reads.note(name, s.env[name])
 	}
-	return fmt.Errorf("%s: %s", r.text, problem)
+	return reads.where()
 }
 
 // areMissing says what a record lacks.
@@ -106,6 +112,14 @@ func (g *evidence) note(name string, v any) {
 	if text := name + " is " + shown(v); !slices.Contains(g.values, text) {
 		g.values = append(g.values, text)
 	}
+}
+
+// where says what the names stand for that are not missing.
+func (g *evidence) where() string {
+	if len(g.values) == 0 {
+		return ""
+	}
+	return ", where " + strings.Join(g.values, ", ")
 }
 
 // maxShown bounds what a refusal shows of a text, in characters.

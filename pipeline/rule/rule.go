@@ -13,6 +13,7 @@ package rule
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -319,7 +320,8 @@ func (r *Rule) Holds(s *Scratch, rec *record.Record) (bool, error) {
 	return yes, nil
 }
 
-// Value evaluates an expression.
+// Value evaluates an expression. A number that it gives is finite: line protocol and
+// JSON have no other.
 func (r *Rule) Value(s *Scratch, rec *record.Record) (record.Value, error) {
 	out, err := r.run(s, rec)
 	if err != nil {
@@ -328,6 +330,9 @@ func (r *Rule) Value(s *Scratch, rec *record.Record) (record.Value, error) {
 	v, err := record.Of(out)
 	if err != nil {
 		return v, fmt.Errorf("%s: a value may be a number, a text, true or false, not %s", r.text, kindOf(out))
+	}
+	if f, ok := v.Number(); ok && (math.IsInf(f, 0) || math.IsNaN(f)) {
+		return v, fmt.Errorf("%s: the result is no finite number, as after a division by zero%s", r.text, r.where(s))
 	}
 	return v, nil
 }

@@ -174,6 +174,8 @@ func TestFailures(t *testing.T) {
 		{"b ? 1 : 2", Expression, "b ? 1 : 2: b is missing"},
 		{"int(site)", Expression, `int(site): cannot be computed, where site is the text "x"`},
 		{"n % (n - 3)", Expression, "n % (n - 3): would divide by zero, where n is 3"},
+		{"o / (n - 3)", Expression, "o / (n - 3): the result is no finite number, as after a division by zero, where n is 3, o is 4"},
+		{"(n - 3) / (n - 3)", Expression, "(n - 3) / (n - 3): the result is no finite number, as after a division by zero, where n is 3"},
 		{"o and true", Condition, "o and true: cannot be computed, because true or false is wanted, where o is 4"},
 		{"o", Condition, "o: cannot be computed, because true or false is wanted, where o is 4"},
 		{"[1]", Expression, "[1]: a value may be a number, a text, true or false, not a list"},

@@ -83,6 +83,10 @@ func declareConvert(s *declare.Map, key string, names *rule.Names) Step {
 			m.Fail("to", "%s is a unit of %s, %s one of %s", to, b.quantity, from, a.quantity)
 		}
 		c.from, c.to = a, b
+	case !finite(scale):
+		m.Fail("scale", "want a finite number")
+	case !finite(offset):
+		m.Fail("offset", "want a finite number")
 	case scaled || shifted:
 		if scaled {
 			c.from.up = scale
@@ -111,8 +115,16 @@ func (v *convert) Apply(c *Context, r *record.Record) Outcome {
 	if !ok {
 		return c.refuse("wrong_type", v.field+" is not a number")
 	}
+	if !finite(f) {
+		return Pass // such as the staleness marker of Prometheus, which is in no unit
+	}
 	f = (f + v.from.shift) * v.from.up / v.from.down
 	f = f*v.to.down/v.to.up - v.to.shift
+	if !finite(f) {
+		return c.refuse("not_finite", v.field+" is "+have.Text()+", which is too large to be converted")
+	}
 	r.Set(v.into, record.Float(f))
 	return Changed
 }
+
+func finite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }

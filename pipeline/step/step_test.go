@@ -93,6 +93,9 @@ func TestSteps(t *testing.T) {
 		{"convert: {field: n, scale: 10, offset: 1}", Changed, "m,device=d1,unit=F v=float:212 n=float:31 s=string:x"},
 		{"convert: {field: s, scale: 10}", Refuse, "wrong_type: s is not a number"},
 		{"convert: {field: w, scale: 10}", Pass, unchanged},
+		{"convert: {field: v, scale: 1e308}", Refuse, "not_finite: v is 212, which is too large to be converted"},
+		{"set: {q: v / (n - 3)}", Refuse, "rule_error: q: v / (n - 3): the result is no finite number, as after a division by zero, where n is 3, v is 212"},
+		{"set_tag: {q: v / (n - 3)}", Refuse, "rule_error: q: v / (n - 3): the result is no finite number, as after a division by zero, where n is 3, v is 212"},
 		{"rename: {v: value, unit: u}", Changed, "m,device=d1,u=F value=float:212 n=integer:3 s=string:x"},
 		{"rename: {w: z}", Pass, unchanged},
 		{"rename: {v: n}", Refuse, "name_taken: v cannot be called n, which the record has"},
@@ -153,6 +156,7 @@ func TestMistakes(t *testing.T) {
 		{"convert: {field: v, from: C, to: X}", `unknown unit "X"`},
 		{"convert: {field: v}", "want from and to"},
 		{"convert: {field: v, from: C, to: F, scale: 2}", "not both"},
+		{"convert: {field: v, scale: inf}", "want a finite number"},
 		{"set: {device: v}", "is a tag"},
 		{"set_tag: {v: device}", "is a field"},
 		{"set: {}", "want names and expressions"},
@@ -195,6 +199,21 @@ func TestNames(t *testing.T) {
 		if _, _, err := declared("rule: v > 1", after); err == nil {
 			t.Errorf("v is there behind %s", step)
 		}
+	}
+}
+
+// TestMarkersPass: what has no finite value has no unit, and stays the NaN that it is.
+func TestMarkersPass(t *testing.T) {
+	d, _, err := declared("convert: {field: v, scale: 2}", names())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const stale = 0x7ff0000000000002
+	r := reading()
+	r.Set("v", record.Value{Type: column.Float64, Word: stale})
+	run := d.Begin()
+	if o := run.Apply(NewContext(), r); o != Pass || r.Field("v").Word != stale {
+		t.Errorf("%s, %#x", o, r.Field("v").Word)
 	}
 }
 
