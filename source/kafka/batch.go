@@ -1,15 +1,11 @@
 package kafka
 
-import (
-	"context"
-
-	"github.com/twmb/franz-go/pkg/kgo"
-)
+import "context"
 
 // portion is a run of records of a partition.
 type portion struct {
 	partition *partition
-	records   []*kgo.Record
+	fetched
 }
 
 // batch is what is handed over at once: records of some partitions, those of

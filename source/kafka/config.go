@@ -39,9 +39,12 @@ type Config struct {
 	BufferBytes int
 	// FetchBytes is what a broker is asked for at once, compressed.
 	FetchBytes int
-	// MaxUnpackedBytes is what a broker's batch may grow to when it is unpacked.
-	// The partition of a larger one stands still, which Status tells.
+	// MaxUnpackedBytes is what a broker's batch may grow to when it is unpacked. A larger
+	// one cannot be read.
 	MaxUnpackedBytes int
+	// StopAtUnreadable lets the partition of a batch that cannot be read stand still
+	// instead of handing the batch over as it is, to be kept as refused.
+	StopAtUnreadable bool
 }
 
 // HeaderTag is a tag that is set to a header.
@@ -104,6 +107,7 @@ func Declare(s *declare.Map) Config {
 		s.Fail("fetch", "want at most 1GiB")
 	}
 	c.MaxUnpackedBytes = s.Size("max_unpacked", c.MaxUnpackedBytes)
+	c.StopAtUnreadable = s.Choice("unreadable", "skip", "skip", "stop") == "stop"
 	return c
 }
 

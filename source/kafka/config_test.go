@@ -42,6 +42,7 @@ in_flight: 2
 buffer: 1MiB
 fetch: 64KiB
 max_unpacked: 2MiB
+unreadable: stop
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +55,7 @@ max_unpacked: 2MiB
 		},
 		Topics: []string{"sensor-data"}, Patterns: []string{`plant-\d+`}, Exclude: []string{"plant-0"},
 		Group: "g", Instance: "one", SessionTimeout: 20 * time.Second, Latest: true, HeaderTags: []HeaderTag{{Tag: "where", Header: "site"}},
-		BatchMessages: 100, InFlight: 2, BufferBytes: 1 << 20, FetchBytes: 64 << 10, MaxUnpackedBytes: 2 << 20,
+		BatchMessages: 100, InFlight: 2, BufferBytes: 1 << 20, FetchBytes: 64 << 10, MaxUnpackedBytes: 2 << 20, StopAtUnreadable: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -83,6 +84,7 @@ func TestDeclareRefuses(t *testing.T) {
 		`{brokers: "h:1", topics: [a], sasl: {user: u}}`:        "want password or password_file",
 		`{brokers: "h:1", topics: [a], sasl: {password: u}}`:    "sasl.user: is missing",
 		`{brokers: "h:1", topics: [a], sasl: {mechanism: kbr}}`: "want one of plain",
+		`{brokers: "h:1", topics: [a], unreadable: ignore}`:     "want one of skip, stop",
 		`{brokers: "h:1", topic: [a]}`:                          "did you mean topics?",
 	} {
 		if _, err := declared(t, text); err == nil || !strings.Contains(err.Error(), want) {

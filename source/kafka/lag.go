@@ -56,6 +56,9 @@ func (m *member) measure(ctx context.Context, admin *kadm.Client) {
 			}
 			return listed(starts, at)
 		})
+	for _, at := range m.queue.quiet(m.source.quietAfter) {
+		m.suspects.add(at, nil, false)
+	}
 }
 
 // missing tells which topics cannot be read because they are not there, or not

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -20,8 +21,17 @@ type partition struct {
 	place
 	// waiting are records that were fetched and are in no batch, poll by poll,
 	// in their order; from is the first of waiting[0] that is.
-	waiting [][]*kgo.Record
+	waiting []fetched
 	from    int
+	// reads is the offset that is read next, which is behind what was put in; -1 if
+	// it is not known yet. There may be none before what the broker has. moved is
+	// when that was, or when it was last seen that nothing more is to be had
+	// before the end, which is kept as cleared.
+	reads   int64
+	moved   time.Time
+	cleared int64
+	// held: what comes is left out, because it is not clear what stands before it.
+	held bool
 	// flying: some of its records are in a batch. No others are put into one
 	// meanwhile, or the later could overtake the earlier.
 	flying bool
@@ -43,20 +53,21 @@ type partition struct {
 }
 
 func newPartition(at place) *partition {
-	return &partition{place: at, taken: none, committed: none, start: -1, end: -1}
+	return &partition{place: at, taken: none, committed: none, reads: -1, moved: time.Now(), cleared: -1, start: -1, end: -1}
 }
 
 // none is the place of a partition in which nothing has been taken.
 var none = kgo.EpochOffset{Epoch: -1, Offset: -1}
 
 // cut takes at most n records of the first poll that waits, and at least one.
-func (p *partition) cut(n int) []*kgo.Record {
-	poll := p.waiting[0][p.from:]
-	if n < len(poll) {
+func (p *partition) cut(n int) fetched {
+	poll := fetched{p.waiting[0].records[p.from:], p.waiting[0].unread}
+	if n < len(poll.records) {
 		p.from += n
-		return poll[:n]
+		poll.records = poll.records[:n]
+		return poll
 	}
-	p.waiting[0] = nil
+	p.waiting[0] = fetched{}
 	p.waiting, p.from = p.waiting[1:], 0
 	return poll
 }

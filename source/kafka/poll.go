@@ -18,6 +18,8 @@ func (m *member) poll(ctx context.Context) {
 	for ctx.Err() == nil {
 		m.queue.waitForSpace()
 		wait, done := bad.within(ctx, m.source.startAgainAfter)
+		m.polling.Store(&done)
+		m.stir()
 		fetches := m.client.PollFetches(wait)
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			if p.Topic == "" {
@@ -25,22 +27,42 @@ func (m *member) poll(ctx context.Context) {
 			}
 			at := place{p.Topic, p.Partition}
 			m.queue.add(at, p.Records, p.HighWatermark)
-			if p.Err == nil {
-				bad.read(at)
+			if p.Err != nil {
+				m.failed(at, p.Err)
+				return
+			}
+			bad.read(at)
+			if len(p.Records) > 0 {
+				m.suspects.read(at)
 			}
 		})
+		m.settle()
 		m.client.AllowRebalance()
-		over := wait.Err() != nil
+		over := errors.Is(wait.Err(), context.DeadlineExceeded)
 		done()
 		if over {
 			return
 		}
 		for _, e := range fetches.Errors() {
+			if e.Topic != "" && doubtful(e.Err) || e.Topic == "" && errors.Is(e.Err, context.Canceled) {
+				continue
+			}
 			if bad.note(place{e.Topic, e.Partition}, e.Err) {
 				m.source.log.Warn("cannot read from Kafka", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
 			}
 		}
 		m.source.trouble.note(ofFetch, bad.text())
+	}
+}
+
+// failed does what an error of a partition asks for, if that is more than to tell of it.
+func (m *member) failed(at place, err error) {
+	var lost *kgo.ErrDataLoss
+	switch {
+	case errors.As(err, &lost):
+		m.queue.readFrom(at, lost.ResetTo)
+	case doubtful(err):
+		m.doubt(at, err)
 	}
 }
 
@@ -50,10 +72,10 @@ type refusals struct {
 	since  time.Time // of the oldest that lasts; zero if none does
 }
 
-// within returns a context that ends when it is time to begin anew.
+// within returns a context that ends at its deadline when it is time to begin anew.
 func (r *refusals) within(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
 	if r.since.IsZero() {
-		return ctx, func() {}
+		return context.WithCancel(ctx)
 	}
 	return context.WithDeadline(ctx, r.since.Add(after))
 }

@@ -73,12 +73,84 @@ func (q *queue) add(at place, records []*kgo.Record, end int64) {
 	defer q.mu.Unlock()
 	p := q.own(at)
 	p.end = end
-	if len(records) == 0 || q.closed || p.leaving {
+	if len(records) == 0 || q.closed || p.leaving || p.held {
 		return
 	}
-	p.waiting = append(p.waiting, records)
-	q.bytes += n
+	q.put(p, fetched{records, nil}, n)
+}
+
+func (q *queue) put(p *partition, f fetched, size int) {
+	p.waiting = append(p.waiting, f)
+	p.reads, p.moved, p.cleared = f.records[len(f.records)-1].Offset+1, time.Now(), -1
+	q.bytes += size
 	q.list(p)
+}
+
+// hold leaves out what comes of a partition, until it is cleared or something of it is
+// passed over.
+func (q *queue) hold(at place) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.own(at).held = true
+}
+
+// clear notes that nothing is wrong with a partition where reading of it stands, and that
+// there is nothing more to read as long as it ends at end.
+func (q *queue) clear(at place, end int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.own(at)
+	p.held, p.moved, p.cleared = false, time.Now(), end
+}
+
+// passOver puts in what stands for a batch that cannot be read and ends before next. It
+// reports false if the partition is being given up.
+func (q *queue) passOver(at place, next int64, raw []byte, u *unread) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.partitions[at]
+	if p == nil || q.closed || p.leaving {
+		return false
+	}
+	p.held = false
+	f := standIn(at, next, raw, u)
+	q.put(p, f, sizes(f.records))
+	return true
+}
+
+// readFrom notes from which offset on a partition is read.
+func (q *queue) readFrom(at place, offset int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.own(at).reads = offset
+}
+
+// reading returns the offset that is read next of a partition; -1 if it is not known yet,
+// or the partition is not here any more.
+func (q *queue) reading(at place) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p := q.partitions[at]; p != nil && !p.leaving {
+		return p.reads
+	}
+	return -1
+}
+
+// quiet returns the partitions that have messages at the broker and brought none for a
+// time, although there was room for them.
+func (q *queue) quiet(after time.Duration) []place {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.bytes >= q.bufferBytes || q.closed {
+		return nil
+	}
+	var all []place
+	for at, p := range q.partitions {
+		if !p.held && !p.leaving && p.reads >= 0 && p.reads < p.end && p.end != p.cleared && time.Since(p.moved) >= after {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // list lets workers know of a partition with records that may be taken.
@@ -118,10 +190,10 @@ func (q *queue) take() *batch {
 		q.ready = slices.Delete(q.ready, 0, 1)
 		p.listed, p.flying = false, true
 		for len(p.waiting) > 0 && room > 0 && b.bytes < q.batchBytes {
-			records := q.cut(p, room, q.batchBytes-b.bytes)
-			b.portions = append(b.portions, portion{p, records})
-			b.bytes += sizes(records)
-			room -= len(records)
+			o := portion{p, q.cut(p, room, q.batchBytes-b.bytes)}
+			b.portions = append(b.portions, o)
+			b.bytes += sizes(o.records)
+			room -= len(o.records)
 		}
 	}
 	q.flying = append(q.flying, b)
@@ -133,8 +205,8 @@ func (q *queue) take() *batch {
 
 // cut takes records of a partition: at least one, else no more than n and,
 // except for the last of them, than bytes.
-func (q *queue) cut(p *partition, n, bytes int) []*kgo.Record {
-	poll := p.waiting[0][p.from:]
+func (q *queue) cut(p *partition, n, bytes int) fetched {
+	poll := p.waiting[0].records[p.from:]
 	for i, r := range poll[:min(n, len(poll))] {
 		if bytes -= size(r); bytes <= 0 {
 			n = i + 1
@@ -247,7 +319,7 @@ func (q *queue) giveUp(places map[string][]int32, patience, stopAfter time.Durat
 
 func (q *queue) dropWaiting(p *partition) {
 	for len(p.waiting) > 0 {
-		q.bytes -= sizes(p.cut(len(p.waiting[0])))
+		q.bytes -= sizes(p.cut(len(p.waiting[0].records)).records)
 	}
 	if p.listed {
 		p.listed = false

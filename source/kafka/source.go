@@ -15,6 +15,23 @@
 //     what is under way is waited for, for a while; then the broker is told how
 //     far it was taken, and only then the partition is let go.
 //
+// A batch that cannot be read, because it is damaged or unpacks to too much, is a message
+// too: it is handed over as it came, for the intake to keep as refused.
+//
+//  1. The client says that it cannot read a partition. The poller lets the partition
+//     stand still and leaves out what comes of it.
+//  2. The examiner fetches the batch by itself. One whose checksum is right is as its
+//     producer made it, and certain at once. One whose checksum is wrong is fetched
+//     until it came five times just so: what a network does to it changes.
+//  3. The poller puts the batch into the queue, and has the partition read on behind it.
+//     Where that is says the batch if its checksum is right, else what follows it.
+//
+// The client says nothing where it makes no headway. Partitions that have messages and
+// bring none are therefore examined as well, and found to be right if they are: what
+// is left of them are the marks of transactions, or messages that are not committed. It
+// says nothing either of a message that is torn inside a batch with the right checksum,
+// which brokers refuse to take from producers, if there are others behind it.
+//
 // A place that the broker is told therefore never goes beyond what the intake
 // has accounted for. A crash, or a batch that was cut short when a partition
 // went, lets messages come again: the one who has the partition next begins at
@@ -73,14 +90,19 @@ type Source struct {
 	// startAgainAfter is how long a partition that the client has given up for
 	// good stands still before all is begun anew.
 	startAgainAfter time.Duration
-	trouble         trouble
-	queue           atomic.Pointer[queue] // of the session under way; nil if there is none
+	// examineAgain is after what time a partition that cannot be read is fetched from
+	// for the second time, and quietAfter when one is that brings nothing.
+	examineAgain, quietAfter time.Duration
+	trouble                  trouble
+	passed                   passed
+	queue                    atomic.Pointer[queue] // of the session under way; nil if there is none
 }
 
 // New returns a source that is not running yet. It fails if a file that the
 // configuration names cannot be used.
 func New(cfg Config, log *slog.Logger) (*Source, error) {
-	s := &Source{cfg: cfg, log: log.With("source", "kafka", "group", cfg.Group), startAgainAfter: 30 * time.Second}
+	s := &Source{cfg: cfg, log: log.With("source", "kafka", "group", cfg.Group), startAgainAfter: 30 * time.Second,
+		examineAgain: time.Second, quietAfter: quietAfter}
 	options, err := cfg.Connection.Options()
 	if err != nil {
 		return nil, err
@@ -116,10 +138,18 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 func (s *Source) Status() source.Status {
 	status := source.Status{Lag: -1}
 	status.Connected, status.Trouble = s.trouble.tell()
+	_, status.Notice = s.passed.tell()
 	if q := s.queue.Load(); q != nil {
 		status.Lag = q.lag()
 	}
 	return status
+}
+
+// Counts implements source.Counter. unreadable_batches are batches of a broker that were
+// passed over and kept as refused.
+func (s *Source) Counts() []source.Count {
+	n, _ := s.passed.tell()
+	return []source.Count{{Event: "unreadable_batches", N: n}}
 }
 
 // Run reads until ctx ends.
@@ -138,11 +168,12 @@ func (s *Source) Run(ctx context.Context, intake source.Intake) error {
 // ctx, or when a partition cannot be read for good.
 func (s *Source) session(ctx context.Context, intake source.Intake) error {
 	q := newQueue(&s.cfg)
-	m := &member{source: s, queue: q, came: make(chan struct{}, 1)}
+	m := &member{source: s, queue: q, suspects: newSuspects(s.examineAgain), came: make(chan struct{}, 1)}
 	client, err := kgo.NewClient(append(slices.Clone(s.options),
 		kgo.OnPartitionsAssigned(m.assigned),
 		kgo.OnPartitionsRevoked(m.revoked),
 		kgo.OnPartitionsLost(m.lost),
+		kgo.AdjustFetchOffsetsFn(m.begins),
 	)...)
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
@@ -166,6 +197,7 @@ func (s *Source) session(ctx context.Context, intake source.Intake) error {
 	}
 	others.Go(func() { m.commitWhile(ctx) })
 	others.Go(func() { m.measureWhile(ctx) })
+	others.Go(func() { m.examineWhile(ctx) })
 	m.poll(ctx)
 
 	end()
@@ -190,15 +222,19 @@ type member struct {
 	queue  *queue
 	client *kgo.Client
 	came   chan struct{} // has a place in it when partitions came
+	// suspects are partitions that may not be readable; polling ends the poll under way.
+	suspects *suspects
+	polling  atomic.Pointer[context.CancelFunc]
 	// committing is held from looking what is due to the broker's answer, so
 	// that partitions are not given up in between: a commit after that would
 	// set back the one who has them next.
 	committing sync.Mutex
 }
 
-func (m *member) assigned(_ context.Context, _ *kgo.Client, places map[string][]int32) {
+func (m *member) assigned(_ context.Context, client *kgo.Client, places map[string][]int32) {
 	m.source.trouble.note(ofGroup, "")
 	m.queue.assign(places)
+	client.ResumeFetchPartitions(places) // they may have stood still when they were here before
 	if len(places) == 0 {
 		return
 	}
@@ -214,6 +250,7 @@ func (m *member) revoked(ctx context.Context, _ *kgo.Client, places map[string][
 	if len(places) == 0 {
 		return
 	}
+	m.suspects.forget(places)
 	due := m.queue.giveUp(places, giveUpPatience, giveUpStop)
 	ctx, done := context.WithTimeout(ctx, commitTimeout)
 	defer done()
@@ -229,6 +266,7 @@ func (m *member) lost(_ context.Context, _ *kgo.Client, places map[string][]int3
 	if len(places) == 0 {
 		return
 	}
+	m.suspects.forget(places)
 	m.queue.giveUp(places, 0, giveUpStop)
 	m.source.log.Warn("partitions were lost, because the group did not hear from this server in time", "partitions", places)
 }

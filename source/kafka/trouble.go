@@ -16,6 +16,7 @@ const (
 	ofGroup = iota
 	ofTopics
 	ofFetch
+	ofUnread
 	ofIntake
 	ofCommit
 	parts

@@ -111,6 +111,10 @@ func nanoseconds(t time.Time) int64 {
 func (w *worker) fill(b *batch) []source.Message {
 	w.messages, w.tags = w.messages[:0], w.tags[:0]
 	for _, o := range b.portions {
+		if o.unread != nil {
+			w.messages = append(w.messages, o.unread.message(o.records[0]))
+			continue
+		}
 		for _, r := range o.records {
 			m := source.Message{Topic: r.Topic, Key: r.Key, Payload: r.Value, Partition: r.Partition, Offset: r.Offset}
 			m.Time = nanoseconds(r.Timestamp)
