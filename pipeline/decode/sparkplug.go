@@ -37,7 +37,7 @@ const replyWait = time.Second
 // Decode implements Decoder. A node whose birth certificate is missing is asked
 // for it.
 func (f *sparkplugFormat) Decode(m *source.Message, n int, now int64, out *record.List) error {
-	command, err := f.host.Decode(m.Topic, m.Payload, n, now, out)
+	command, err := f.host.Decode(m.Topic, m.Payload, n, m.Time, now, out)
 	if command != nil && m.Reply != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), replyWait)
 		defer cancel()

@@ -44,7 +44,9 @@ const (
 )
 
 // StatusMeasurement is where births and deaths are kept: tags group, node and, of
-// a device, device; fields online (bool) and reason (birth or death).
+// a device, device; fields online (bool) and reason (birth or death). Their time is
+// that of arrival, of both: a death has no other, and the clock of a node may be
+// wrong, so that its births would stand before its deaths or hide them.
 const StatusMeasurement = "device_status"
 
 // Config is how messages become records.
@@ -109,18 +111,23 @@ type nodeID struct{ group, node string }
 type node struct {
 	id      nodeID
 	place   *list.Element
-	born    bool // a birth certificate was seen, and no death since
+	born    bool   // a birth certificate was seen, and no death since
+	birth   uint64 // timestamp of that, in milliseconds
 	bdSeq   uint64
 	hasBd   bool
+	status  int64 // time of the newest record of a birth or death, in nanoseconds
 	order   sequence
 	aliases map[uint64]*announced
-	devices map[string]*device // "" is the node itself
-	asked   int64              // when it was last asked for its birth, in nanoseconds
-	bytes   int
+	devices map[string]*device // that are online; "" is the node itself
+	// gone are the devices that went with the node, or before its last birth, and
+	// have not announced themselves since: what said so may come once more, because
+	// it could not be stored.
+	gone  map[string]struct{}
+	asked int64 // when it was last asked for its birth, in nanoseconds
+	bytes int
 }
 
 type device struct {
-	online  bool
 	metrics map[string]*announced
 }
 
@@ -147,15 +154,17 @@ func NewHost(c Config) *Host {
 }
 
 // Decode appends the records of a message, which is number n of those under way
-// and arrived at now (nanoseconds since 1970). If it returns an error, a
+// and arrived at now. made is when its source says that it was made, 0 if it does
+// not; both are in nanoseconds since 1970. If Decode returns an error, a
 // *record.Refusal, out is as it was, though what a birth certificate announces is
-// remembered. The command, if it is not nil, is to be sent
-// to the node, with an error or without.
+// remembered, unless its own timestamp is out of range. The command, if it is not
+// nil, is to be sent to the node, with an error or without.
 //
-// Commands and the states of hosts make no records, and neither does a death
-// certificate of a session before the present one. A message that came before is
-// decoded again, and changes nothing that is remembered.
-func (h *Host) Decode(topic string, text []byte, n int, now int64, out *record.List) (*Command, error) {
+// Commands and the states of hosts make no records, and a death certificate of a
+// session before the present one only those of devices that have not announced
+// themselves since. A message that came before is decoded again, and changes
+// nothing that is remembered.
+func (h *Host) Decode(topic string, text []byte, n int, made, now int64, out *record.List) (*Command, error) {
 	a, err := parseAddress(topic)
 	if err != nil {
 		return nil, record.Refuse(BadTopic, "%s", err)
@@ -170,8 +179,19 @@ func (h *Host) Decode(topic string, text []byte, n int, now int64, out *record.L
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	// The will of a node was written when its session began: its timestamp says
+	// nothing.
+	if p.timestamp > latest && a.kind != nodeDeath {
+		if n := h.nodes[nodeID{a.group, a.node}]; n != nil && a.kind == nodeBirth {
+			n.order.lost = true // its aliases may stand for something else now
+		}
+		return nil, record.Refuse(BadPayload, "the payload has the timestamp %d: want milliseconds since 1970", p.timestamp)
+	}
+	if made == 0 {
+		made = now
+	}
 	before := out.Len()
-	w := writer{h: h, node: h.node(a), a: a, p: &p, message: n, now: now, out: out}
+	w := writer{h: h, node: h.node(a), a: a, p: &p, message: n, made: made, now: now, out: out}
 	err = w.run()
 	if err != nil {
 		out.Truncate(before)
@@ -189,7 +209,7 @@ func (h *Host) node(a address) *node {
 	n := h.nodes[nodeID{a.group, a.node}]
 	if n == nil {
 		id := nodeID{strings.Clone(a.group), strings.Clone(a.node)}
-		n = &node{id: id, aliases: map[uint64]*announced{}, devices: map[string]*device{}}
+		n = &node{id: id, aliases: map[uint64]*announced{}, devices: map[string]*device{}, gone: map[string]struct{}{}}
 		n.place = h.order.PushFront(n)
 		h.nodes[id] = n
 		h.grow(n, nodeBytes+len(id.group)+len(id.node))
@@ -221,9 +241,38 @@ func (h *Host) evict(now *node) {
 func (h *Host) forget(n *node) {
 	h.bytes -= n.bytes
 	n.bytes = 0
-	n.aliases, n.devices = map[uint64]*announced{}, map[string]*device{}
+	n.aliases, n.devices, n.gone = map[uint64]*announced{}, map[string]*device{}, map[string]struct{}{}
 	n.born, n.order = false, sequence{}
 	h.grow(n, nodeBytes+len(n.id.group)+len(n.id.node))
+}
+
+// part drops what a node has announced, when it dies or is born, but not which
+// devices went with it. The next birth leaves those as they are, and the one after
+// it drops them.
+func (h *Host) part(n *node) {
+	gone := n.gone
+	if n.born {
+		gone = map[string]struct{}{}
+	}
+	for name := range n.devices {
+		if name != "" {
+			gone[name] = struct{}{}
+		}
+	}
+	h.forget(n)
+	n.gone = gone
+	for name := range gone {
+		h.grow(n, deviceBytes+len(name))
+	}
+}
+
+// found takes a device, or the node itself if it has no name, for one that is
+// there, or that went by itself.
+func (h *Host) found(n *node, name string) {
+	if _, ok := n.gone[name]; ok {
+		h.grow(n, -deviceBytes-len(name))
+		delete(n.gone, name)
+	}
 }
 
 // forgetDevice drops what one device of a node has announced.
@@ -244,8 +293,9 @@ func (h *Host) forgetDevice(n *node, name string) {
 
 // learn takes a birth certificate of a device, or of the node itself.
 func (h *Host) learn(n *node, name string, metrics []metric) {
+	h.found(n, name)
 	h.forgetDevice(n, name)
-	d := &device{online: true, metrics: map[string]*announced{}}
+	d := &device{metrics: map[string]*announced{}}
 	name = strings.Clone(name)
 	n.devices[name] = d
 	h.grow(n, deviceBytes+len(name))
@@ -261,4 +311,22 @@ func (h *Host) learn(n *node, name string, metrics []metric) {
 		}
 		h.grow(n, nameBytes+len(m.name))
 	}
+}
+
+// announces says whether metrics are those that a device of a node has announced.
+func (n *node) announces(name string, metrics []metric) bool {
+	d := n.devices[name]
+	if d == nil {
+		return false
+	}
+	for i := range metrics {
+		m := &metrics[i]
+		if m.name == "" || m.definition {
+			continue
+		}
+		if known := d.metrics[m.name]; known == nil || known.alias != m.alias || known.aliased != m.aliased || known.datatype != m.datatype {
+			return false
+		}
+	}
+	return true
 }

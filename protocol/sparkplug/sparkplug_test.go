@@ -108,7 +108,7 @@ func (t *tester) decode(topic string, text []byte) (records []string, reason str
 	t.Helper()
 	var out record.List
 	out.Add(0) // of a message before
-	c, err := t.host.Decode(topic, text, 7, t.now, &out)
+	c, err := t.host.Decode(topic, text, 7, 0, t.now, &out)
 	var refusal *record.Refusal
 	if errors.As(err, &refusal) {
 		reason = refusal.Reason
@@ -151,10 +151,10 @@ func birth(bd uint64, metrics ...put) []byte {
 func TestLifeOfANode(t *testing.T) {
 	n := newTester(t, Default())
 	n.want("NBIRTH/edge", birth(4, named("Uptime").alias(1).kind(UInt32).integer(9)), "", false,
-		"device_status group=plant node=edge: online=true reason=birth @1000",
+		"device_status group=plant node=edge: online=true reason=birth @1700000000000",
 		"sparkplug group=plant node=edge: Uptime=9 @1000")
 	n.want("DBIRTH/edge/press", message(1, 1000, named("Oil/Temperature").alias(2).kind(Double).double(40.5), named("Running").alias(3).kind(Boolean).boolean(1)), "", false,
-		"device_status group=plant node=edge device=press: online=true reason=birth @1000",
+		"device_status group=plant node=edge device=press: online=true reason=birth @1700000000000",
 		"sparkplug group=plant node=edge device=press: Oil/Temperature=40.5 Running=true @1000")
 	n.want("NDATA/edge", message(2, 2000, aliased(1).integer(10)), "", false, "sparkplug group=plant node=edge: Uptime=10 @2000")
 	n.want("DDATA/edge/press", message(3, 3000, aliased(2).stamp(2500).double(41), aliased(3).stamp(2500).boolean(0), aliased(2).double(42)), "", false,
@@ -165,16 +165,16 @@ func TestLifeOfANode(t *testing.T) {
 		"sparkplug group=plant node=edge device=press: Running=true @10")
 	// Once more, as after an intake that could not store it.
 	n.want("DDATA/edge/press", message(3, 3000, aliased(2).double(42)), "", false, "sparkplug group=plant node=edge device=press: Oil/Temperature=42 @3000")
-	n.want("DDEATH/edge/press", message(5, 4000), "", false, "device_status group=plant node=edge device=press: online=false reason=death @4000")
+	n.want("DDEATH/edge/press", message(5, 4000), "", false, "device_status group=plant node=edge device=press: online=false reason=death @1700000000000")
 	n.want("DDATA/edge/press", message(6, 5000, aliased(2).double(1)), UnknownAlias, true)
 	n.want("DBIRTH/edge/press", message(7, 6000, named("Oil/Temperature").alias(2).kind(Double).double(1)), "", false,
-		"device_status group=plant node=edge device=press: online=true reason=birth @6000",
+		"device_status group=plant node=edge device=press: online=true reason=birth @1700000000000",
 		"sparkplug group=plant node=edge device=press: Oil/Temperature=1 @6000")
 	// The will of the session before comes late, and that of this one.
 	n.want("NDEATH/edge", message(-1, 500, named(bdSeqMetric).kind(Int64).long(3)), "", false)
 	n.want("NDEATH/edge", message(-1, 500, named(bdSeqMetric).kind(Int64).long(4)), "", false,
-		"device_status group=plant node=edge: online=false reason=death",
-		"device_status group=plant node=edge device=press: online=false reason=death")
+		"device_status group=plant node=edge: online=false reason=death @1700000000000",
+		"device_status group=plant node=edge device=press: online=false reason=death @1700000000000")
 	n.now += int64(time.Minute)
 	n.want("NDATA/edge", message(8, 7000, aliased(1).integer(10)), UnknownAlias, true)
 }
@@ -249,11 +249,131 @@ func TestSequenceBehindABirthThatIsMissing(t *testing.T) {
 	}
 }
 
+// TestBirthsAndDeathsAgain: what could not be stored comes once more, and says the
+// same.
+func TestBirthsAndDeathsAgain(t *testing.T) {
+	bd := func(n uint64) put { return named(bdSeqMetric).kind(Int64).long(n) }
+	const when = " @1700000000000"
+	status := func(device string, online bool) string {
+		if device != "" {
+			device = " device=" + device
+		}
+		if online {
+			return "device_status group=plant node=edge" + device + ": online=true reason=birth" + when
+		}
+		return "device_status group=plant node=edge" + device + ": online=false reason=death" + when
+	}
+	n := newTester(t, Default())
+	first := message(0, 1000, bd(1), named("Uptime").alias(1).kind(Int32).number(metricNull, 1))
+	press := message(1, 1001, named("Heat").alias(7).kind(Int32).number(metricNull, 1))
+	n.want("NBIRTH/edge", first, "", false, status("", true))
+	n.want("DBIRTH/edge/press", press, "", false, status("press", true))
+	// The birth once more, or one before it: the aliases stand for the same.
+	n.want("NBIRTH/edge", first, "", false, status("", true))
+	n.want("NBIRTH/edge", message(0, 900, bd(1), named("Uptime").alias(1).kind(Int32).number(metricNull, 1)), "", false, status("", true))
+	n.want("DDATA/edge/press", message(2, 1002, aliased(7).integer(5)), "", false, "sparkplug group=plant node=edge device=press: Heat=5 @1002")
+	n.want("NDATA/edge", message(3, 1003, aliased(1).integer(5)), "", false, "sparkplug group=plant node=edge: Uptime=5 @1003")
+
+	// Deaths, over and over.
+	death := message(-1, 900, bd(1))
+	for range 3 {
+		n.want("NDEATH/edge", death, "", false, status("", false), status("press", false))
+	}
+	// The same behind the next birth, with which it came in one batch: the node is
+	// there again, and the device is not.
+	second := message(0, 2000, bd(2), named("Heat").alias(7).kind(Int32).number(metricNull, 1))
+	n.want("NBIRTH/edge", second, "", false, status("", true))
+	n.want("NDEATH/edge", death, "", false, status("press", false))
+	n.want("NBIRTH/edge", second, "", false, status("", true))
+	n.want("NDEATH/edge", death, "", false, status("press", false))
+	n.want("DBIRTH/edge/press", message(1, 2001, named("Oil").alias(8).kind(Int32).number(metricNull, 1)), "", false, status("press", true))
+	n.want("NDEATH/edge", death, "", false)
+	n.want("NDATA/edge", message(2, 2002, aliased(7).integer(6)), "", false, "sparkplug group=plant node=edge: Heat=6 @2002")
+	n.want("DDATA/edge/press", message(3, 2003, aliased(8).integer(7)), "", false, "sparkplug group=plant node=edge device=press: Oil=7 @2003")
+
+	// A node whose clock went back, and that announces something else.
+	n.want("NBIRTH/edge", message(0, 500, bd(2), named("Cold").alias(7).kind(Int32).number(metricNull, 1)), "", false, status("", true))
+	n.want("NDATA/edge", message(1, 501, aliased(7).integer(6)), "", false, "sparkplug group=plant node=edge: Cold=6 @501")
+	// A birth that was asked for is taken, whatever its time.
+	n.want("NDATA/edge", message(9, 502, named("Cold").integer(6)), "", false, "sparkplug group=plant node=edge: Cold=6 @502")
+	n.now += int64(time.Minute)
+	n.want("NDATA/edge", message(10, 503, aliased(7).integer(6)), LostSequence, true)
+	n.decode("spBv1.0/plant/NBIRTH/edge", message(0, 400, bd(2), named("Cold").alias(7).kind(Int32).number(metricNull, 1)))
+	n.want("NDATA/edge", message(1, 401, aliased(7).integer(6)), "", false, "sparkplug group=plant node=edge: Cold=6 @401")
+}
+
+// TestTimesOfBirthsAndDeaths: whatever the clock of the node says, they stand in
+// the order in which they came.
+func TestTimesOfBirthsAndDeaths(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, 0, time.Hour} {
+		h := NewHost(Default())
+		last, online := int64(0), ""
+		now := int64(at)
+		send := func(topic string, text []byte, made int64) {
+			t.Helper()
+			now += int64(time.Second)
+			var out record.List
+			if _, err := h.Decode("spBv1.0/g/"+topic, text, 0, made, now, &out); err != nil {
+				t.Fatal(err)
+			}
+			for i := range out.Len() {
+				if r := out.At(i); r.Measurement == StatusMeasurement {
+					if !r.Timed || r.Time < last {
+						t.Errorf("skew %s: %s is at %d, and the one before it at %d", skew, topic, r.Time, last)
+					}
+					last, online = r.Time, r.Field("online").Text()
+				}
+			}
+		}
+		clock := func() uint64 { return uint64((now + int64(skew)) / 1e6) }
+		for bd := range uint64(3) {
+			will := message(-1, clock(), named(bdSeqMetric).kind(Int64).long(bd))
+			send("NBIRTH/e", message(0, clock(), named(bdSeqMetric).kind(Int64).long(bd)), 0)
+			send("DBIRTH/e/d", message(1, clock()), 0)
+			if online != "true" || last != now {
+				t.Errorf("skew %s: born, and online is %s at %d, %d from now", skew, online, last, now-last)
+			}
+			send("DDEATH/e/d", message(2, clock()), 0)
+			send("NDEATH/e", will, 0)
+			if online != "false" || last != now {
+				t.Errorf("skew %s: dead, and online is %s at %d, %d from now", skew, online, last, now-last)
+			}
+		}
+		// A source that knows when the message was made is believed, but not that
+		// the order was another.
+		send("NBIRTH/e", message(0, clock()), now+5)
+		if last != now-int64(time.Second)+5 {
+			t.Errorf("a birth that was made at %d is at %d", now-int64(time.Second)+5, last)
+		}
+		send("NDEATH/e", message(-1, clock()), 17)
+	}
+}
+
+// TestYearsThatCannotBeStored: nothing is learned from such a message.
+func TestYearsThatCannotBeStored(t *testing.T) {
+	const year9999 = 253402300799000
+	n := newTester(t, Default())
+	for _, topic := range []string{"NBIRTH/edge", "DBIRTH/edge/press", "DDATA/edge/press", "NDATA/edge", "DDEATH/edge/press"} {
+		n.want(topic, message(0, year9999, named("x").alias(7).kind(Int32).stamp(1000).integer(3)), BadPayload, false)
+	}
+	if len(n.host.nodes) != 0 {
+		t.Errorf("%d nodes are remembered", len(n.host.nodes))
+	}
+	n.decode("spBv1.0/plant/NBIRTH/edge", birth(1, named("A").alias(1).kind(Int32).integer(0)))
+	n.want("DBIRTH/edge/press", message(1, latest+1, named("x").alias(7).kind(Int32).integer(3)), BadPayload, false)
+	n.want("NDATA/edge", message(1, latest, aliased(1).integer(4)), "", false, fmt.Sprintf("sparkplug group=plant node=edge: A=4 @%d", uint64(latest)))
+	// A birth that was not taken has announced something nevertheless.
+	n.want("NBIRTH/edge", message(0, year9999, named("B").alias(1).kind(Int32).integer(3)), BadPayload, false)
+	n.want("NDATA/edge", message(1, 1001, aliased(1).integer(4)), LostSequence, true)
+	// The time of a will says nothing.
+	n.want("NDEATH/edge", message(-1, year9999, named(bdSeqMetric).kind(Int64).long(1)), "", false, "device_status group=plant node=edge: online=false reason=death @1700000000000")
+}
+
 func TestUnknownNodes(t *testing.T) {
 	n := newTester(t, Default())
 	n.want("NDATA/edge", message(9, 2000, aliased(1).integer(1)), UnknownAlias, true)
 	n.want("DDATA/edge/d", message(9, 2000, named("A").kind(Int32).integer(1)), "", false, "sparkplug group=plant node=edge device=d: A=1 @2000")
-	n.want("NDEATH/edge", message(-1, 2000), "", false, "device_status group=plant node=edge: online=false reason=death")
+	n.want("NDEATH/edge", message(-1, 2000), "", false, "device_status group=plant node=edge: online=false reason=death @1700000000000")
 	n.want("NCMD/edge", []byte("whatever"), "", false)
 	n.want("DCMD/edge/d", nil, "", false)
 	if _, reason, _ := n.decode("spBv1.0/STATE/scada", []byte(`{"online":true}`)); reason != "" {
@@ -309,7 +429,7 @@ func TestValues(t *testing.T) {
 		{named("x").kind(Template).template(put(nil).integer(1)), record.Value{}, BadPayload},
 	} {
 		var out record.List
-		_, err := NewHost(Default()).Decode("spBv1.0/g/NDATA/e", message(0, 1, c.m), 0, at, &out)
+		_, err := NewHost(Default()).Decode("spBv1.0/g/NDATA/e", message(0, 1, c.m), 0, 0, at, &out)
 		reason := ""
 		var refusal *record.Refusal
 		if errors.As(err, &refusal) {
@@ -326,7 +446,7 @@ func TestValues(t *testing.T) {
 		skip := Default()
 		skip.Skip = true
 		out.Reset()
-		_, err = NewHost(skip).Decode("spBv1.0/g/NDATA/e", message(0, 1, c.m, named("y").integer(1)), 0, at, &out)
+		_, err = NewHost(skip).Decode("spBv1.0/g/NDATA/e", message(0, 1, c.m, named("y").integer(1)), 0, 0, at, &out)
 		if skipped := err == nil; skipped != (c.why == "" || c.why == Unsupported) {
 			t.Errorf("%x: with skip: %v", []byte(c.m), err)
 		}
@@ -366,7 +486,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	var out record.List
 	send := func(topic string, payload []byte) error {
 		out.Reset()
-		_, err := h.Decode(topic, payload, 0, at, &out)
+		_, err := h.Decode(topic, payload, 0, 0, at, &out)
 		return err
 	}
 	check := func() {
@@ -375,6 +495,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		for id, n := range h.nodes {
 			bytes := nodeBytes + len(id.group) + len(id.node)
 			metrics := 0
+			for name := range n.gone {
+				bytes += deviceBytes + len(name)
+			}
 			for name, d := range n.devices {
 				bytes += deviceBytes + len(name)
 				for m := range d.metrics {
@@ -402,6 +525,12 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		send(fmt.Sprintf("spBv1.0/g/DDEATH/%s/d0", edge), message(3, 1))
 		check()
+		if i%3 == 0 {
+			send("spBv1.0/g/NDEATH/"+edge, message(-1, 1))
+			check()
+			send(fmt.Sprintf("spBv1.0/g/DBIRTH/%s/d1", edge), message(1, 1))
+			check()
+		}
 	}
 	if err := send("spBv1.0/g/NDATA/e19", message(99, 1, named("a").integer(1))); err != nil {
 		t.Error(err)
@@ -427,7 +556,7 @@ func FuzzDecode(f *testing.F) {
 		var out record.List
 		for _, text := range [][]byte{first, second, first} {
 			before := out.Len()
-			_, err := h.Decode(topic, text, 0, at, &out)
+			_, err := h.Decode(topic, text, 0, 0, at, &out)
 			var refusal *record.Refusal
 			if err != nil && (!errors.As(err, &refusal) || out.Len() != before) {
 				t.Fatalf("%v, with %d records more", err, out.Len()-before)
@@ -457,7 +586,7 @@ func BenchmarkDecode(b *testing.B) {
 		all = append(all, named(fmt.Sprintf("Line 4/Press/metric %d", i)).alias(i).kind(Double).double(1))
 		data = append(data, aliased(i).stamp(1_700_000_000_000).double(float64(i)))
 	}
-	if _, err := h.Decode("spBv1.0/plant/NBIRTH/edge", birth(1, all...), 0, at, &out); err != nil {
+	if _, err := h.Decode("spBv1.0/plant/NBIRTH/edge", birth(1, all...), 0, 0, at, &out); err != nil {
 		b.Fatal(err)
 	}
 	text := message(-1, 1_700_000_000_000, data...)
@@ -465,7 +594,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
 		out.Reset()
-		if _, err := h.Decode("spBv1.0/plant/NDATA/edge", text, 0, at, &out); err != nil {
+		if _, err := h.Decode("spBv1.0/plant/NDATA/edge", text, 0, 0, at, &out); err != nil {
 			b.Fatal(err)
 		}
 	}

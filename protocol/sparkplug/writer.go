@@ -15,6 +15,7 @@ type writer struct {
 	a       address
 	p       *payload
 	message int
+	made    int64 // when the message was made, or else now
 	now     int64
 	out     *record.List
 	ask     bool // for a birth certificate
@@ -26,43 +27,59 @@ type writer struct {
 func (w *writer) run() error {
 	switch w.a.kind {
 	case nodeBirth:
-		w.h.forget(w.node)
-		w.h.learn(w.node, "", w.p.metrics)
-		w.node.born = true
-		w.node.order.begin(uint8(w.p.seq), w.p.timestamp)
-		w.node.bdSeq, w.node.hasBd = w.p.bdSeq()
-		w.status("", true, w.p.timestamp)
+		if !w.bornAgain() {
+			w.h.part(w.node)
+			w.h.learn(w.node, "", w.p.metrics)
+			w.node.born, w.node.birth = true, w.p.timestamp
+			w.node.order.begin(uint8(w.p.seq), w.p.timestamp)
+			w.node.bdSeq, w.node.hasBd = w.p.bdSeq()
+		}
+		w.status("", true)
 		return w.metrics()
 	case nodeDeath:
-		bd, has := w.p.bdSeq()
-		if w.node.born && w.node.hasBd && has && bd != w.node.bdSeq {
-			return nil // the will of a session that another one has followed
-		}
-		// The will was written when the session began: its timestamp says nothing.
-		w.status("", false, 0)
-		for name, d := range w.node.devices {
-			if name != "" && d.online {
-				w.status(name, false, 0)
+		// The will of a session that another one has followed says only that the
+		// devices went that did not come again.
+		if bd, has := w.p.bdSeq(); !w.node.born || !w.node.hasBd || !has || bd == w.node.bdSeq {
+			w.status("", false)
+			for name := range w.node.devices {
+				if name != "" {
+					w.status(name, false)
+				}
 			}
+			defer w.h.part(w.node)
 		}
-		w.h.forget(w.node)
+		for name := range w.node.gone {
+			w.status(name, false)
+		}
 		return nil
 	}
 	w.sequence()
 	switch w.a.kind {
 	case deviceBirth:
 		w.h.learn(w.node, w.a.device, w.p.metrics)
-		w.status(w.a.device, true, w.p.timestamp)
+		w.status(w.a.device, true)
 		return w.metrics()
 	case deviceDeath:
+		w.h.found(w.node, w.a.device)
 		w.h.forgetDevice(w.node, w.a.device)
-		w.status(w.a.device, false, w.p.timestamp)
+		w.status(w.a.device, false)
 		return nil
 	}
 	if w.node.devices[w.a.device] == nil {
 		w.ask = true
 	}
 	return w.metrics()
+}
+
+// bornAgain says whether a birth certificate of the node is the one that is
+// remembered, or one before it, once more: not newer, of the same session, and with
+// the same in it. If messages are missing, it is the one that was asked for,
+// whatever the clock of the node says.
+func (w *writer) bornAgain() bool {
+	n := w.node
+	bd, has := w.p.bdSeq()
+	return n.born && !n.order.lost && has == n.hasBd && bd == n.bdSeq &&
+		w.p.timestamp != 0 && w.p.timestamp <= n.birth && n.announces("", w.p.metrics)
 }
 
 // sequence follows the sequence number. A node that has not announced itself, or
@@ -86,19 +103,21 @@ func (p *payload) bdSeq() (n uint64, ok bool) {
 	return 0, false
 }
 
-// status adds a record of a birth or death; at is in milliseconds, 0 for the time
-// of arrival.
-func (w *writer) status(device string, online bool, at uint64) {
-	w.begin(StatusMeasurement, device, at)
-	w.r.Fields = append(w.r.Fields, record.Field{Name: "online", Value: record.Bool(online)})
+// status adds a record of a birth or death. A later one never stands before an
+// earlier one of the node.
+func (w *writer) status(device string, online bool) {
+	w.begin(StatusMeasurement, device, 0)
+	w.node.status = max(w.node.status, w.made)
+	w.r.Time, w.r.Timed = w.node.status, true
 	reason := "death"
 	if online {
 		reason = "birth"
 	}
-	w.r.Fields = append(w.r.Fields, record.Field{Name: "reason", Value: record.String(reason)})
+	w.r.Fields = append(w.r.Fields, record.Field{Name: "online", Value: record.Bool(online)}, record.Field{Name: "reason", Value: record.String(reason)})
 	w.r = nil
 }
 
+// begin adds a record of a time in milliseconds, 0 if it has none.
 func (w *writer) begin(measurement, device string, at uint64) {
 	w.r = w.out.Add(w.message)
 	w.r.Measurement = measurement
