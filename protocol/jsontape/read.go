@@ -154,6 +154,7 @@ func (t *Tape) text() (escaped bool, err error) {
 	b := t.b
 	for i := t.i + 1; i < len(b); i++ {
 		switch c := b[i]; {
+		case c > '\\': // most letters, told by one look
 		case c == '"':
 			t.i = i + 1
 			return escaped, nil
