@@ -112,7 +112,7 @@ pipelines:
 }
 
 // TestContradictingLines: lines that contradict others of their body are kept as they
-// were meant, each with its reason, with rules and without.
+// were meant, each with its reason, with rules and without; and what cannot be read.
 func TestContradictingLines(t *testing.T) {
 	text := "pipelines: {lines: {source: write, %ssinks: [{store: {}}]}}"
 	file := pipelineFile(t, "", fmt.Sprintf(text, ""))
@@ -152,11 +152,14 @@ func TestContradictingLines(t *testing.T) {
 			want = append(want, "lines decode "+strings.ReplaceAll(w, `"c"`, strconv.Quote(measurement)))
 		}
 	}
+	// A body that cannot be read is kept as it came.
+	s.must(400, http.MethodPost, s.http+"/api/v2/write?precision=s", "c x=6\nc x=\n")
+	want = append(want, "lines decode bad_message: c x=6\nc x=\n", "lines decode bad_message: unable to parse 'c x=': missing field value")
 	slices.Sort(want)
 	if diff := cmp.Diff(want, kept()); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
-	if body := s.must(200, http.MethodGet, s.service+"/api/v1/pipelines", "").body; !strings.Contains(body, `"reasons":{"name_conflict":2,"type_conflict":4}`) {
+	if body := s.must(200, http.MethodGet, s.service+"/api/v1/pipelines", "").body; !strings.Contains(body, `"reasons":{"bad_message":1,"name_conflict":2,"type_conflict":4}`) {
 		t.Errorf("status %s", body)
 	}
 }

@@ -130,6 +130,9 @@ type Writer interface {
 	// Write returns when what can be stored of b is durable and visible. left
 	// is what the decoder left out; it counts as refused.
 	Write(ctx context.Context, bucket uint64, b *column.Batch, left lineproto.Left) (Refused, error)
+	// Unread keeps a body that cannot be read, with the reason, where a pipeline has
+	// what comes in; else it does nothing.
+	Unread(ctx context.Context, body []byte, why error) error
 }
 
 // Deleter hides rows: package shard.

@@ -145,6 +145,8 @@ type fakeWrite struct {
 	Unit        lineproto.Precision
 }
 
+func (s *fakeStore) Unread(context.Context, []byte, error) error { return nil }
+
 func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, _ lineproto.Left) (Refused, error) {
 	if s.block != nil {
 		select {

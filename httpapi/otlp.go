@@ -170,7 +170,7 @@ func (a *API) readMetrics(r *http.Request, isJSON bool, unknown error) (Rejected
 			return Rejected{}, err
 		}
 		if message, err = otlp.FromJSON(message); err != nil {
-			return Rejected{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
+			return Rejected{}, undecoded(r.Context(), opening, text.Bytes, senderOf(r), err)
 		}
 	}
 	return a.storeMetrics(r.Context(), t, opening, text, message, senderOf(r))
@@ -187,7 +187,7 @@ func (a *API) storeMetrics(ctx context.Context, t target, opening *source.Openin
 		q, err := d.Decode(message, mapping, a.now().UnixNano(), text.more(ctx))
 		decoding.End(err)
 		if err != nil {
-			return undecoded(err)
+			return undecoded(ctx, opening, message, sender, err)
 		}
 		text.recycle()
 		a.metrics.countOTLP(&q)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -130,6 +131,14 @@ func TestOTLPThroughPipeline(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{`1 bad_point "m"{} value=1.5 time=18446744073709551615`}, in.left); diff != "" {
 		t.Error(diff)
+	}
+	// So is what cannot be read.
+	for kind, body := range map[string]string{asProtobuf: "up 1", asJSONMetrics: "{x"} {
+		in.left = nil
+		w := call(b.api.Points(), http.MethodPost, "/v1/metrics", body, asAdmin, kind)
+		if w.Code != http.StatusBadRequest || len(in.left) != 1 || in.left[0] != fmt.Sprintf("bad_message %q", body) {
+			t.Errorf("a bad message: status %d, kept %q", w.Code, in.left)
+		}
 	}
 	in.err = source.ErrBusy
 	if status, _ := send(); status != http.StatusServiceUnavailable {

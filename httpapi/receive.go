@@ -103,10 +103,17 @@ func (b *body) more(ctx context.Context) func(n int64) error {
 }
 
 // undecoded is the answer to a message that could not be decoded: for what is
-// wrong with it, or because there is no memory.
-func undecoded(err error) error {
+// wrong with it, which the pipeline behind opening keeps, or because there is no
+// memory.
+func undecoded[S any](ctx context.Context, opening *source.Opening[S], message []byte, sender string, err error) error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
+	}
+	if opening != nil {
+		m := source.Message{Offset: -1, Client: sender, Payload: message, Unread: &source.Unread{Reason: "bad_message", Detail: err.Error()}}
+		if _, failed := opening.Intake.Take(ctx, []source.Message{m}); failed != nil {
+			return busy(failed)
+		}
 	}
 	return &Error{Code: Invalid, Message: err.Error(), Err: err}
 }

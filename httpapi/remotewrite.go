@@ -57,7 +57,7 @@ func (a *API) remoteWrite(w http.ResponseWriter, r *http.Request) error {
 		q, err := d.Decode(text.Bytes, version, mapping, text.more(r.Context()))
 		decoding.End(err)
 		if err != nil {
-			return undecoded(err)
+			return undecoded(r.Context(), opening, text.Bytes, senderOf(r), err)
 		}
 		text.recycle()
 		a.metrics.countRemoteWrite(&q)

@@ -125,8 +125,14 @@ type fakeIntake struct {
 	err    error
 }
 
-func (*fakeIntake) Take(context.Context, []source.Message) (source.Result, error) {
-	panic("BUG: a request holds a batch")
+func (f *fakeIntake) Take(_ context.Context, messages []source.Message) (source.Result, error) {
+	for _, m := range messages {
+		if m.Unread == nil || m.Client != "192.0.2.1" || m.Offset != -1 {
+			panic("BUG: a request holds a batch")
+		}
+		f.left = append(f.left, fmt.Sprintf("%s %q", m.Unread.Reason, m.Payload))
+	}
+	return f.result, f.err
 }
 
 func (f *fakeIntake) TakeBatch(_ context.Context, bucket uint64, b *column.Batch, m *source.Message) (source.Result, error) {
@@ -163,6 +169,17 @@ func TestRemoteWriteThroughPipeline(t *testing.T) {
 	}
 	if len(in.left) != 1 || !strings.HasPrefix(in.left[0], `1 bad_point "up"{`) {
 		t.Errorf("left out %q", in.left)
+	}
+	// So is what cannot be read.
+	bad := func() int {
+		return call(b.api.Points(), http.MethodPost, "/api/v1/write", snappy([]byte("up 1")), asAdmin, asRemoteWrite2).Code
+	}
+	if status := bad(); status != http.StatusBadRequest || len(in.left) != 2 || in.left[1] != `bad_message "up 1"` {
+		t.Errorf("a bad message: status %d, kept %q", status, in.left)
+	}
+	in.err = source.ErrBusy
+	if status := bad(); status != http.StatusServiceUnavailable {
+		t.Errorf("a bad message that cannot be kept: status %d", status)
 	}
 	in.err = &source.BusyError{Reason: "Kafka is away", RetryAfter: 7 * time.Second}
 	if status, h := send(); status != http.StatusServiceUnavailable || h.Get("Retry-After") != "7" {

@@ -45,6 +45,8 @@ func TestRequestID(t *testing.T) {
 // tattler is a Writer that keeps the context.
 type tattler struct{ ctx context.Context }
 
+func (w *tattler) Unread(context.Context, []byte, error) error { return nil }
+
 func (w *tattler) Write(ctx context.Context, _ uint64, _ *column.Batch, _ lineproto.Left) (Refused, error) {
 	w.ctx = ctx
 	return Refused{}, errors.New("broken")

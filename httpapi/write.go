@@ -147,6 +147,9 @@ func writeBody[D pooled](a *API, r *http.Request, to Writer, bucket uint64, all 
 	decoding.End(err)
 	sound = true
 	if err != nil {
+		if failed := to.Unread(r.Context(), text.Bytes, err); failed != nil {
+			return 0, Refused{}, failed
+		}
 		return 0, Refused{}, &Error{Code: Invalid, Message: err.Error(), Err: err}
 	}
 	if left.Rows == 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -197,8 +198,15 @@ func TestPartialWrite(t *testing.T) {
 // leftWriter is a Writer that looks at what was left out after the next body has
 // been read.
 type leftWriter struct {
-	next  func()
-	lines []string
+	next   func()
+	lines  []string
+	unread []string
+	err    error // of Unread
+}
+
+func (w *leftWriter) Unread(_ context.Context, body []byte, why error) error {
+	w.unread = append(w.unread, fmt.Sprintf("%s: %s", body, why))
+	return w.err
 }
 
 func (w *leftWriter) Write(_ context.Context, _ uint64, _ *column.Batch, left lineproto.Left) (Refused, error) {
@@ -211,6 +219,28 @@ func (w *leftWriter) Write(_ context.Context, _ uint64, _ *column.Batch, left li
 		w.lines = append(w.lines, string(line))
 	}
 	return Refused{Points: left.Rows}, nil
+}
+
+// TestUnread: a body that cannot be read is handed to who keeps it; if that cannot be
+// now, its sender comes again.
+func TestUnread(t *testing.T) {
+	b := newRig(t, nil)
+	below := &leftWriter{}
+	b.api.writer, b.api.points = below, below
+	for path, body := range map[string]string{"/api/v2/write": "bad", "/data": "[1"} {
+		h := b.api.Points()
+		if path == "/data" {
+			h = b.api.Service()
+		}
+		below.unread, below.err = nil, nil
+		if w := call(h, http.MethodPost, path, body, asAdmin); w.Code != 400 || len(below.unread) != 1 || !strings.HasPrefix(below.unread[0], body+": ") {
+			t.Errorf("%s: status %d, kept %q", path, w.Code, below.unread)
+		}
+		below.err = &Error{Code: Unavailable, Message: "full"}
+		if w := call(h, http.MethodPost, path, body, asAdmin); w.Code != 503 {
+			t.Errorf("%s: status %d", path, w.Code)
+		}
+	}
 }
 
 // TestLeft: the rows that a body contradicts itself in can be looked at until the

@@ -280,6 +280,18 @@ func (w *pipelineWriter) Write(ctx context.Context, bucket uint64, b *column.Bat
 	return httpapi.Refused{Points: result.Refused, Reason: result.Reason}, unavailable(err)
 }
 
+// Unread implements httpapi.Writer.
+func (w *pipelineWriter) Unread(ctx context.Context, body []byte, why error) error {
+	open, err := w.gate.Enter()
+	if err != nil || open == nil {
+		return unavailable(err)
+	}
+	defer open.Leave()
+	m := source.Message{Topic: w.topic, Offset: -1, Payload: body, Unread: &source.Unread{Reason: "bad_message", Detail: why.Error()}}
+	_, err = open.Intake.Take(ctx, []source.Message{m})
+	return unavailable(err)
+}
+
 // leftOut tells an intake of the rows that the decoder of lines left out.
 func leftOut(left lineproto.Left) iter.Seq[*source.Left] {
 	return func(yield func(*source.Left) bool) {

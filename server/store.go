@@ -252,6 +252,9 @@ type writer struct {
 	ingest  *ingest.Writer
 }
 
+// Unread implements httpapi.Writer: its sender is told, and that is all.
+func (w *writer) Unread(context.Context, []byte, error) error { return nil }
+
 func (w *writer) Write(ctx context.Context, bucket uint64, b *column.Batch, left lineproto.Left) (httpapi.Refused, error) {
 	settings, ok := w.buckets.Bucket(meta.ID(bucket))
 	if !ok {
