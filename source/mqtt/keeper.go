@@ -22,7 +22,8 @@ import (
 //     one that is not on its way yet.
 //  2. A connection that wants an acknowledgement waits (wait) after the change
 //     was noted.
-//  3. One goroutine takes all notes and all who wait, appends the notes to the
+//  3. One goroutine, as soon as somebody waits, or some time after a note for
+//     which nobody does, takes all notes and all who wait, appends the notes to the
 //     log, which syncs, and ticks the messages off in the windows of those who
 //     waited; meanwhile the next ones gather. An append that fails is made again,
 //     and they wait for it.
@@ -39,7 +40,8 @@ type keeper struct {
 	log      *slog.Logger
 	to       wlog.Log
 	retained *retained
-	work     chan struct{} // holds one while there may be something to do
+	noted    chan struct{} // holds one if something may have been noted
+	awaited  chan struct{} // holds one if somebody may wait for it
 	ending   chan struct{} // closed when the broker ends
 	done     chan struct{} // closed when run has ended
 
@@ -70,12 +72,15 @@ const (
 	// sweepAppend is how much of a sweep goes with what has changed, so that
 	// nobody waits for it noticeably.
 	sweepAppend = 256 << 10
+	// keptWithin is how long a change may stay in memory for which nobody waits:
+	// a burst of QoS 0 is few syncs.
+	keptWithin = 100 * time.Millisecond
 	// sweepSlack is how much longer than twice what is retained the log may be.
 	sweepSlack = 32 << 20
 )
 
 func newKeeper(to wlog.Log, r *retained, log *slog.Logger) *keeper {
-	return &keeper{log: log, to: to, retained: r, work: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}), changed: map[string]*message{}, slack: sweepSlack, part: sweepAppend}
+	return &keeper{log: log, to: to, retained: r, noted: make(chan struct{}, 1), awaited: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}), changed: map[string]*message{}, slack: sweepSlack, part: sweepAppend}
 }
 
 // note says what is retained of a topic by now. retained.mu is held.
@@ -83,7 +88,7 @@ func (k *keeper) note(m *message) {
 	k.mu.Lock()
 	k.changed[m.topic] = m
 	k.mu.Unlock()
-	k.signal()
+	signal(k.noted)
 }
 
 // wait ticks a message off in its connection's window once all is kept that was
@@ -92,12 +97,12 @@ func (k *keeper) wait(c *conn, seq uint32) {
 	k.mu.Lock()
 	k.waiting = append(k.waiting, waiter{c, seq})
 	k.mu.Unlock()
-	k.signal()
+	signal(k.awaited)
 }
 
-func (k *keeper) signal() {
+func signal(c chan struct{}) {
 	select {
-	case k.work <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -113,19 +118,8 @@ func (k *keeper) run() {
 	defer close(k.done)
 	var spare []waiter
 	for ended := false; !ended; {
-		if k.sweepIfDue(); len(k.sweeping) == 0 {
-			select {
-			case <-k.work:
-			case <-k.ending:
-				ended = true
-			}
-		} else {
-			select {
-			case <-k.ending:
-				ended = true
-			default:
-			}
-		}
+		k.sweepIfDue()
+		ended = k.idle()
 		k.mu.Lock()
 		changed, waiting := k.changed, k.waiting
 		if len(changed) > 0 {
@@ -140,6 +134,34 @@ func (k *keeper) run() {
 		clear(waiting)
 		spare = waiting
 	}
+}
+
+// idle returns when there is something to do; true if the broker has ended.
+func (k *keeper) idle() (ended bool) {
+	if len(k.sweeping) > 0 {
+		select {
+		case <-k.ending:
+			return true
+		default:
+			return false
+		}
+	}
+	select {
+	case <-k.awaited:
+		return false
+	case <-k.ending:
+		return true
+	case <-k.noted:
+	}
+	late := time.NewTimer(keptWithin)
+	defer late.Stop()
+	select {
+	case <-k.awaited:
+	case <-late.C:
+	case <-k.ending:
+		return true
+	}
+	return false
 }
 
 // keepAll keeps changes until that succeeds; false if the broker ends before.

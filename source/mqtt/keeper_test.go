@@ -215,6 +215,33 @@ func TestRetainedGroups(t *testing.T) {
 	}
 }
 
+// What nobody waits for is kept soon all the same, in few syncs.
+func TestRetainedWithoutAcknowledgement(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem(nil)
+	log := openKept(t, fs, 64<<20)
+	b := open(t, Default(), Deps{Retained: log})
+	d, _ := connect(t, b, named("pub"))
+	began := time.Now()
+	const n = 20_000
+	for i := range n {
+		d.retain(0, 0, fmt.Sprint("t/", i%10), strconv.Itoa(i), nil)
+	}
+	d.ping()
+	most := uint64(time.Since(began)/keptWithin) + 2
+	if got := log.Stats().Syncs; got > most {
+		t.Errorf("%d messages took %d syncs, want at most %d", n, got, most)
+	}
+	eventually(t, "the last is kept", func() bool {
+		r := newRetained(1000, 1<<20)
+		if err := r.restore(t.Context(), openKept(t, fs.CrashClone(nil), 64<<20), time.Now(), quiet()); err != nil {
+			t.Fatal(err)
+		}
+		m := r.at("t/9")
+		return m != nil && string(m.payload) == strconv.Itoa(n-1)
+	})
+}
+
 // slowLog takes as long for an append as a disk does.
 type slowLog struct{ wlog.Log }
 
