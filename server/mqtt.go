@@ -63,6 +63,7 @@ func (s *server) openMQTT(managed *manage.API) error {
 	b := &broker{}
 	mc := c.MQTT
 	mc.QueueBytes = max(mc.MaxPacket, min(mc.QueueBytes, s.budget.Limit/16))
+	mc.SubscriberBytes = max(2*mc.MaxPacket, min(mc.SubscriberBytes, s.budget.Limit/16))
 	store := &pipelineStore{meta: s.meta, schema: schema{s.schema}, ingest: s.ingest, store: s.store, org: c.InitOrg, bucket: c.InitBucket}
 	deps := mqtt.Deps{Status: &statusIntake{store, s.log}, LeftOnline: s.leftOnline, Log: s.log}
 	if c.MQTTAuth == "token" {

@@ -34,7 +34,7 @@
 // MQTT 5 that ends early stops the process; and each connection has two
 // goroutines and a channel of 64 KiB. That is more than a fork would keep.
 //
-// Locks, in the order in which they may be held together: Broker.mu, session.mu,
+// Locks, in the order in which they may be held together: backlog.mu, Broker.mu, session.mu,
 // conn.mu; retained.mu, keeper.mu; those of tree, lane and presence are held alone or last. All exported methods are safe for concurrent use.
 package mqtt
 
@@ -72,6 +72,7 @@ type Broker struct {
 	keeper   *keeper // nil: what is retained is in memory only
 	presence *presence
 	room     room
+	backlogs [backlogs]backlog
 
 	routing sync.Mutex // held while slots change
 	slots   atomic.Pointer[[]*slot]
@@ -124,6 +125,7 @@ func New(c Config, d Deps) (*Broker, error) {
 	b.room.free = sync.NewCond(&b.room.mu)
 	b.room.limit = c.QueueBytes
 	b.room.share.Store(c.QueueBytes)
+	b.backlogs[fresh].limit, b.backlogs[old].limit = c.SubscriberBytes, max(int64(c.RetainedBytes), c.SubscriberBytes)
 	b.presence = newPresence(d.Status, &b.stats, b.log)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.slots.Store(&[]*slot{})

@@ -770,7 +770,6 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// What a pipeline passes on goes to subscribers, and to no pipeline.
 // What may not be published is told as far as the protocol can, and counted in any
 // case.
 func TestDenied(t *testing.T) {
@@ -792,6 +791,7 @@ func TestDenied(t *testing.T) {
 	}
 }
 
+// What a pipeline passes on goes to subscribers, and to no pipeline.
 func TestSink(t *testing.T) {
 	t.Parallel()
 	in := &fakeIntake{}

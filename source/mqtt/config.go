@@ -24,6 +24,10 @@ type Config struct {
 	// Beyond it messages of QoS 0 are dropped, and clients that send others are
 	// read no further.
 	QueueBytes int64
+	// SubscriberBytes is how much may wait for subscribers, in all sessions
+	// together; as much again may wait of retained messages, if those may not be
+	// more. Beyond it those sessions that have most lose their latest messages.
+	SubscriberBytes int64
 	// SessionExpiry is how long a session outlives its connection at most.
 	SessionExpiry time.Duration
 	// SessionQueue is how many messages of QoS 1 and 2 wait for a client that is
@@ -38,12 +42,13 @@ type Config struct {
 // Default returns the limits that the server starts with, and no port.
 func Default() Config {
 	return Config{
-		MaxConnections: 50_000,
-		MaxPacket:      1 << 20,
-		ReceiveMaximum: 1000,
-		QueueBytes:     64 << 20,
-		SessionExpiry:  24 * time.Hour,
-		SessionQueue:   1000,
+		MaxConnections:  50_000,
+		MaxPacket:       1 << 20,
+		ReceiveMaximum:  1000,
+		QueueBytes:      64 << 20,
+		SubscriberBytes: 64 << 20,
+		SessionExpiry:   24 * time.Hour,
+		SessionQueue:    1000,
 		// A retained state for each of a fleet, of the size that states have.
 		RetainedMessages: 200_000,
 		RetainedBytes:    64 << 20,
@@ -64,6 +69,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("mqtt.receive_maximum is %d, want from 1 to 65535", c.ReceiveMaximum)
 	case c.QueueBytes < c.MaxPacket:
 		return errors.New("the queue of MQTT is smaller than a packet may be")
+	case c.SubscriberBytes < c.MaxPacket:
+		return errors.New("what may wait for subscribers of MQTT is smaller than a packet may be")
 	case c.SessionExpiry < 0 || c.SessionQueue < 0 || c.RetainedMessages < 0 || c.RetainedBytes < 0:
 		return errors.New("a limit of MQTT is negative")
 	}

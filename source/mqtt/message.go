@@ -2,12 +2,14 @@ package mqtt
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/varvedb/varve/protocol/mqttwire"
 	"github.com/varvedb/varve/protocol/topic"
 )
 
-// message is one on its way to subscribers. It is not changed once it is made.
+// message is one on its way to subscribers. But for holders it is not changed once
+// it is made.
 type message struct {
 	topic      string
 	payload    []byte
@@ -16,6 +18,9 @@ type message struct {
 	properties mqttwire.Properties // without topic alias and expiry
 	expires    int64               // in seconds since 1970; 0: never
 	from       *session            // nil: the server
+
+	// holders is how many sessions it waits in, by backlog.
+	holders [backlogs]atomic.Int32
 }
 
 // size is what a message takes, in bytes.
@@ -31,7 +36,7 @@ func (b *Broker) publish(m *message) {
 	if len(found) == 1 {
 		s := found[0]
 		if !s.NoLocal || s.session != m.from {
-			s.session.deliver(m, s.QoS, s.RetainAsPublished && m.retain, identifiers(s))
+			s.session.deliver(outgoing{message: m, qos: s.QoS, retain: s.RetainAsPublished && m.retain, ids: identifiers(s)})
 		}
 		return
 	}
@@ -55,7 +60,7 @@ func (b *Broker) publish(m *message) {
 			ids = append(ids, identifiers(s)...)
 		}
 		if wanted {
-			found[0].session.deliver(m, qos, retain, ids)
+			found[0].session.deliver(outgoing{message: m, qos: qos, retain: retain, ids: ids})
 		}
 		found = found[n:]
 	}

@@ -31,16 +31,20 @@ type session struct {
 	queue    []outgoing // not sent yet
 	bytes    int        // of the messages of both
 	lastID   uint16
+
+	// held is bytes by backlog, with what each message costs; read without mu.
+	held [backlogs]atomic.Int64
 }
 
 // outgoing is a message of QoS 1 or 2 for the client.
 type outgoing struct {
-	message *message
+	message *message // nil: the client has it, by a PUBREC
 	id      uint16
 	qos     byte
 	retain  bool
+	rel     bool // PUBREC has come
+	backlog int8
 	ids     []uint32 // of subscriptions
-	rel     bool     // PUBREC has come
 }
 
 const (
@@ -115,7 +119,12 @@ func (s *session) expired(now time.Time) bool {
 func (s *session) clear(t *tree) {
 	s.mu.Lock()
 	subs := s.subs
-	s.subs, s.inflight, s.queue, s.bytes, s.dead = nil, nil, nil, 0, true
+	for _, left := range [][]outgoing{s.inflight, s.queue} {
+		for i := range left {
+			s.let(&left[i])
+		}
+	}
+	s.subs, s.inflight, s.queue, s.dead = nil, nil, nil, true
 	s.mu.Unlock()
 	for _, sub := range subs {
 		t.remove(sub)
@@ -149,9 +158,10 @@ func (s *session) remove(filter string) bool {
 	return true
 }
 
-// deliver gives a message to the client, now or when it can take it.
-func (s *session) deliver(m *message, qos byte, retain bool, ids []uint32) {
-	o := outgoing{message: m, qos: min(m.qos, qos), retain: retain, ids: ids}
+// deliver gives a message to the client, now or when it can take it. o says with
+// which quality it wants it at most.
+func (s *session) deliver(o outgoing) {
+	o.qos = min(o.message.qos, o.qos)
 	s.mu.Lock()
 	c := s.conn
 	kick := false
@@ -166,12 +176,15 @@ func (s *session) deliver(m *message, qos byte, retain bool, ids []uint32) {
 		s.broker.stats.undelivered.Add(1)
 	default:
 		s.queue = append(s.queue, o)
-		s.bytes += m.size()
+		s.hold(&o)
 		kick = c != nil && !s.resuming && s.sendQueue(c)
 	}
 	s.mu.Unlock()
 	if kick {
 		c.kick()
+	}
+	if o.qos > 0 {
+		s.broker.relieve(int(o.backlog))
 	}
 }
 
@@ -180,7 +193,7 @@ func (s *session) deliver(m *message, qos byte, retain bool, ids []uint32) {
 func (s *session) mayWait(o *outgoing) bool {
 	number := s.broker.config.SessionQueue
 	bytes := max(leastQueueBytes, number*queueBytes)
-	if o.retain {
+	if o.backlog == old {
 		number *= retainedQueue
 		bytes += s.broker.config.RetainedBytes // which are there anyway
 	}
@@ -202,7 +215,7 @@ func (s *session) sendQueue(c *conn) (sent bool) {
 			s.inflight = append(s.inflight, o)
 			sent = true
 		} else {
-			s.bytes -= o.message.size()
+			s.let(&o)
 			s.broker.stats.undelivered.Add(1)
 		}
 	}
@@ -285,6 +298,7 @@ func (s *session) acknowledged(c *conn, t mqttwire.Type, a mqttwire.Ack) {
 			s.sendQueue(c)
 			return
 		default:
+			s.let(&s.inflight[at])
 			s.inflight[at].rel = true
 		}
 		c.mu.Lock()
@@ -301,7 +315,7 @@ func (s *session) acknowledged(c *conn, t mqttwire.Type, a mqttwire.Ack) {
 
 // finish takes a message out of those in flight. session.mu is held.
 func (s *session) finish(at int) {
-	s.bytes -= s.inflight[at].message.size()
+	s.let(&s.inflight[at])
 	s.inflight = slices.Delete(s.inflight, at, at+1)
 	if len(s.inflight) == 0 {
 		s.inflight = nil

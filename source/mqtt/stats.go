@@ -55,6 +55,7 @@ func (l *latency) observe(ns int64) {
 type Stats struct {
 	Connections, Sessions, Subscriptions, Retained int
 	Waiting                                        int64 // bytes that wait for pipelines
+	Outgoing                                       int64 // bytes that wait for subscribers, in sessions
 	Accepted, TurnedAway, HandshakeFailures        uint64
 	Takeovers                                      uint64
 	Received                                       [3]uint64 // messages by QoS
@@ -81,6 +82,9 @@ func (b *Broker) Stats() Stats {
 		Delivered: c.delivered.Load(), Undelivered: c.undelivered.Load(), Wills: c.wills.Load(), Unretained: c.unretained.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), StatusesLost: c.statusesLost.Load(),
 		Refused: map[string]uint64{}, LatencySum: time.Duration(c.latency.sum.Load()),
+	}
+	for i := range b.backlogs {
+		s.Outgoing += b.backlogs[i].used.Load()
 	}
 	s.Retained, _ = b.retained.size()
 	b.mu.Lock()

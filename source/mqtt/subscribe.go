@@ -47,7 +47,7 @@ func (c *conn) subscribe(body []byte) error {
 			if i%retainedRun == retainedRun-1 {
 				c.waitForWriter()
 			}
-			c.session.deliver(r, s.QoS, true, identifiers(s))
+			c.session.deliver(outgoing{message: r, qos: s.QoS, retain: true, backlog: old, ids: identifiers(s)})
 		}
 	}
 	return nil

@@ -1,0 +1,153 @@
+package mqtt
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/varvedb/varve/protocol/mqttwire"
+)
+
+// away makes a session that lasts, of a client that has left.
+func away(t *testing.T, b *Broker, client string, qos byte, filters ...string) mqttwire.Connect {
+	t.Helper()
+	m := named(client)
+	m.CleanStart = false
+	d, _ := connect(t, b, m)
+	for _, f := range filters {
+		d.subscribe(filter(f, qos))
+	}
+	d.net.Close()
+	eventually(t, "it is away", func() bool { return b.connections() == 0 })
+	return m
+}
+
+// waiting is how many messages wait in a session.
+func waiting(b *Broker, client string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.sessions {
+		if s.client == client {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.queue) + len(s.inflight)
+		}
+	}
+	return -1
+}
+
+// What waits in all sessions is bounded. Those that have most give their latest
+// messages, and who reads gets all of them.
+func TestBytesOfAllSessions(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.SubscriberBytes = 1 << 20
+	b := open(t, c, Deps{})
+	const many = 20
+	for i := range many {
+		away(t, b, fmt.Sprint("away-", i), 1, fmt.Sprint("a/", i))
+	}
+	small := away(t, b, "small", 1, "small")
+	if err := b.Publish("small", make([]byte, 100), 1, false); err != nil {
+		t.Fatal(err)
+	}
+	reader, _ := connect(t, b, named("reader"))
+	reader.subscribe(filter("a/#", 1))
+	most := int64(0)
+	for i := range many {
+		for j := range 100 {
+			if err := b.Publish(fmt.Sprint("a/", i), make([]byte, 5000+j), 1, false); err != nil {
+				t.Fatal(err)
+			}
+			p, _ := reader.message()
+			if len(p.Payload) != 5000+j {
+				t.Fatalf("the reader gets %d bytes, want %d", len(p.Payload), 5000+j)
+			}
+			reader.send(mqttwire.AppendAck(nil, mqttwire.PUBACK, reader.version, mqttwire.Ack{PacketID: p.PacketID}))
+			most = max(most, b.Stats().Outgoing)
+		}
+	}
+	if most > c.SubscriberBytes || most < c.SubscriberBytes/2 {
+		t.Errorf("%d bytes wait, at most %d may", most, c.SubscriberBytes)
+	}
+	if b.Stats().Undelivered == 0 {
+		t.Error("none is counted as dropped")
+	}
+	for i := range many {
+		if n := waiting(b, fmt.Sprint("away-", i)); n < 2 {
+			t.Errorf("session %d has %d messages", i, n)
+		}
+	}
+	// The queue that was never long has lost nothing; the first messages are there.
+	s, _ := connect(t, b, small)
+	if p, _ := s.message(); len(p.Payload) != 100 {
+		t.Errorf("%d bytes", len(p.Payload))
+	}
+	m := named("away-0")
+	m.CleanStart = false
+	first, _ := connect(t, b, m)
+	if p, _ := first.message(); len(p.Payload) != 5000 {
+		t.Errorf("%d bytes", len(p.Payload))
+	}
+	// All is given back.
+	for i := range many {
+		connect(t, b, named(fmt.Sprint("away-", i)))
+	}
+	connect(t, b, named("small"))
+	reader.ping()
+	eventually(t, "nothing waits", func() bool { return b.Stats().Outgoing == 0 })
+}
+
+// What a client has got and does not acknowledge is given as well, and an
+// acknowledgement of it does no harm.
+func TestBytesInFlight(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		c := Default()
+		c.SubscriberBytes = 1 << 20
+		b := open(t, c, Deps{})
+		d, _ := connect(t, b, named("d"))
+		d.subscribe(filter("a", qos))
+		var ids []uint16
+		for range 300 {
+			if err := b.Publish("a", make([]byte, 10_000), qos, false); err != nil {
+				t.Fatal(err)
+			}
+			p, _ := d.message()
+			ids = append(ids, p.PacketID)
+		}
+		if n := b.Stats().Outgoing; n > c.SubscriberBytes {
+			t.Errorf("%d bytes wait", n)
+		}
+		for _, id := range ids {
+			if qos == 1 {
+				d.send(mqttwire.AppendAck(nil, mqttwire.PUBACK, d.version, mqttwire.Ack{PacketID: id}))
+				continue
+			}
+			d.send(mqttwire.AppendAck(nil, mqttwire.PUBREC, d.version, mqttwire.Ack{PacketID: id}))
+			d.want(mqttwire.PUBREL, id)
+		}
+		d.ping()
+		if n := b.Stats().Outgoing; n != 0 {
+			t.Errorf("QoS %d: %d bytes are counted of none", qos, n)
+		}
+	}
+}
+
+// A message that waits in many sessions takes memory once.
+func TestBytesOfOneForAll(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.SubscriberBytes = 1 << 20
+	b := open(t, c, Deps{})
+	for i := range 50 {
+		away(t, b, fmt.Sprint("away-", i), 1, "all")
+	}
+	for range 10 {
+		if err := b.Publish("all", make([]byte, 50_000), 1, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := b.Stats(); s.Undelivered > 0 || s.Outgoing < 500_000 || s.Outgoing > 600_000 {
+		t.Errorf("%d bytes wait, %d messages are dropped", s.Outgoing, s.Undelivered)
+	}
+}
