@@ -57,7 +57,7 @@ type Explainer struct {
 // Explain returns an explainer of d; now is the time of arrival of all samples.
 func (d *Declaration) Explain(now func() time.Time) *Explainer {
 	p := &Pipeline{name: d.Name, format: d.Format, steps: d.Steps, now: now, stats: new(counters)}
-	return &Explainer{d, p.take(), p}
+	return &Explainer{d, p.newWorker(), p}
 }
 
 // Message explains what would be done with a message.
@@ -71,7 +71,7 @@ func (e *Explainer) Message(m *source.Message, n int) Explanation {
 		x.Refused = &record.Refusal{Reason: "no_decoder", Detail: "the source, " + e.d.Kind + ", decodes by itself: there is nothing to try a sample on"}
 		return x
 	}
-	if err := w.decoder.Decode(m, n, w.context.Arrived, &w.list); err != nil {
+	if err := w.decode(m, n); err != nil {
 		x.Refused = refusal(err)
 		return x
 	}

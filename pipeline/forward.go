@@ -137,7 +137,7 @@ func (s *forwardSink) Pass(ctx context.Context, p *Passage) error {
 		from = end
 	}
 	err := s.producer.Produce(ctx, w.out)
-	if err == nil && len(w.out) <= maxKeptRecords {
+	if err == nil && len(w.out) <= 2*largePart {
 		s.give(w)
 	}
 	var not *Unacceptable

@@ -45,10 +45,11 @@ import (
 	"github.com/varvedb/varve/source"
 )
 
-// The places where a record can be refused, beside the steps.
-const (
-	placeDecode = "decode"
-)
+// placeDecode is where a message can be refused, beside steps and sinks.
+const placeDecode = "decode"
+
+// TooManyRecords is the reason of messages that make more records than is good.
+const TooManyRecords = "too_many_records"
 
 // Pipeline is what a declaration makes of messages.
 type Pipeline struct {
@@ -59,149 +60,123 @@ type Pipeline struct {
 	dead   []DeadLetters
 	now    func() time.Time
 
-	stats *counters
-
-	mu   sync.Mutex // guards what follows
-	idle []*worker
+	stats   *counters
+	workers *workers
 }
 
 // counters are what became of messages.
 type counters struct {
 	messages, records, stored, dropped, refused, failures atomic.Uint64
 
-	mu      sync.Mutex // guards what follows
-	refusal map[[2]string]uint64
+	mu     sync.Mutex           // guards what follows
+	places map[[2]string]uint64 // by place that is no step and reason; without a reason, what passed
 }
 
-// refusedFor counts a refusal at a place that is no step.
-func (c *counters) refusedFor(place, reason string) { c.refusedManyFor(place, reason, 1) }
-
-func (c *counters) refusedManyFor(place, reason string, n int) {
+// add counts what a part did.
+func (c *counters) add(all []tally) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.refusal == nil {
-		c.refusal = map[[2]string]uint64{}
+	if c.places == nil {
+		c.places = map[[2]string]uint64{}
 	}
-	c.refusal[[2]string{place, reason}] += uint64(n)
-}
-
-// worker is what one call of Take takes.
-type worker struct {
-	context *step.Context
-	decoder decode.Decoder
-	list    record.List
-	live    []int
-	runs    []step.Run
-	refused []Refused
-	total   int             // of refused, those that are not listed included
-	behind  int             // of them behind the decoder
-	gone    []int           // records that sinks refused
-	points  *source.Message // that a batch came with
-	size    int             // bytes of refused points of it
-	reason  string          // why the source left out the first of what it left out
-}
-
-// maxKeptRecords is how many records an idle worker keeps memory for.
-const maxKeptRecords = 1 << 16
-
-func (p *Pipeline) take() *worker {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.idle); n > 0 {
-		w := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		return w
-	}
-	w := &worker{context: step.NewContext()}
-	if p.format != nil {
-		w.decoder = p.format.Decoder()
-		w.context.TimeName = p.format.Names().Time
-	}
-	return w
-}
-
-func (p *Pipeline) give(w *worker) {
-	if w.list.Len() > maxKeptRecords || cap(w.refused) > maxKeptRecords {
-		return
-	}
-	clear(w.refused)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.idle) < maxIdleWorkers {
-		p.idle = append(p.idle, w)
-	}
-}
-
-// begin makes w ready for a call.
-func (p *Pipeline) begin(w *worker) {
-	w.list.Reset()
-	w.live, w.refused, w.gone, w.runs = w.live[:0], w.refused[:0], w.gone[:0], w.runs[:0]
-	w.total, w.behind, w.points, w.size, w.reason = 0, 0, nil, 0, ""
-	for _, s := range p.steps {
-		w.runs = append(w.runs, s.Begin())
-	}
-	now := p.now()
-	w.context.Now, w.context.Arrived = now, now.UnixNano()
-}
-
-// end ends the runs of steps, and tells them whether the records are safe.
-func (w *worker) end(safe bool) {
-	for k := range w.runs {
-		w.runs[k].End(safe)
+	for _, t := range all {
+		c.places[[2]string{t.place, t.reason}] += t.n
 	}
 }
 
 // Take implements source.Intake.
 func (p *Pipeline) Take(ctx context.Context, messages []source.Message) (source.Result, error) {
-	w := p.take()
-	defer p.give(w)
-	p.begin(w)
+	bytes := 0
 	for i := range messages {
-		m := &messages[i]
-		w.context.Topic, w.context.Client = m.Topic, m.Client
-		if err := p.message(w, m, i); err != nil {
-			p.stats.failures.Add(1)
-			w.end(false)
+		bytes += len(messages[i].Payload)
+	}
+	w, err := p.take(ctx, len(messages), bytes)
+	if err != nil {
+		return source.Result{}, err
+	}
+	defer p.give(w)
+	var result source.Result
+	for from := 0; from < len(messages); {
+		p.begin(w)
+		to := from
+		for ; to < len(messages) && !w.full(); to++ {
+			m := &messages[to]
+			w.context.Topic, w.context.Client = m.Topic, m.Client
+			if err := p.message(w, m, to); err != nil {
+				p.stats.failures.Add(1)
+				w.end(false)
+				return source.Result{}, err
+			}
+		}
+		part, err := p.pass(ctx, w, messages, 0)
+		w.end(err == nil)
+		if err != nil {
 			return source.Result{}, err
 		}
+		p.stats.messages.Add(uint64(to - from))
+		add(&result, part)
+		from = to
 	}
-	result, err := p.pass(ctx, w, messages, 0)
-	w.end(err == nil)
-	return result, err
+	return result, nil
+}
+
+// add adds what became of a part.
+func add(sum *source.Result, part source.Result) {
+	sum.Stored += part.Stored
+	sum.Dropped += part.Dropped
+	sum.Refused += part.Refused
+	if sum.Reason == "" {
+		sum.Reason = part.Reason
+	}
 }
 
 // message decodes message number i and takes its records through the steps. Its
 // error is one that passes. What makes them panic is refused like any other: the
 // source would hand it over again after a restart, for ever.
 func (p *Pipeline) message(w *worker, m *source.Message, i int) (err error) {
-	before, live, refused := w.list.Len(), len(w.live), len(w.refused)
+	before, live, refused, total, behind := w.list.Len(), len(w.live), len(w.refused), w.total, w.behind
 	defer func() {
 		if r := recover(); r != nil {
 			w.list.Truncate(before)
-			w.live, w.refused = w.live[:live], w.refused[:refused]
-			w.refuse(placeDecode, m, &record.Refusal{Reason: "internal_error", Detail: fmt.Sprint(r)}, nil)
-			p.stats.refusedFor(placeDecode, "internal_error")
+			w.live, w.refused, w.total, w.behind = w.live[:live], w.refused[:refused], total, behind
+			w.refuseMessage(m, panicked(r))
 			err = nil
 		}
 	}()
 	if u := m.Unread; u != nil {
-		w.refuse(placeDecode, m, &record.Refusal{Reason: u.Reason, Detail: u.Detail}, nil)
-		p.stats.refusedFor(placeDecode, u.Reason)
+		w.refuseMessage(m, &record.Refusal{Reason: u.Reason, Detail: u.Detail})
 		return nil
 	}
-	if err := w.decoder.Decode(m, i, w.context.Arrived, &w.list); errors.Is(err, source.ErrBusy) {
+	if err := w.decode(m, i); errors.Is(err, source.ErrBusy) {
 		return err
 	} else if err != nil {
-		w.refuse(placeDecode, m, refusal(err), nil)
-		p.stats.refusedFor(placeDecode, refusal(err).Reason)
+		w.refuseMessage(m, refusal(err))
 		return nil
 	}
+	w.count(placeDecode, "", 1)
 	for k := before; k < w.list.Len(); k++ {
 		r := w.list.At(k)
 		r.Number, r.Of = k-before, w.list.Len()-before
 	}
 	p.apply(w, m, before)
 	return nil
+}
+
+// decode appends the records of message number i. If it returns an error, none.
+func (w *worker) decode(m *source.Message, i int) error {
+	before := w.list.Len()
+	w.list.Bound(before + maxMessageRecords)
+	err := w.decoder.Decode(m, i, w.context.Arrived, w.list)
+	if err == nil && w.list.Over() {
+		w.list.Truncate(before)
+		err = record.Refuse(TooManyRecords, "the message makes more than %d records: send them in several messages", maxMessageRecords)
+	}
+	return err
+}
+
+// panicked makes of what was recovered why a message is refused.
+func panicked(r any) *record.Refusal {
+	return &record.Refusal{Reason: "internal_error", Detail: fmt.Sprint(r)}
 }
 
 // refusal returns an error of a decoder as a refusal.
@@ -222,8 +197,6 @@ func (p *Pipeline) apply(w *worker, m *source.Message, from int) {
 			w.live = append(w.live, i)
 		case w.context.Outcome == step.Refuse:
 			p.refuseRecord(w, p.steps[k].Name, m, &record.Refusal{Reason: w.context.Reason, Detail: w.context.Detail}, r)
-		default:
-			p.stats.dropped.Add(1)
 		}
 	}
 }
@@ -264,6 +237,12 @@ func (w *worker) refuse(place string, m *source.Message, why *record.Refusal, r 
 	w.refused = append(w.refused, f)
 }
 
+// refuseMessage notes that a message is to be kept that could not be decoded.
+func (w *worker) refuseMessage(m *source.Message, why *record.Refusal) {
+	w.refuse(placeDecode, m, why, nil)
+	w.count(placeDecode, why.Reason, 1)
+}
+
 // refuseRecord notes that a record is to be kept: as a point, if the source brought
 // points, else by its message.
 func (p *Pipeline) refuseRecord(w *worker, place string, m *source.Message, why *record.Refusal, r *record.Record) {
@@ -298,12 +277,12 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 	result := source.Result{}
 	records := w.list.Len()
 	if len(w.live) > 0 {
-		passage := &Passage{Messages: messages, Records: &w.list, Live: w.live, Arrived: w.context.Arrived, Bucket: bucket}
+		passage := &Passage{Messages: messages, Records: w.list, Live: w.live, Arrived: w.context.Arrived, Bucket: bucket}
 		passage.refuse = func(i int, place string, why *record.Refusal) {
 			w.gone = append(w.gone, i)
 			r := w.list.At(i)
 			p.refuseRecord(w, place, passage.Message(r), why, r)
-			p.stats.refusedFor(place, why.Reason)
+			w.count(place, why.Reason, 1)
 		}
 		for _, s := range p.sinks {
 			w.gone = w.gone[:0]
@@ -318,6 +297,7 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 					return gone
 				})
 			}
+			w.count(s.Name(), "", len(passage.Live))
 			if len(passage.Live) == 0 {
 				break
 			}
@@ -330,7 +310,8 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 	}
 	result.Refused, result.Reason = w.total, w.first()
 	result.Dropped = records - result.Stored - w.behind
-	p.stats.messages.Add(uint64(len(messages)))
+	p.stats.add(w.tally)
+	p.stats.dropped.Add(uint64(result.Dropped))
 	p.stats.records.Add(uint64(records))
 	p.stats.stored.Add(uint64(result.Stored))
 	p.stats.refused.Add(uint64(result.Refused))
@@ -361,7 +342,7 @@ func (p *Pipeline) keepLeft(ctx context.Context, w *worker) error {
 	size := 0
 	for l := range w.points.Left {
 		w.total += l.Points
-		p.stats.refusedManyFor(placeDecode, l.Reason, l.Points)
+		w.count(placeDecode, l.Reason, l.Points)
 		if n := len(part); n > 0 && w.size >= maxPoints {
 			part[n-1].More += l.Points
 			continue
@@ -399,19 +380,49 @@ func (p *Pipeline) letters(ctx context.Context, w *worker, refused []Refused) er
 // TakeBatch implements source.Intake. Without steps the columns are stored as
 // they are.
 func (p *Pipeline) TakeBatch(ctx context.Context, bucket uint64, b *column.Batch, m *source.Message) (source.Result, error) {
-	w := p.take()
-	defer p.give(w)
-	p.begin(w)
-	w.context.Topic, w.context.Client, w.points = m.Topic, m.Client, m
 	if s, ok := p.direct(); ok {
-		return p.takeColumns(ctx, w, s, bucket, b, m)
+		return p.takeColumns(ctx, s, bucket, b, m)
 	}
+	w, err := p.take(ctx, b.Rows(), 0)
+	if err != nil {
+		return source.Result{}, err
+	}
+	defer p.give(w)
 	messages := []source.Message{*m}
-	batch.Records(b, 0, &w.list)
-	p.apply(w, &messages[0], 0)
-	result, err := p.pass(ctx, w, messages, bucket)
-	w.end(err == nil)
-	return result, err
+	w.context.Topic, w.context.Client, w.points = m.Topic, m.Client, m
+	var result source.Result
+	for rows, first := batch.NewRows(b), true; first || rows.Left(); first = false {
+		p.begin(w)
+		rows.Next(0, w.part, w.list)
+		p.applyPoints(w, &messages[0])
+		part, err := p.pass(ctx, w, messages, bucket)
+		w.end(err == nil)
+		if err != nil {
+			return source.Result{}, err
+		}
+		w.points = nil // what the source left out is kept
+		add(&result, part)
+	}
+	p.stats.messages.Add(1)
+	return result, nil
+}
+
+// applyPoints takes the records of a part through the steps. If one makes them
+// panic, all are refused, as message does.
+func (p *Pipeline) applyPoints(w *worker, m *source.Message) {
+	size := w.size
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		w.live, w.refused, w.total, w.behind, w.size = w.live[:0], w.refused[:0], 0, 0, size
+		for i := range w.list.Len() {
+			p.refuseRecord(w, placeDecode, m, panicked(r), w.list.At(i))
+		}
+		w.count(placeDecode, panicked(r).Reason, w.list.Len())
+	}()
+	p.apply(w, m, 0)
 }
 
 // direct returns the store, if nothing has to look at single records.
@@ -424,25 +435,60 @@ func (p *Pipeline) direct() (*storeSink, bool) {
 }
 
 // takeColumns stores b as it is.
-func (p *Pipeline) takeColumns(ctx context.Context, w *worker, s *storeSink, wanted uint64, b *column.Batch, m *source.Message) (source.Result, error) {
-	result := source.Result{}
-	bucket, err := s.target(wanted)
-	if err == nil {
-		err = s.store.Write(ctx, bucket, b, func(table, row int, reason, detail string) {
-			p.stats.refusedFor(s.Name(), reason)
-			w.refusePoint(s.Name(), m, &record.Refusal{Reason: reason, Detail: detail}, func() string { return lineOf(b, table, row) })
-		})
+func (p *Pipeline) takeColumns(ctx context.Context, s *storeSink, wanted uint64, b *column.Batch, m *source.Message) (source.Result, error) {
+	w, err := p.take(ctx, 0, 0)
+	if err != nil {
+		return source.Result{}, err
 	}
-	if err == nil {
-		err = p.keep(ctx, w)
-	}
+	defer p.give(w)
+	p.begin(w)
+	w.points = m
+	result, err := p.writeColumns(ctx, w, s, wanted, b, m)
+	w.end(err == nil)
 	if err != nil {
 		p.stats.failures.Add(1)
-		return result, err
+		return source.Result{}, err
+	}
+	return result, nil
+}
+
+// refusedRow is a row of a batch that the store refused.
+type refusedRow struct {
+	table, row int32
+	record.Refusal
+}
+
+func (p *Pipeline) writeColumns(ctx context.Context, w *worker, s *storeSink, wanted uint64, b *column.Batch, m *source.Message) (source.Result, error) {
+	bucket, err := s.target(wanted)
+	if err != nil {
+		return source.Result{}, err
+	}
+	var refused []refusedRow
+	if err := s.store.Write(ctx, bucket, b, func(table, row int, reason, detail string) {
+		refused = append(refused, refusedRow{int32(table), int32(row), record.Refusal{Reason: reason, Detail: detail}})
+	}); err != nil {
+		return source.Result{}, err
+	}
+	var result source.Result
+	for first := true; first || len(refused) > 0; first = false {
+		n := min(len(refused), w.part)
+		for i := range refused[:n] {
+			r := &refused[i]
+			w.refusePoint(s.Name(), m, &r.Refusal, func() string { return lineOf(b, int(r.table), int(r.row)) })
+			w.count(s.Name(), r.Reason, 1)
+		}
+		if err := p.keep(ctx, w); err != nil {
+			return source.Result{}, err
+		}
+		add(&result, source.Result{Refused: w.total, Reason: w.first()})
+		refused = refused[n:]
+		result.Stored -= w.behind
+		w.refused, w.points, w.total, w.behind = w.refused[:0], nil, 0, 0
 	}
 	rows := b.Rows()
-	result.Refused, result.Reason = w.total, w.first()
-	result.Stored = rows - w.behind
+	result.Stored += rows
+	w.count(s.Name(), "", result.Stored)
+	p.stats.add(w.tally)
 	p.stats.messages.Add(1)
 	p.stats.records.Add(uint64(rows))
 	p.stats.stored.Add(uint64(result.Stored))

@@ -525,8 +525,16 @@ func TestFailures(t *testing.T) {
 		if result, err := in.Take(context.Background(), batch); err != nil || result.Stored != 1 || result.Refused != 1 {
 			t.Errorf("%s: got %+v, %v", c.name, result, err)
 		}
-		if st := s.Status()[0]; st.Failures != 1 {
+		st := s.Status()[0]
+		if st.Failures != 1 {
 			t.Errorf("%s: %d failures", c.name, st.Failures)
+		}
+		// What was handed over again is counted once.
+		for _, step := range st.Steps {
+			switch want := (map[string]uint64{"decode": 1}[step.Name]); {
+			case step.Passed+step.Changed != 1, step.Refused != want:
+				t.Errorf("%s: step %+v", c.name, step)
+			}
 		}
 	}
 	w := newWorld()

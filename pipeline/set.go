@@ -18,6 +18,9 @@ type Parts struct {
 	Store Store
 	Log   *slog.Logger
 	Now   func() time.Time
+	// Memory is how many bytes the records that are under way should take, of all
+	// pipelines together; 0 for as many as are useful.
+	Memory int64
 }
 
 // Set runs pipelines with their sources and changes them while they run. Its
@@ -120,9 +123,11 @@ func changed(p *inUse, err error) error {
 }
 
 // build opens what a declaration names, and takes over the decoder and the steps of
-// before that are the same, with what they remember and have counted.
-func (s *Set) build(d, before *Declaration, stats *counters) (_ *Pipeline, err error) {
-	p := &Pipeline{name: d.Name, format: d.Format, steps: d.Steps, now: s.parts.Now, stats: stats}
+// before that are the same, with what they remember and have counted. The pipeline
+// is one of so many.
+func (s *Set) build(d, before *Declaration, stats *counters, pipelines int) (_ *Pipeline, err error) {
+	p := &Pipeline{name: d.Name, format: d.Format, steps: d.Steps, now: s.parts.Now, stats: stats,
+		workers: newWorkers(s.parts.Memory, pipelines)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("pipeline %s: %w", d.Name, err), p.Close())
@@ -192,7 +197,7 @@ func (s *Set) Apply(f *File) error {
 	for _, d := range f.Pipelines {
 		c := &change{declaration: d, have: have[d.Name]}
 		changes = append(changes, c)
-		if err := s.prepare(c); err != nil {
+		if err := s.prepare(c, len(f.Pipelines)); err != nil {
 			for _, c := range changes {
 				if c.pipeline != nil {
 					err = errors.Join(err, c.pipeline.Close())
@@ -250,8 +255,8 @@ func (s *Set) Apply(f *File) error {
 	return nil
 }
 
-// prepare opens what c needs.
-func (s *Set) prepare(c *change) (err error) {
+// prepare opens what c needs, which is one of so many pipelines.
+func (s *Set) prepare(c *change, pipelines int) (err error) {
 	var before *Declaration
 	same, stats := false, new(counters)
 	if c.have != nil {
@@ -263,7 +268,7 @@ func (s *Set) prepare(c *change) (err error) {
 		}
 		same = before.sourceText == c.declaration.sourceText
 	}
-	if c.pipeline, err = s.build(c.declaration, before, stats); err != nil {
+	if c.pipeline, err = s.build(c.declaration, before, stats, pipelines); err != nil {
 		return err
 	}
 	if same {

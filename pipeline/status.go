@@ -72,13 +72,18 @@ func (r *running) status() Status {
 func (p *Pipeline) stepStatus() []StepStatus {
 	places := map[string][]ReasonCount{}
 	p.stats.mu.Lock()
-	for key, n := range p.stats.refusal {
-		places[key[0]] = append(places[key[0]], ReasonCount{key[1], n})
+	passed := map[string]uint64{}
+	for key, n := range p.stats.places {
+		if key[1] == "" {
+			passed[key[0]] = n
+		} else {
+			places[key[0]] = append(places[key[0]], ReasonCount{key[1], n})
+		}
 	}
 	p.stats.mu.Unlock()
 	var all []StepStatus
 	place := func(name string) {
-		st := StepStatus{Name: name, Reasons: sorted(places[name])}
+		st := StepStatus{Name: name, Passed: passed[name], Reasons: sorted(places[name])}
 		for _, r := range st.Reasons {
 			st.Refused += r.Count
 		}

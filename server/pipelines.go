@@ -32,6 +32,10 @@ import (
 // the program.
 const BuiltinPipelines = "builtin"
 
+// recordsShare is which part of the memory limit the records of pipelines may
+// take.
+const recordsShare = 16
+
 // lookAtFile is how often the file of pipelines is looked at for a change.
 const lookAtFile = 2 * time.Second
 
@@ -109,7 +113,7 @@ type pipelines struct {
 func (s *server) preparePipelines() {
 	store := &pipelineStore{meta: s.meta, schema: schema{s.schema}, ingest: s.ingest, store: s.store, org: s.config.InitOrg, bucket: s.config.InitBucket}
 	s.pipelines = &pipelines{server: s, file: s.config.PipelinesFile, end: make(chan struct{}),
-		set: pipeline.NewSet(pipeline.Parts{Store: store, Log: s.log, Now: s.now})}
+		set: pipeline.NewSet(pipeline.Parts{Store: store, Log: s.log, Now: s.now, Memory: s.budget.Limit / recordsShare})}
 	s.registry.MustRegister(newPipelineCollector(s.pipelines.set))
 }
 

@@ -9,26 +9,56 @@ import (
 	"github.com/varvedb/varve/pipeline/record"
 )
 
-// Records appends the rows of b to out, in the order of the tables; they are of
-// message n. Their texts share memory with b.
-func Records(b *column.Batch, n int, out *record.List) {
-	for _, t := range b.Tables {
-		tags := make([][]record.Tag, t.Series.Len())
-		for i := range tags {
-			for k, v := range column.Tags(t.Series.Key(i)) {
-				tags[i] = append(tags[i], record.Tag{Key: string(k), Value: string(v)})
+// Rows walks over the rows of a batch, in the order of the tables.
+type Rows struct {
+	tables []*column.Table // that are left
+	row    int             // of the first of them
+	tags   [][]record.Tag  // of its series
+}
+
+// NewRows returns a walk that begins with the first row of b.
+func NewRows(b *column.Batch) *Rows {
+	r := &Rows{tables: b.Tables}
+	r.enter()
+	return r
+}
+
+// enter makes ready for the first of the tables that has rows.
+func (r *Rows) enter() {
+	for r.row = 0; len(r.tables) > 0 && len(r.tables[0].Time) == 0; r.tables = r.tables[1:] {
+	}
+	if len(r.tables) == 0 {
+		return
+	}
+	t := r.tables[0]
+	r.tags = make([][]record.Tag, t.Series.Len())
+	for i := range r.tags {
+		for k, v := range column.Tags(t.Series.Key(i)) {
+			r.tags[i] = append(r.tags[i], record.Tag{Key: string(k), Value: string(v)})
+		}
+	}
+}
+
+// Left reports whether there are more rows.
+func (r *Rows) Left() bool { return len(r.tables) > 0 }
+
+// Next appends the next rows, most of them at most, to out; they are of message
+// n. Their texts share memory with the batch.
+func (r *Rows) Next(n, most int, out *record.List) {
+	for ; r.Left() && most > 0; most-- {
+		t := r.tables[0]
+		rec := out.Add(n)
+		rec.Measurement, rec.Time, rec.Timed = t.Measurement, t.Time[r.row], true
+		rec.Tags = append(rec.Tags, r.tags[t.Row[r.row]]...)
+		for i := range t.Fields {
+			f := &t.Fields[i]
+			if f.Valid.Get(r.row) {
+				rec.Fields = append(rec.Fields, record.Field{Name: f.Name, Value: value(f, r.row)})
 			}
 		}
-		for row, at := range t.Time {
-			r := out.Add(n)
-			r.Measurement, r.Time, r.Timed = t.Measurement, at, true
-			r.Tags = append(r.Tags, tags[t.Row[row]]...)
-			for i := range t.Fields {
-				f := &t.Fields[i]
-				if f.Valid.Get(row) {
-					r.Fields = append(r.Fields, record.Field{Name: f.Name, Value: value(f, row)})
-				}
-			}
+		if r.row++; r.row == len(t.Time) {
+			r.tables = r.tables[1:]
+			r.enter()
 		}
 	}
 }
@@ -44,11 +74,11 @@ func value(f *column.Field, row int) record.Value {
 	return record.Value{Type: f.Type, Word: f.Words[row]}
 }
 
-// Copy is Records for a batch whose memory is used again before the records are
-// done with.
+// Copy appends all rows of b to out, as records of message n, and shares no memory
+// with b.
 func Copy(b *column.Batch, n int, out *record.List) {
 	from := out.Len()
-	Records(b, n, out)
+	NewRows(b).Next(n, b.Rows(), out)
 	for i := from; i < out.Len(); i++ {
 		r := out.At(i)
 		r.Measurement = strings.Clone(r.Measurement)

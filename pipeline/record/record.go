@@ -207,10 +207,24 @@ func (r *Record) Set(name string, v Value) {
 type List struct {
 	records []Record
 	n       int
+	bound   int    // no more than these; 0: any number
+	over    bool   // more were added
+	spare   Record // that was added beyond the bound
 }
 
-// Reset empties l.
-func (l *List) Reset() { l.n = 0 }
+// Reset empties l, which may hold any number of records again.
+func (l *List) Reset() { l.n, l.bound, l.over = 0, 0, false }
+
+// Bound lets l hold n records at most. Those that are added beyond are lost, and
+// Over reports that there were some: few bytes of a message can stand for very
+// many records.
+func (l *List) Bound(n int) { l.bound, l.over = n, false }
+
+// Over reports whether records were lost since Bound.
+func (l *List) Over() bool { return l.over }
+
+// Cap returns the number of records that l has memory for.
+func (l *List) Cap() int { return cap(l.records) }
 
 // Len returns the number of records.
 func (l *List) Len() int { return l.n }
@@ -220,11 +234,16 @@ func (l *List) At(i int) *Record { return &l.records[i] }
 
 // Add appends an empty record, which is valid until the next Add.
 func (l *List) Add(message int) *Record {
-	if l.n == len(l.records) {
-		l.records = append(l.records, Record{})
+	r := &l.spare
+	if l.bound > 0 && l.n >= l.bound {
+		l.over = true
+	} else {
+		if l.n == len(l.records) {
+			l.records = append(l.records, Record{})
+		}
+		r = &l.records[l.n]
+		l.n++
 	}
-	r := &l.records[l.n]
-	l.n++
 	*r = Record{Tags: r.Tags[:0], Fields: r.Fields[:0], Message: message}
 	return r
 }

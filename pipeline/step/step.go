@@ -122,8 +122,16 @@ func (d *Declared) Memory() *detect.Stats {
 // Run is a step at work on the records of one call. It belongs to one goroutine.
 type Run struct {
 	*Declared
-	pass            detect.Pass // of a step that remembers
-	passed, changed uint64      // not yet counted
+	pass detect.Pass // of a step that remembers
+	// What is not counted yet: it may have to be done again.
+	passed, changed, dropped, refused uint64
+	reasons                           []reasonCount
+}
+
+// reasonCount is how often something was dropped or refused for a reason.
+type reasonCount struct {
+	reason string
+	n      uint64
 }
 
 // Begin begins a run, which has to End.
@@ -135,18 +143,35 @@ func (d *Declared) Begin() Run {
 	return r
 }
 
-// End says whether the records are safe: stored and passed on, or kept.
+// End says whether the records are safe: stored and passed on, or kept. Those that
+// are not come again, and are counted then.
 func (r *Run) End(safe bool) {
-	if r.passed > 0 {
-		r.Declared.passed.Add(r.passed)
-	}
-	if r.changed > 0 {
-		r.Declared.changed.Add(r.changed)
+	if safe {
+		r.Declared.add(r)
 	}
 	if r.pass != nil {
 		r.pass.End(safe)
 	}
 	*r = Run{}
+}
+
+// add counts what a run did.
+func (d *Declared) add(r *Run) {
+	d.passed.Add(r.passed)
+	d.changed.Add(r.changed)
+	d.dropped.Add(r.dropped)
+	d.refused.Add(r.refused)
+	if len(r.reasons) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reasons == nil {
+		d.reasons = map[string]uint64{}
+	}
+	for _, c := range r.reasons {
+		d.reasons[c.reason] += c.n
+	}
 }
 
 // Apply applies the step to a record and counts what became of it.
@@ -158,22 +183,23 @@ func (r *Run) Apply(c *Context, rec *record.Record) Outcome {
 	case Changed:
 		r.changed++
 	case Drop:
-		r.dropped.Add(1)
+		r.dropped++
 		r.reason(c.Reason)
 	case Refuse:
-		r.refused.Add(1)
+		r.refused++
 		r.reason(c.Reason)
 	}
 	return o
 }
 
-func (d *Declared) reason(reason string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.reasons == nil {
-		d.reasons = map[string]uint64{}
+func (r *Run) reason(reason string) {
+	for i := range r.reasons {
+		if c := &r.reasons[i]; c.reason == reason {
+			c.n++
+			return
+		}
 	}
-	d.reasons[reason]++
+	r.reasons = append(r.reasons, reasonCount{reason, 1})
 }
 
 func (r *Run) apply(c *Context, rec *record.Record) Outcome {

@@ -1,0 +1,169 @@
+package pipeline
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/varvedb/varve/pipeline/decode"
+	"github.com/varvedb/varve/pipeline/record"
+	"github.com/varvedb/varve/pipeline/step"
+	"github.com/varvedb/varve/source"
+)
+
+// What comes in one call is handled in parts, so that records take little memory
+// whatever they are made of: three bytes of JSON can be a record, which takes a
+// hundred times as much.
+const (
+	// smallPart and largePart are how many records are under way in a call at once,
+	// but for those of the message with which the number is reached.
+	smallPart = 4 << 10
+	largePart = 32 << 10
+	// smallMessages and smallBytes bound the calls that make do with a small part.
+	smallMessages = smallPart / 4
+	smallBytes    = 256 << 10
+	// maxMessageRecords is how many records a message may make: more than the
+	// lines of the largest.
+	maxMessageRecords = 128 << 10
+	// recordBytes is what a record takes, more or less.
+	recordBytes = 320
+)
+
+// worker is what one call of Take takes.
+type worker struct {
+	context *step.Context
+	decoder decode.Decoder
+	small   record.List
+	list    *record.List // small, or a large one of the pipeline
+	part    int          // after how many records they are passed on
+	live    []int
+	runs    []step.Run
+	refused []Refused
+	total   int // of refused, those that are not listed included
+	behind  int // of them behind the decoder
+	tally   []tally
+	gone    []int           // records that sinks refused
+	points  *source.Message // that a batch came with
+	size    int             // bytes of refused points of it
+	reason  string          // why the source left out the first of what it left out
+}
+
+// tally is what is to be counted when a part is safe.
+type tally struct {
+	place, reason string // reason "": passed
+	n             uint64
+}
+
+// count notes that n were refused at a place that is no step, or, without a
+// reason, passed it.
+func (w *worker) count(place, reason string, n int) {
+	for i := range w.tally {
+		if t := &w.tally[i]; t.place == place && t.reason == reason {
+			t.n += uint64(n)
+			return
+		}
+	}
+	w.tally = append(w.tally, tally{place, reason, uint64(n)})
+}
+
+// workers are those of a pipeline that do nothing at the moment.
+type workers struct {
+	small chan *worker
+	large chan *record.List // a fixed number of lists, nil where one was let go of
+}
+
+// newWorkers returns the workers of one of so many pipelines, which have memory
+// bytes for records together; 0 for as much as is useful.
+func newWorkers(memory int64, pipelines int) *workers {
+	most := 2*runtime.GOMAXPROCS(0) + 2
+	if memory > 0 {
+		most = int(max(1, min(int64(most), memory/int64(pipelines)/(largePart*recordBytes))))
+	}
+	w := &workers{small: make(chan *worker, maxIdleWorkers), large: make(chan *record.List, most)}
+	for range most {
+		w.large <- nil
+	}
+	return w
+}
+
+// newWorker returns a worker that is good for a small part.
+func (p *Pipeline) newWorker() *worker {
+	w := &worker{context: step.NewContext(), part: smallPart}
+	w.list = &w.small
+	if p.format != nil {
+		w.decoder = p.format.Decoder()
+		w.context.TimeName = p.format.Names().Time
+	}
+	return w
+}
+
+// take returns a worker for a call of so many messages or rows with so many bytes.
+// If it is large it waits until there is memory for it.
+func (p *Pipeline) take(ctx context.Context, messages, bytes int) (*worker, error) {
+	var w *worker
+	select {
+	case w = <-p.workers.small:
+	default:
+		w = p.newWorker()
+	}
+	w.list, w.part, w.size = &w.small, smallPart, 0
+	if messages <= smallMessages && bytes <= smallBytes {
+		return w, nil
+	}
+	select {
+	case w.list = <-p.workers.large:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if w.part = largePart; w.list == nil {
+		w.list = new(record.List)
+	}
+	return w, nil
+}
+
+// give takes a worker back, without the memory that few calls need.
+func (p *Pipeline) give(w *worker) {
+	if w.list != &w.small {
+		if w.list.Cap() > 2*largePart {
+			w.list = nil
+		}
+		p.workers.large <- w.list
+		w.list = nil
+	}
+	if w.small.Cap() > 2*smallPart {
+		w.small = record.List{}
+	}
+	if cap(w.refused) > 2*smallPart {
+		w.refused = nil
+	}
+	if cap(w.live) > 2*largePart {
+		w.live = nil
+	}
+	clear(w.refused)
+	w.points = nil
+	select {
+	case p.workers.small <- w:
+	default:
+	}
+}
+
+// begin makes w ready for a part.
+func (p *Pipeline) begin(w *worker) {
+	w.list.Reset()
+	w.live, w.refused, w.gone, w.runs, w.tally = w.live[:0], w.refused[:0], w.gone[:0], w.runs[:0], w.tally[:0]
+	w.total, w.behind, w.reason = 0, 0, ""
+	for _, s := range p.steps {
+		w.runs = append(w.runs, s.Begin())
+	}
+	now := p.now()
+	w.context.Now, w.context.Arrived = now, now.UnixNano()
+}
+
+// end ends the runs of steps, and tells them whether the records are safe.
+func (w *worker) end(safe bool) {
+	for k := range w.runs {
+		w.runs[k].End(safe)
+	}
+}
+
+// full reports whether a part is as large as it should become.
+func (w *worker) full() bool { return w.list.Len() >= w.part || len(w.refused) >= w.part }
