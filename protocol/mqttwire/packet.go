@@ -75,29 +75,38 @@ func violation(format string, args ...any) error {
 // is known yet. Packets of more than maxBytes in all are refused as soon as
 // their length has come.
 func Next(b []byte, maxBytes int) (p Packet, n, need int, err error) {
+	p, size, err := Begin(b)
+	switch {
+	case err != nil:
+		return Packet{}, 0, 0, err
+	case size == 0:
+		return Packet{}, 0, max(2, len(b)+1), nil
+	case size > maxBytes:
+		return Packet{}, 0, 0, &Error{PacketTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", size, maxBytes)}
+	case len(b) < size:
+		return Packet{}, 0, size, nil
+	}
+	return p, size, size, nil
+}
+
+// Begin returns the first packet of b with as much of its body as b holds, and how
+// many bytes the whole packet takes, or 0 if b does not say yet.
+func Begin(b []byte) (p Packet, size int, err error) {
 	if len(b) < 2 {
-		return Packet{}, 0, 2, nil
+		return Packet{}, 0, nil
 	}
 	p.Type, p.Flags = Type(b[0]>>4), b[0]&15
 	if err := p.checkFlags(); err != nil {
-		return Packet{}, 0, 0, err
+		return Packet{}, 0, err
 	}
 	remaining, k, err := varint(b[1:])
-	if err != nil {
-		return Packet{}, 0, 0, err
+	if err != nil || k == 0 {
+		return Packet{}, 0, err
 	}
-	if k == 0 {
-		return Packet{}, 0, len(b) + 1, nil
-	}
-	n = 1 + k + remaining
-	if n > maxBytes {
-		return Packet{}, 0, 0, &Error{PacketTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", n, maxBytes)}
-	}
-	if len(b) < n {
-		return Packet{}, 0, n, nil
-	}
-	p.Body = b[1+k : n : n]
-	return p, n, n, nil
+	size = 1 + k + remaining
+	end := min(size, len(b))
+	p.Body = b[1+k : end : end]
+	return p, size, nil
 }
 
 // checkFlags: section 2.1.3.

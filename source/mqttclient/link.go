@@ -25,9 +25,10 @@ type link struct {
 
 	mu       sync.Mutex // guards what is below
 	queue    []packet
-	bytes    int // of queue
-	stopping bool
+	bytes    int  // of queue
+	stopping bool // the taker ends with what is in queue, and nothing more comes in
 	heard    time.Time
+	broken   error // why the connection cannot be written to
 }
 
 // packet is what waits to be handled in its turn: a PUBLISH, or a PUBREL.
@@ -37,6 +38,7 @@ type packet struct {
 	qos     byte
 	topic   string
 	payload []byte
+	unread  *source.Unread // nil: the payload is whole
 }
 
 const (
@@ -58,7 +60,7 @@ func (l *link) open() error {
 	if err := l.write(mqttwire.AppendConnect(nil, m)); err != nil {
 		return err
 	}
-	p, err := l.next()
+	p, _, err := l.next()
 	if err != nil {
 		return fmt.Errorf("CONNECT is not answered: %w", err)
 	}
@@ -102,37 +104,84 @@ func (l *link) write(b []byte) error {
 	return err
 }
 
-// next reads a packet, which is valid until the next call.
-func (l *link) next() (mqttwire.Packet, error) {
-	const least = 32 << 10
+const (
+	// tooLarge is why a message is refused that takes more than max_packet.
+	tooLarge = "too_large"
+	// kept is how much is kept of such a message, in bytes, which is what the place
+	// of refused messages shows of one.
+	kept = 64 << 10
+	// mostHead is what stands before the payload at most: the first byte, a length of
+	// four, the topic with its length, and the packet identifier.
+	mostHead = 1 + 4 + 2 + 1<<16 + 2
+)
+
+// next reads a packet, which is valid until the next call, and says how many bytes
+// it takes. Of a PUBLISH that takes more than the largest packet only the beginning
+// is returned, and the rest is skipped.
+func (l *link) next() (p mqttwire.Packet, size int, err error) {
 	for {
-		p, n, need, err := mqttwire.Next(l.buf, l.source.cfg.MaxPacket)
+		p, size, err := mqttwire.Begin(l.buf)
 		if err != nil {
-			return p, err
+			return p, 0, err
 		}
-		if n > 0 {
-			l.buf = l.buf[n:]
-			return p, nil
+		want := size
+		if most := l.source.cfg.MaxPacket; size > most {
+			if p.Type != mqttwire.PUBLISH {
+				return p, 0, &mqttwire.Error{Reason: mqttwire.PacketTooLarge, Problem: fmt.Sprintf("%d bytes of type %d, at most %d are taken", size, p.Type, most)}
+			}
+			want = min(size, mostHead+kept)
+		}
+		if size == 0 {
+			want = len(l.buf) + 1
+		} else if len(l.buf) >= want {
+			rest := size - len(l.buf)
+			l.buf = l.buf[min(size, len(l.buf)):]
+			return p, size, l.skip(rest)
 		}
 		// A buffer grows with what has come, not with what was announced.
-		if cap(l.buf)-len(l.buf) < least/2 || cap(l.buf) < min(need, 2*len(l.buf)) {
-			l.buf = append(make([]byte, 0, max(least, min(2*len(l.buf), need+least))), l.buf...)
+		if cap(l.buf)-len(l.buf) < leastBuffer/2 || cap(l.buf) < min(want, 2*len(l.buf)) {
+			l.buf = append(make([]byte, 0, max(leastBuffer, min(2*len(l.buf), want+leastBuffer))), l.buf...)
 		}
-		k, err := l.net.Read(l.buf[len(l.buf):cap(l.buf)])
+		k, err := l.receive(l.buf[len(l.buf):cap(l.buf)])
 		l.buf = l.buf[:len(l.buf)+k]
 		if err != nil && k == 0 {
-			return p, err
+			return p, 0, err
 		}
+	}
+}
+
+// leastBuffer is the least that is read into, in bytes.
+const leastBuffer = 32 << 10
+
+// skip reads n bytes that nobody wants. What is in the buffer stays as it is.
+func (l *link) skip(n int) error {
+	if n <= 0 {
+		return nil
+	}
+	b := make([]byte, min(n, leastBuffer))
+	for n > 0 {
+		k, err := l.receive(b[:min(n, len(b))])
+		if n -= k; err != nil && k == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *link) receive(b []byte) (int, error) {
+	n, err := l.net.Read(b)
+	if n > 0 {
 		l.mu.Lock()
 		l.heard = time.Now()
 		l.mu.Unlock()
 	}
+	return n, err
 }
 
 // read queues what comes.
 func (l *link) read(ctx context.Context) error {
 	for {
-		p, err := l.next()
+		p, size, err := l.next()
 		if err != nil {
 			return err
 		}
@@ -145,7 +194,12 @@ func (l *link) read(ctx context.Context) error {
 			if len(m.Topic) == 0 {
 				return errors.New("the broker uses topic aliases, which it was not allowed to")
 			}
-			q := packet{id: m.PacketID, qos: m.QoS, topic: string(m.Topic), payload: append([]byte(nil), m.Payload...)}
+			q := packet{id: m.PacketID, qos: m.QoS, topic: string(m.Topic)}
+			if most := l.source.cfg.MaxPacket; size > most {
+				m.Payload = m.Payload[:min(kept, len(m.Payload))]
+				q.unread = &source.Unread{Reason: tooLarge, Detail: fmt.Sprintf("the packet has %d bytes, more than max_packet, which is %d; %d bytes of the message are kept", size, most, len(m.Payload))}
+			}
+			q.payload = append([]byte(nil), m.Payload...)
 			if !l.put(ctx, q) {
 				return ctx.Err()
 			}
@@ -187,10 +241,15 @@ func (l *link) subscribed(body []byte) error {
 	return nil
 }
 
-// put queues a packet when there is room; false if ctx ends before.
+// put queues a packet when there is room; false if ctx ends before, or the taker
+// is to end.
 func (l *link) put(ctx context.Context, p packet) bool {
 	for {
 		l.mu.Lock()
+		if l.stopping {
+			l.mu.Unlock()
+			return false
+		}
 		if len(l.queue) < maxQueue && l.bytes < maxQueueBytes {
 			l.queue = append(l.queue, p)
 			l.bytes += len(p.payload)
@@ -210,9 +269,9 @@ func (l *link) put(ctx context.Context, p packet) bool {
 	}
 }
 
-// take hands what has gathered to the intake and acknowledges it, until ctx
-// ends. When until ends, the call that is under way is the last.
-func (l *link) take(ctx, until context.Context, intake source.Intake) error {
+// take hands what has gathered to the intake and acknowledges it, until ctx ends or
+// all is taken after a stop. When until ends, the call that is under way is the last.
+func (l *link) take(ctx, until context.Context, intake source.Intake) {
 	defer close(l.ended)
 	either, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -228,14 +287,14 @@ func (l *link) take(ctx, until context.Context, intake source.Intake) error {
 		case l.room <- struct{}{}:
 		default:
 		}
-		if stopping {
-			return nil
-		}
 		if len(batch) == 0 {
+			if stopping {
+				return
+			}
 			select {
 			case <-l.arrived:
 			case <-ctx.Done():
-				return ctx.Err()
+				return
 			}
 			continue
 		}
@@ -245,7 +304,7 @@ func (l *link) take(ctx, until context.Context, intake source.Intake) error {
 			if p.release || p.qos == 2 && l.source.taken[p.id] {
 				continue
 			}
-			messages = append(messages, source.Message{Topic: p.topic, Payload: p.payload, Offset: -1, Reply: l.reply})
+			messages = append(messages, source.Message{Topic: p.topic, Payload: p.payload, Offset: -1, Unread: p.unread, Reply: l.reply})
 		}
 		if len(messages) > 0 {
 			_, err := source.Persist(either, func(context.Context) (source.Result, error) { return intake.Take(ctx, messages) }, func(err error) {
@@ -256,11 +315,11 @@ func (l *link) take(ctx, until context.Context, intake source.Intake) error {
 				}
 			})
 			if err != nil {
-				return err
+				return
 			}
 		}
 		if err := l.acknowledge(batch); err != nil {
-			return err
+			l.fail(err)
 		}
 		clear(batch)
 		clear(messages)
@@ -294,10 +353,25 @@ func (l *link) acknowledge(batch []packet) error {
 	return l.write(out)
 }
 
-// stop lets the taker end after what it is about, and waits for that.
-func (l *link) stop() {
+// fail ends the connection, for a reason that the reader does not see. What was
+// read is taken nevertheless.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	if l.broken == nil {
+		l.broken = err
+	}
+	l.mu.Unlock()
+	l.net.Close()
+}
+
+// stop lets the taker end, after what it is about or after all that was read, and
+// waits for that.
+func (l *link) stop(all bool) {
 	l.mu.Lock()
 	l.stopping = true
+	if !all {
+		l.queue, l.bytes = nil, 0
+	}
 	l.mu.Unlock()
 	select {
 	case l.arrived <- struct{}{}:

@@ -4,9 +4,14 @@
 //
 // A connection has two goroutines besides Run: one reads packets into a queue,
 // one takes what has gathered there, in one call of the intake, and then writes
-// all acknowledgements in the order of the messages. The broker sends again what
-// was not acknowledged when the connection ends, so that nothing is kept here
-// from one connection to the next but which messages of QoS 2 were taken.
+// all acknowledgements in the order of the messages. When a connection ends, what
+// was read is taken still, for a moment. The broker sends again what was not
+// acknowledged, so that nothing is kept here from one connection to the next but
+// which messages of QoS 2 were taken.
+//
+// Of a message that is larger than the largest packet the beginning is handed over,
+// as one that cannot be read, and acknowledged: a broker of MQTT 3.1.1, which knows
+// no largest packet, would send it again for ever, before all others.
 package mqttclient
 
 import (
@@ -84,7 +89,7 @@ func (s *Source) Run(ctx context.Context, intake source.Intake) error {
 			pause = firstPause
 		}
 		s.state(false, err.Error())
-		s.log.Warn("the broker of MQTT is away; it is tried again", "broker", s.cfg.Address, "error", err, "in", pause)
+		s.log.Warn("there is no connection to the broker of MQTT; it is tried again", "broker", s.cfg.Address, "error", err, "in", pause)
 		// Spread, so that many bridges do not come back at once.
 		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
 		select {
@@ -113,16 +118,28 @@ func (s *Source) session(ctx context.Context, intake source.Intake) error {
 	// What is taken when ctx ends is acknowledged; nothing more is.
 	over, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	failed := make(chan error, 3)
+	failed := make(chan error, 1)
 	var running sync.WaitGroup
 	running.Go(func() { failed <- l.read(over) })
-	running.Go(func() { failed <- l.take(over, ctx, intake) })
-	running.Go(func() { failed <- l.ping(over) })
+	running.Go(func() { l.take(over, ctx, intake) })
+	running.Go(func() {
+		if err := l.ping(over); over.Err() == nil {
+			l.fail(err)
+		}
+	})
 	select {
 	case err = <-failed:
+		late := time.AfterFunc(endGrace, end)
+		l.stop(true)
+		late.Stop()
+		l.mu.Lock()
+		if l.broken != nil {
+			err = l.broken
+		}
+		l.mu.Unlock()
 	case <-ctx.Done():
 		late := time.AfterFunc(stopGrace, end)
-		l.stop()
+		l.stop(false)
 		late.Stop()
 		l.write(mqttwire.AppendDisconnect(nil, s.cfg.Version, &mqttwire.Disconnect{}))
 	}
@@ -132,8 +149,13 @@ func (s *Source) session(ctx context.Context, intake source.Intake) error {
 	return err
 }
 
-// stopGrace is how long a call of the intake may take to end at a stop.
-const stopGrace = 5 * time.Second
+const (
+	// stopGrace is how long a call of the intake may take to end at a stop.
+	stopGrace = 5 * time.Second
+	// endGrace is how long what was read may take to be taken when the connection
+	// has ended, before there is another.
+	endGrace = 2 * time.Second
+)
 
 func (s *Source) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialWithin)

@@ -53,7 +53,11 @@ func (f *fakeIntake) Take(ctx context.Context, all []source.Message) (source.Res
 		return source.Result{}, err
 	}
 	for _, m := range all {
-		f.taken = append(f.taken, m.Topic+" "+string(m.Payload))
+		text := m.Topic + " " + string(m.Payload)
+		if u := m.Unread; u != nil {
+			text = fmt.Sprintf("%s %s, %d bytes: %s", m.Topic, u.Reason, len(m.Payload), u.Detail)
+		}
+		f.taken = append(f.taken, text)
 		if f.reply != "" {
 			if err := m.Reply(ctx, f.reply, m.Payload); err != nil {
 				return source.Result{}, err
@@ -202,6 +206,98 @@ func TestMessages(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLargeMessages: the beginning of a message that is too large is handed over as
+// one that cannot be read, in its turn, and the connection goes on. (A broker of
+// MQTT 5 does not send it.)
+func TestLargeMessages(t *testing.T) {
+	t.Parallel()
+	for qos := range byte(3) {
+		b, addr, _ := outside(t, "127.0.0.1:0")
+		c := config(addr, mqttwire.V311, qos)
+		c.MaxPacket = 1000
+		in := &fakeIntake{}
+		s, _ := run(t, c, in)
+		eventually(t, "it has subscribed", func() bool {
+			return s.Status().Connected && b.Topics.Subscribers("a/b").Subscriptions["bridge"].Filter != ""
+		})
+		publish := func(name string, bytes int) {
+			if err := b.Publish(name, bytesOf(bytes), false, qos); err != nil {
+				t.Fatal(err)
+			}
+		}
+		long := "a/" + strings.Repeat("x", 60_000)
+		var want []string
+		head := 5 // without the length
+		if qos > 0 {
+			head += 2
+		}
+		for round := range 3 {
+			publish("a/b", 3)
+			publish("a/b", 2_000)
+			publish("a/b", 900)
+			publish("a/b", 3<<20+round)
+			publish(long, 100_000)
+			publish("a/b", 1)
+			want = append(want, "a/b aaa",
+				fmt.Sprintf("a/b too_large, 2000 bytes: the packet has %d bytes, more than max_packet, which is 1000; 2000 bytes of the message are kept", 2000+head+3),
+				"a/b "+strings.Repeat("a", 900),
+				fmt.Sprintf("a/b too_large, 65536 bytes: the packet has %d bytes, more than max_packet, which is 1000; 65536 bytes of the message are kept", 3<<20+round+head+5),
+				fmt.Sprintf("%s too_large, 65536 bytes: the packet has %d bytes, more than max_packet, which is 1000; 65536 bytes of the message are kept", long, 100_000+head+len(long)-3+4),
+				"a/b a")
+		}
+		eventually(t, "all is taken", func() bool { return len(in.all()) >= len(want) })
+		for i, got := range in.all() {
+			if got != want[i] {
+				t.Errorf("message %d is\n%.300s, want\n%.300s", i, got, want[i])
+			}
+		}
+		eventually(t, "all is acknowledged", func() bool { cl, _ := b.Clients.Get("bridge"); return cl.State.Inflight.Len() == 0 })
+	}
+}
+
+func bytesOf(n int) []byte { return []byte(strings.Repeat("a", n)) }
+
+// TestWhatWasReadBeforeAnError is taken, and acknowledged over the connection that
+// ends for it.
+func TestWhatWasReadBeforeAnError(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	in := &fakeIntake{gate: make(chan struct{}, 10)}
+	s, _ := run(t, config(l.Addr().String(), mqttwire.V311, 1), in)
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer := []byte("\x20\x02\x00\x00\x90\x03\x00\x01\x01")
+	for id := range uint16(3) {
+		answer = mqttwire.AppendPublish(answer, mqttwire.V311, &mqttwire.Publish{QoS: 1, PacketID: id + 1, Topic: []byte("a/b"), Payload: []byte("x")})
+	}
+	if _, err := c.Write(append(answer, 0, 0)); err != nil { // type 0 is no packet
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // so that the error is seen before the intake answers
+	close(in.gate)
+	b, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\x40\x02\x00\x01\x40\x02\x00\x02\x40\x02\x00\x03"; !strings.HasSuffix(string(b), want) {
+		t.Errorf("the connection ended with %q, want the acknowledgements %q", b, want)
+	}
+	if got := strings.Join(in.all(), ";"); got != "a/b x;a/b x;a/b x" {
+		t.Errorf("taken: %s", got)
+	}
+	eventually(t, "the trouble is told", func() bool { return strings.Contains(s.Status().Trouble, "packet type 0") })
 }
 
 func TestReply(t *testing.T) {
