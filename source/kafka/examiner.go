@@ -144,7 +144,7 @@ func (e *examiner) judge(b *packed, err error) (reason, why string) {
 }
 
 func (e *examiner) large() string {
-	return fmt.Sprintf("it unpacks to more than max_unpacked, %d bytes", e.maxBytes)
+	return fmt.Sprintf("unpacked it takes more than max_unpacked, %d bytes", e.maxBytes)
 }
 
 // known returns the batch that the client said to be too large. It has seen the checksum.

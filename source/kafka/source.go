@@ -107,6 +107,10 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	unpack, err := newUnpacker(cfg.MaxUnpackedBytes)
+	if err != nil {
+		return nil, err
+	}
 	s.options = append(options,
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.DisableAutoCommit(),
@@ -116,7 +120,7 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 		kgo.HeartbeatInterval(min(cfg.SessionTimeout/5, 3*time.Second)),
 		kgo.FetchMaxBytes(int32(cfg.FetchBytes)),
 		kgo.FetchMaxPartitionBytes(int32(cfg.FetchBytes)),
-		kgo.MaxDecompressBatchBytes(cfg.MaxUnpackedBytes),
+		kgo.WithDecompressor(unpack),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.WithHooks(&s.trouble),
 	)
