@@ -227,7 +227,12 @@ func (p *parser) pipeline(name string, s *declare.Map) *Declaration {
 	names := rule.Names{Fields: map[string]column.Type{}, Open: true}
 	if d.Format != nil {
 		names = d.Format.Names().Clone()
-		names.Tags = append(names.Tags, d.Source.Tags...)
+		for _, tag := range d.Source.Tags {
+			if _, taken := names.Fields[tag]; taken || tag == "time" {
+				s.Fail("source", "%q is a tag by the source, and cannot be the time or a field of records too: give one of them another name", tag)
+			}
+			names.Tags = append(names.Tags, tag)
+		}
 	}
 	timeName := names.Time
 	for _, section := range []string{"validate", "transform", "tag"} {

@@ -119,6 +119,10 @@ func (e *Explainer) record(r *record.Record, m *source.Message) Story {
 			o = sw.only(r, spec.store.fields)
 		}
 		if !r.Delete {
+			if name := conflict(o); name != "" {
+				s.Refused = &Ending{spec.store.Name(), record.Refusal{Reason: reasonName, Detail: name}}
+				return s
+			}
 			sw.builder.Begin(func(_, _ string) column.Type { return 0 })
 			if err := sw.builder.Add(o, at, 0); err != nil {
 				s.Refused = &Ending{spec.store.Name(), *refusal(err)}
@@ -128,6 +132,26 @@ func (e *Explainer) record(r *record.Record, m *source.Message) Story {
 		s.Stored = append(s.Stored, line(o, at))
 	}
 	return s
+}
+
+// reasonName is why the store refuses a point whose names cannot be.
+const reasonName = "name_conflict"
+
+// conflict says which name of r the store would not take, "" if it takes all of
+// them: as far as can be told without knowing what is stored already.
+func conflict(r *record.Record) string {
+	for i := range r.Tags {
+		switch key := r.Tags[i].Key; {
+		case key == "time":
+			return "no tag can be called time"
+		case r.Field(key).Type != 0:
+			return fmt.Sprintf("%q is both a tag and a field", key)
+		}
+	}
+	if r.Field("time").Type != 0 {
+		return "no field can be called time"
+	}
+	return ""
 }
 
 func copyOf(r *record.Record) *record.Record {

@@ -155,6 +155,27 @@ func (m *Map) Fail(key, format string, args ...any) {
 	m.problems = append(m.problems, At(n, path, format, args...))
 }
 
+// FailIn notes that a name is wrong which is an element of the list at key, or a key
+// of the mapping there; at key itself if it is neither.
+func (m *Map) FailIn(key, name, format string, args ...any) {
+	n, path, step := m.Peek(key), m.Path(key), 1
+	switch {
+	case n == nil:
+		n = m.node
+	case n.Kind == yaml.MappingNode:
+		step = 2
+	}
+	for i := 0; i < len(n.Content); i += step {
+		if at := Follow(n.Content[i]); at.Kind == yaml.ScalarNode && at.Value == name {
+			if n = at; step == 2 {
+				path += "." + name
+			}
+			break
+		}
+	}
+	m.problems = append(m.problems, At(n, path, format, args...))
+}
+
 // Add notes an error that has its place already, or none.
 func (m *Map) Add(err error) {
 	if err != nil {

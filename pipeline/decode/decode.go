@@ -113,7 +113,33 @@ func Declare(n *yaml.Node, path string) (Format, error) {
 	if kind == "" {
 		return nil, declare.At(n, path, "want a format: one of %s", strings.Join(Kinds(), ", "))
 	}
+	f.checkNames(s)
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
 	return f, nil
+}
+
+// checkNames notes names of tags that are those of the time or of a field.
+func (f *framed) checkNames(s *declare.Map) {
+	fields := f.Format.Names().Fields
+	check := func(key, tag string) {
+		if _, taken := fields[tag]; taken {
+			s.FailIn(key, tag, "%q is a field, and cannot be a tag too: give one of them another name", tag)
+		} else if tag == "time" {
+			s.FailIn(key, tag, "time is the time of the reading, and no tag can be called so: choose another name")
+		}
+	}
+	if f.topic != nil {
+		for _, tag := range f.topic.Tags() {
+			check("topic", tag)
+		}
+	}
+	check("key_tag", f.keyTag)
+	check("client_tag", f.clientTag)
+	for i := range f.tags {
+		check("tags", f.tags[i].Key)
+	}
 }
 
 // framed is a format, and what is made of a message beside its payload.

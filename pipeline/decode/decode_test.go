@@ -141,6 +141,16 @@ func TestMistakes(t *testing.T) {
 		{"{json: {time: {path: t, zone: Mars/Olympus}}}", "want a time zone"},
 		{"{json: {tags: [a, b.a]}}", `tag "a" stands twice`},
 		{"{value: {}, max_message: lots}", "want a size"},
+		{"{json: {tags: [a, time]}}", "1:19: decode.json.tags: time is the time of the reading"},
+		{"{json: {tags: {time: b}}}", "1:16: decode.json.tags.time: time is the time of the reading"},
+		{"{json: {fields: {v: float, time: float}}}", "1:28: decode.json.fields.time: time is the time of the reading"},
+		{"{json: {tags: [a], fields: {v: float, a: float}}}", `1:39: decode.json.fields.a: "a" is a tag, and cannot be a field too`},
+		{"{value: {field: time}}", "time is the time of the reading"},
+		{"{value: {}, key_tag: value}", `1:22: decode.key_tag: "value" is a field, and cannot be a tag too`},
+		{"{value: {}, client_tag: time}", "no tag can be called so"},
+		{"{value: {}, tags: {value: x}}", `1:20: decode.tags.value: "value" is a field`},
+		{"{value: {}, topic: 'a/{time}/#'}", "a tag must not be named time"},
+		{"{json: {fields: [v]}, topic: 'a/{v}/#'}", `"v" is a field, and cannot be a tag too`},
 		{"{valeu: {}}", "did you mean value?"},
 	} {
 		if _, err := declaredOrNot(c.decode); err == nil || !strings.Contains(err.Error(), c.says) {

@@ -28,6 +28,9 @@ type valueFormat struct {
 func declareValue(s *declare.Map, key string) Format {
 	m := s.Section(key)
 	f := &valueFormat{measurement: m.Text("measurement", ""), field: m.Text("field", "value")}
+	if f.field == "time" {
+		m.Fail("field", "time is the time of the reading, and no field can be called so: choose another name")
+	}
 	f.kind, _ = jsonrecord.ParseType(m.Choice("type", "float", "float", "int", "uint", "string", "bool"))
 	s.Add(m.Err())
 	return f

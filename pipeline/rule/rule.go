@@ -51,6 +51,25 @@ func (n Names) Clone() Names {
 	return n
 }
 
+// Or returns the names of records some of which have those of n, and some those
+// of o.
+func (n Names) Or(o Names) Names {
+	all := n.Clone()
+	for name, t := range o.Fields {
+		if have, ok := all.Fields[name]; ok && have != t {
+			t = 0
+		}
+		all.Fields[name] = t
+	}
+	for _, tag := range o.Tags {
+		if !slices.Contains(all.Tags, tag) {
+			all.Tags = append(all.Tags, tag)
+		}
+	}
+	all.Open = n.Open || o.Open
+	return all
+}
+
 // Variables that every record has.
 const (
 	timeName        = "time"        // of the reading; nil if it has none
@@ -185,6 +204,9 @@ func environment(n Names) types.Map {
 	}
 	for name, t := range n.Fields {
 		env[name] = typeOf(t)
+		if slices.Contains(n.Tags, name) { // a tag of some records and a field of others
+			env[name] = types.Any
+		}
 	}
 	if n.Time != "" {
 		if _, taken := env[n.Time]; !taken {

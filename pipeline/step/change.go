@@ -37,12 +37,8 @@ func assignments(s *declare.Map, key string, names *rule.Names, note func(name s
 
 func declareSet(s *declare.Map, key string, names *rule.Names) Step {
 	return set(assignments(s, key, names, func(name string, r *rule.Rule) {
-		if slices.Contains(names.Tags, name) {
-			s.Fail(key, "%q is a tag; set_tag changes tags", name)
-		}
-		if names.Fields != nil {
-			names.Fields[name] = r.TypeOf()
-		}
+		mayName(s, key, name, names, false)
+		names.Fields[name] = r.TypeOf()
 	}))
 }
 
@@ -63,9 +59,7 @@ type setTag []assignment
 
 func declareSetTag(s *declare.Map, key string, names *rule.Names) Step {
 	return setTag(assignments(s, key, names, func(name string, _ *rule.Rule) {
-		if _, ok := names.Fields[name]; ok {
-			s.Fail(key, "%q is a field; set changes fields", name)
-		}
+		mayName(s, key, name, names, true)
 		if !slices.Contains(names.Tags, name) {
 			names.Tags = append(names.Tags, name)
 		}
@@ -110,10 +104,20 @@ type rename [][2]string
 
 func declareRename(s *declare.Map, key string, names *rule.Names) Step {
 	var all rename
+	sometimes := s.Peek("when") != nil
 	for _, p := range s.Pairs(key) {
-		known(s, key, p.Key, names)
-		if p.Value == "" {
-			s.Add(declare.At(p.Node, s.Path(key)+"."+p.Key, "the new name is empty"))
+		known(s, key, p.Key, names, aColumn)
+		wrong := func(format string, args ...any) {
+			s.Add(declare.At(p.Node, s.Path(key)+"."+p.Key, format, args...))
+		}
+		_, taken := names.Fields[p.Value]
+		switch taken = taken || slices.Contains(names.Tags, p.Value); {
+		case p.Value == "":
+			wrong("the new name is empty")
+		case p.Value == nameTime:
+			wrong("time is the time of the reading, and no tag or field can be called so: choose another name")
+		case taken && !sometimes:
+			wrong("records may have %s already, and are refused then: remove it before, or write when: %s == nil", p.Value, p.Value)
 		}
 		if i := slices.Index(names.Tags, p.Key); i >= 0 {
 			names.Tags[i] = p.Value
@@ -165,7 +169,7 @@ func declareRemove(s *declare.Map, key string, names *rule.Names) Step {
 		s.Fail(key, "want names of tags and fields")
 	}
 	for _, name := range all {
-		known(s, key, name, names)
+		known(s, key, name, names, aColumn)
 		delete(names.Fields, name)
 		names.Tags = slices.DeleteFunc(names.Tags, func(t string) bool { return t == name })
 	}
@@ -195,7 +199,11 @@ func declareKeep(s *declare.Map, key string, names *rule.Names) Step {
 	}
 	fields := map[string]column.Type{}
 	for _, name := range all {
-		known(s, key, name, names)
+		if name == nameTime || slices.Contains(names.Tags, name) {
+			s.FailIn(key, name, "keep is for fields: the time and tags stay in any case, so leave %s out", name)
+		} else {
+			known(s, key, name, names, aField)
+		}
 		fields[name] = names.Fields[name]
 	}
 	names.Fields, names.Open = fields, false

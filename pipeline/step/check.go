@@ -12,35 +12,7 @@ import (
 	"github.com/varvedb/varve/pipeline/record"
 	"github.com/varvedb/varve/pipeline/rule"
 	"github.com/varvedb/varve/protocol/jsonrecord"
-	"github.com/varvedb/varve/spelling"
 )
-
-// nameTime is what a declaration calls the time of a reading.
-const nameTime = "time"
-
-// known notes in s if names has no such tag or field.
-func known(s *declare.Map, key, name string, names *rule.Names) {
-	if names.Open || name == nameTime || name == names.Time {
-		return
-	}
-	if _, ok := names.Fields[name]; ok {
-		return
-	}
-	all := append([]string{nameTime}, names.Tags...)
-	for _, tag := range names.Tags {
-		if tag == name {
-			return
-		}
-	}
-	for f := range names.Fields {
-		all = append(all, f)
-	}
-	hint := ""
-	if near := spelling.Nearest(name, all); near != "" {
-		hint = "; did you mean " + near + "?"
-	}
-	s.Fail(key, "records have no %q here%s", name, hint)
-}
 
 // require refuses a record that lacks one of some tags or fields.
 type require struct {
@@ -54,7 +26,7 @@ func declareRequire(s *declare.Map, key string, names *rule.Names) Step {
 		s.Fail(key, "want the names of tags or fields")
 	}
 	for _, name := range r.names {
-		known(s, key, name, names)
+		known(s, key, name, names, anyName)
 	}
 	return r
 }
@@ -105,10 +77,10 @@ func declareType(s *declare.Map, key string, names *rule.Names) Step {
 		if !ok {
 			s.Add(declare.At(p.Node, s.Path(key)+"."+p.Key, "%q: want float, int, uint, string or bool", p.Value))
 		}
-		known(s, key, p.Key, names)
-		if names.Fields != nil {
-			names.Fields[p.Key] = t
+		if have := names.Fields[p.Key]; known(s, key, p.Key, names, aField) && ok && have != 0 && have != t && !(numeric(have) && numeric(t)) {
+			s.Add(declare.At(p.Node, s.Path(key)+"."+p.Key, "records that have %s are refused, because it is %s, and only numbers change their type: decode it as %s", p.Key, typeWords(have), p.Value))
 		}
+		names.Fields[p.Key] = t
 		all = append(all, hasType{p.Key, t, p.Value})
 	}
 	if len(all) == 0 {
@@ -160,7 +132,7 @@ func declareRange(s *declare.Map, key string, names *rule.Names) Step {
 		m.Fail("min", "%g is above max, %g", w.min, w.max)
 	}
 	if w.field != "" {
-		known(m, "field", w.field, names)
+		known(m, "field", w.field, names, aNumber)
 	}
 	s.Add(m.Err())
 	return w

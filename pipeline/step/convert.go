@@ -96,10 +96,11 @@ func declareConvert(s *declare.Map, key string, names *rule.Names) Step {
 		m.Fail("", "want from and to (units), or scale and offset (numbers)")
 	}
 	if c.field != "" {
-		known(m, "field", c.field, names)
-		if names.Fields != nil {
-			names.Fields[c.into] = column.Float64
+		known(m, "field", c.field, names, aNumber)
+		if c.into != c.field {
+			mayName(m, "into", c.into, names, false)
 		}
+		names.Fields[c.into] = column.Float64
 	}
 	s.Add(m.Err())
 	return c

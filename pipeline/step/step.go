@@ -263,6 +263,7 @@ func Declare(n *yaml.Node, path string, names *rule.Names) (*Declared, error) {
 	if s.Has("when") {
 		d.when = expression(s, "when", s.Text("when", ""), rule.Condition, *names)
 	}
+	before := names.Clone()
 	all := kinds()
 	for kind, read := range all {
 		if !s.Has(kind) {
@@ -285,6 +286,9 @@ func Declare(n *yaml.Node, path string, names *rule.Names) (*Declared, error) {
 		}
 		d.Kind = kind
 		d.detector = declareDetector(s, kind, names)
+	}
+	if d.when != nil {
+		*names = names.Or(before) // it may have applied, or not
 	}
 	if d.Name == "" {
 		d.Name = d.Kind

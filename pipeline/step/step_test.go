@@ -75,12 +75,10 @@ func TestSteps(t *testing.T) {
 		{"require: [device, v, ts, time]", Pass, unchanged},
 		{"require: [w]", Refuse, "missing_w: w is missing"},
 		{"type: {v: int, n: float}", Changed, "m,device=d1,unit=F v=integer:212 n=float:3 s=string:x"},
-		{"type: {s: float}", Refuse, "wrong_type: s is x, want float"},
 		{"type: {w: float}", Pass, unchanged},
 		{"range: {field: v, min: 212, max: 212}", Pass, unchanged},
 		{"range: {field: v, max: 100}", Refuse, "v_out_of_range: v is 212, want at most 100"},
 		{"range: {field: v, min: 300, reason: Too Cold}", Refuse, "too_cold: v is 212, want at least 300"},
-		{"range: {field: s, min: 1}", Refuse, "wrong_type: s is not a number"},
 		{"range: {field: w, min: 1}", Pass, unchanged},
 		{"{range: {field: v, max: 100}, when: unit == 'C'}", Pass, unchanged},
 		{"{range: {field: v, max: 100}, when: w > 1}", Refuse, "rule_error: when: w > 1: w is missing"},
@@ -91,14 +89,13 @@ func TestSteps(t *testing.T) {
 		{"convert: {field: v, from: F, to: C}", Changed, "m,device=d1,unit=F v=float:100 n=integer:3 s=string:x"},
 		{"convert: {field: v, from: mm, to: m, into: w}", Changed, unchanged + " w=float:0.212"},
 		{"convert: {field: n, scale: 10, offset: 1}", Changed, "m,device=d1,unit=F v=float:212 n=float:31 s=string:x"},
-		{"convert: {field: s, scale: 10}", Refuse, "wrong_type: s is not a number"},
 		{"convert: {field: w, scale: 10}", Pass, unchanged},
 		{"convert: {field: v, scale: 1e308}", Refuse, "not_finite: v is 212, which is too large to be converted"},
 		{"set: {q: v / (n - 3)}", Refuse, "rule_error: q: v / (n - 3): the result is no finite number, as after a division by zero, where n is 3, v is 212"},
 		{"set_tag: {q: v / (n - 3)}", Refuse, "rule_error: q: v / (n - 3): the result is no finite number, as after a division by zero, where n is 3, v is 212"},
 		{"rename: {v: value, unit: u}", Changed, "m,device=d1,u=F value=float:212 n=integer:3 s=string:x"},
 		{"rename: {w: z}", Pass, unchanged},
-		{"rename: {v: n}", Refuse, "name_taken: v cannot be called n, which the record has"},
+		{"{rename: {v: n}, when: v != nil}", Refuse, "name_taken: v cannot be called n, which the record has"},
 		{"set: {double: v * 2, again: double + 1}", Changed, unchanged + " double=float:424 again=float:425"},
 		{"set: {v: nil}", Changed, "m,device=d1,unit=F n=integer:3 s=string:x"},
 		{"set: {x: 'w > 1'}", Refuse, "rule_error: x: w > 1: w is missing"},
@@ -162,6 +159,36 @@ func TestMistakes(t *testing.T) {
 		{"set: {}", "want names and expressions"},
 		{"rename: {v: ''}", "the new name is empty"},
 		{"drop: device", "want true or false"},
+		{"range: {field: device, min: 3}", `1:16: step.range.field: "device" is a tag, and a field that is a number is wanted: decode it as a field, or look at the tag with rule`},
+		{"range: {field: s, min: 3}", `1:16: step.range.field: "s" is a text, and a number is wanted: decode it as float, or look at it with rule`},
+		{"range: {field: ts, min: 3}", `1:16: step.range.field: "ts" is the time of the reading, and a field that is a number is wanted: name one, or look at the time with rule or late`},
+		{"type: {v: float, device: float}", `1:18: step.type.device: "device" is a tag, and a field is wanted`},
+		{"type: {s: float}", "1:11: step.type.s: records that have s are refused, because it is a text, and only numbers change their type: decode it as float"},
+		{"convert: {field: s, scale: 2}", `1:18: step.convert.field: "s" is a text, and a number is wanted`},
+		{"convert: {field: v, scale: 2, into: unit}", `1:37: step.convert.into: "unit" is a tag, and cannot be a field too`},
+		{"convert: {field: v, scale: 2, into: time}", "1:37: step.convert.into: time is the time of the reading"},
+		{"zscore: {field: s, flag: a}", `1:17: step.zscore.field: "s" is a text, and a number is wanted`},
+		{"zscore: {field: v, flag: a, by: [unit, devcie]}", `1:40: step.zscore.by: records have no "devcie" here; did you mean device?`},
+		{"zscore: {field: v, flag: a, by: v}", `1:33: step.zscore.by: "v" is a field, and a tag is wanted: make one of it before, with decode or set_tag`},
+		{"sample: {every: 2, by: [s]}", `1:25: step.sample.by: "s" is a field`},
+		{"deduplicate: {key: [device, zz]}", `1:29: step.deduplicate.key: records have no "zz" here`},
+		{"deduplicate: {key: [device, ts]}", "1:29: step.deduplicate.key: a key is of tags and fields: without key the time counts too"},
+		{"deduplicate: {by: [zz]}", "there is no such key"},
+		{"mad: {field: v, flag: v}", `1:23: step.mad.flag: "v" is the field that is judged, and its value would be lost: choose another name`},
+		{"mad: {field: v, flag: a, into: a}", `"a" is written already by this step`},
+		{"mad: {field: v, flag: device}", `"device" is a tag, and cannot be a field too`},
+		{"mad: {field: v, label: {b: x, v: y}}", `1:31: step.mad.label.v: "v" is the field that is judged`},
+		{"mad: {field: v, tags: {b: x, n: y}}", `1:30: step.mad.tags.n: "n" is a field, and cannot be a tag too`},
+		{"late: {after: 1h, flag: time}", "time is the time of the reading"},
+		{"rename: {v: s}", "1:13: step.rename.v: records may have s already, and are refused then: remove it before, or write when: s == nil"},
+		{"rename: {v: v}", "records may have v already"},
+		{"rename: {v: time}", "1:13: step.rename.v: time is the time of the reading"},
+		{"rename: {ts: t}", `1:10: step.rename.ts: "ts" is the time of the reading, and a tag or a field is wanted`},
+		{"remove: [v, time]", `1:13: step.remove: "time" is the time of the reading`},
+		{"keep: [v, device]", "1:11: step.keep: keep is for fields: the time and tags stay in any case, so leave device out"},
+		{"keep: [v, ts]", `"ts" is the time of the reading, and a field is wanted`},
+		{"set: {time: now}", "1:7: step.set.time: time is the time of the reading, and no tag or field can be called so: choose another name"},
+		{"set_tag: {a: device, time: device}", "1:22: step.set_tag.time: time is the time of the reading"},
 		{"{drop: v > 1, when: n}", "want true or false"},
 		{"deduplicate: {field: v}", "there is no such key"},
 		{"zscore: {field: valve, flag: a}", `records have no "valve" here`},
@@ -169,6 +196,68 @@ func TestMistakes(t *testing.T) {
 		if _, _, err := declared(c.step, names()); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want …%s…", c.step, err, c.says)
 		}
+	}
+}
+
+// TestOpenNames: where records may have anything, what is not known is not a mistake,
+// and shows when a record comes.
+func TestOpenNames(t *testing.T) {
+	n := rule.Names{Tags: []string{"device"}, Fields: map[string]column.Type{}, Open: true}
+	for _, c := range []struct {
+		step    string
+		outcome Outcome
+		want    string
+	}{
+		{"type: {s: float}", Refuse, "wrong_type: s is x, want float"},
+		{"range: {field: s, min: 1}", Refuse, "wrong_type: s is not a number"},
+		{"convert: {field: s, scale: 10}", Refuse, "wrong_type: s is not a number"},
+		{"rename: {v: n}", Refuse, "name_taken: v cannot be called n, which the record has"},
+		{"range: {field: unit, min: 1}", Pass, unchanged},
+		{"zscore: {field: v, flag: a, by: [zz]}", Pass, unchanged},
+		{"deduplicate: {key: [zz]}", Pass, unchanged},
+	} {
+		d, _, err := declared(c.step, n.Clone())
+		if err != nil {
+			t.Errorf("%s: %v", c.step, err)
+			continue
+		}
+		r, ctx, run := reading(), NewContext(), d.Begin()
+		got := run.Apply(ctx, r)
+		run.End(true)
+		what := text(r)
+		if got >= Drop {
+			what = ctx.Reason + ": " + ctx.Detail
+		}
+		if got != c.outcome || what != c.want {
+			t.Errorf("%s: %s\ngot  %s\nwant %s", c.step, got, what, c.want)
+		}
+	}
+	if _, _, err := declared("range: {field: device, min: 1}", n); err == nil {
+		t.Error("a tag that is known is a mistake there too")
+	}
+}
+
+// TestSometimes: behind a step that does not always apply, records have the names
+// of before or those of after.
+func TestSometimes(t *testing.T) {
+	for _, c := range []struct{ step, then string }{
+		{"{remove: [s], when: n == 3}", "rule: s == 'x'"},
+		{"{keep: [n], when: n == 3}", "range: {field: v, min: 1}"},
+		{"{rename: {v: a}, when: n == 3}", "rule: (v ?? a) > 1"},
+		{"{set: {v: s}, when: n == 3}", "range: {field: v, min: 1}"},
+		{"{rename: {v: n}, when: n == nil}", "range: {field: n, min: 1}"},
+	} {
+		_, after, err := declared(c.step, names())
+		if err != nil {
+			t.Errorf("%s: %v", c.step, err)
+			continue
+		}
+		if _, _, err := declared(c.then, after); err != nil {
+			t.Errorf("%s behind %s: %v", c.then, c.step, err)
+		}
+	}
+	if _, after, _ := declared("{set: {v: s}, when: n == 3}", names()); after.Fields["v"] != 0 {
+		t.Error("the type of v is known behind a step that sometimes changes it")
 	}
 }
 

@@ -195,21 +195,28 @@ func (c *Config) tags(s *declare.Map) {
 		for _, name := range s.Strings("tags") {
 			m := c.path(s, "tags", name)
 			m.Name = last(m.Path)
-			c.addTag(s, m)
+			c.addTag(s, m, name)
 		}
 		return
 	}
 	for _, p := range s.Pairs("tags") {
 		m := c.path(s, "tags", p.Value)
 		m.Name = p.Key
-		c.addTag(s, m)
+		c.addTag(s, m, p.Key)
 	}
 }
 
-func (c *Config) addTag(s *declare.Map, m Mapping) {
+// timeName is what no tag or field can be called, because the time of a point is.
+const timeName = "time"
+
+// addTag adds a tag that the declaration calls as.
+func (c *Config) addTag(s *declare.Map, m Mapping, as string) {
+	if m.Name == timeName {
+		s.FailIn("tags", as, "time is the time of the reading, and no tag can be called so: give it another name, as in {sent: time}, or leave it out")
+	}
 	for _, have := range c.Tags {
 		if have.Name == m.Name {
-			s.Fail("tags", "tag %q stands twice", m.Name)
+			s.FailIn("tags", as, "tag %q stands twice", m.Name)
 		}
 	}
 	c.Tags = append(c.Tags, m)
@@ -220,10 +227,18 @@ func (c *Config) fields(s *declare.Map) {
 	if n == nil {
 		return
 	}
-	add := func(m Mapping) {
+	add := func(m Mapping, as string) {
+		if m.Name == timeName {
+			s.FailIn("fields", as, "time is the time of the reading, and no field can be called so: give it another name, as in {sent: {path: time, type: string}}, or leave it out")
+		}
 		for _, have := range c.Fields {
 			if have.Name == m.Name {
-				s.Fail("fields", "field %q stands twice", m.Name)
+				s.FailIn("fields", as, "field %q stands twice", m.Name)
+			}
+		}
+		for _, have := range c.Tags {
+			if have.Name == m.Name {
+				s.FailIn("fields", as, "%q is a tag, and cannot be a field too: leave it out, or give one of them another name", m.Name)
 			}
 		}
 		c.Fields = append(c.Fields, m)
@@ -232,7 +247,7 @@ func (c *Config) fields(s *declare.Map) {
 		for _, name := range s.Strings("fields") {
 			m := c.path(s, "fields", name)
 			m.Name = last(m.Path)
-			add(m)
+			add(m, name)
 		}
 		return
 	}
@@ -245,13 +260,13 @@ func (c *Config) fields(s *declare.Map) {
 			m.Name = name
 			m.Type, _ = ParseType(one.Choice("type", "", typeNames...))
 			s.Add(one.Err())
-			add(m)
+			add(m, name)
 			continue
 		}
 		m := c.path(f, name, name)
 		m.Name = name
 		m.Type, _ = ParseType(f.Choice(name, "", typeNames...))
-		add(m)
+		add(m, name)
 	}
 	s.Add(f.Err())
 }
