@@ -82,6 +82,7 @@ type Broker struct {
 	generation atomic.Uint64
 
 	seed      maphash.Seed // of sums
+	warned    seldom       // clients
 	clock     atomic.Int64 // nanoseconds since 1970, as of the last look around
 	listeners []*listener
 	greeting  atomic.Int64 // connections that shake hands, which are not among conns yet

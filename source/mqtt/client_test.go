@@ -21,6 +21,7 @@ import (
 type fakeIntake struct {
 	mu      sync.Mutex // guards what is below
 	taken   []string   // topic payload
+	unread  []source.Unread
 	clients []string
 	status  []string
 	calls   int
@@ -55,6 +56,9 @@ func (f *fakeIntake) Take(ctx context.Context, all []source.Message) (source.Res
 		}
 	}
 	for i := range all {
+		if u := all[i].Unread; u != nil {
+			f.unread = append(f.unread, *u)
+		}
 		f.taken = append(f.taken, all[i].Topic+" "+string(all[i].Payload))
 		f.clients = append(f.clients, all[i].Client)
 	}

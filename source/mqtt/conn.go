@@ -34,6 +34,7 @@ type conn struct {
 	last       *known
 	aliases    []string
 	aliasBytes int // how long they are together
+	oversized  *oversized
 
 	maxPacket int // that the client takes; 0: any
 	will      *mqttwire.Will
@@ -126,13 +127,28 @@ func (c *conn) read() error {
 	from, to, quiet := 0, 0, 0
 	for {
 		var need int
-		for from < to {
+		for from < to || c.oversized != nil {
+			if o := c.oversized; o != nil {
+				n := min(to-from, o.left)
+				from += n
+				if o.left -= n; o.left > 0 {
+					break
+				}
+				if err := c.endOversized(); err != nil {
+					c.fail(err)
+					return err
+				}
+				continue
+			}
 			limit := int(c.broker.config.MaxPacket)
 			if c.session == nil {
 				limit = min(limit, maxConnect)
 			}
 			p, n, needs, err := mqttwire.Next(buf[from:to], limit)
-			if err == nil && n > 0 {
+			switch {
+			case err != nil:
+				n, needs, err = c.beginOversized(buf[from:to], limit, err)
+			case n > 0:
 				err = c.packet(p)
 			}
 			if errors.Is(err, errGoodbye) {

@@ -92,7 +92,7 @@ func TestProtocolErrors(t *testing.T) {
 		"second CONNECT":           {string(mqttwire.AppendConnect(nil, &mqttwire.Connect{Version: 5, ClientID: "x"})), mqttwire.ProtocolError},
 		"a packet of servers":      {"\xd0\x00", mqttwire.ProtocolError},
 		"AUTH":                     {"\xf0\x02\x19\x00", mqttwire.ProtocolError},
-		"packet too large":         {"\x30\x80\x80\x01", mqttwire.PacketTooLarge},
+		"packet too large":         {"\x30\x80\x80\x01\x00\x01b\x00", mqttwire.PacketTooLarge},
 		"wildcard in a topic":      {publish(mqttwire.Publish{Topic: []byte("a/+")}), mqttwire.InvalidTopic},
 		"empty topic":              {publish(mqttwire.Publish{}), mqttwire.InvalidTopic},
 		"too many levels":          {publish(mqttwire.Publish{Topic: []byte(strings.Repeat("/", 200))}), mqttwire.InvalidTopic},
@@ -410,8 +410,12 @@ func FuzzConnection(f *testing.F) {
 	f.Add([]byte("\x32\x07\x00\x01a\x00\x01\x00x\x82\x07\x00\x02\x00\x00\x01#\x01"), byte(5))
 	f.Add([]byte("\x34\x06\x00\x01a\x00\x01x\x62\x02\x00\x01\xe0\x00"), byte(4))
 	f.Add([]byte("\xa2\x05\x00\x02\x00\x01#\xc0\x00\x40\x02\x00\x01\x50\x02\x00\x07\x70\x02\x00\x09"), byte(4))
+	f.Add([]byte("\x32\xd0\x23\x00\x01a\x00\x01\x00"+strings.Repeat("x", 4560)+"\xc0\x00"), byte(4))
+	f.Add([]byte("\x34\xff\xff\xff\x7f\x00\x01a\x00\x01\x00"+strings.Repeat("x", 5000)), byte(5))
 	in := &fakeIntake{}
-	b := open(f, Default(), Deps{})
+	c := Default()
+	c.MaxPacket = leastPacket
+	b := open(f, c, Deps{})
 	read(f, b, "p", in, "#")
 	f.Fuzz(func(t *testing.T, bytes []byte, version byte) {
 		d, a := connect(t, b, mqttwire.Connect{Version: mqttwire.V311 + version&1, CleanStart: true, ClientID: "fuzz", KeepAlive: 60})

@@ -45,6 +45,7 @@ type entry struct {
 	client   string
 	from, to int // in the arena
 	arrived  int64
+	unread   *source.Unread
 }
 
 // size is what it counts for in the bound of what waits. The topic counts with
@@ -141,7 +142,7 @@ func (l *lane) run() {
 		for i := range c.entries {
 			e := &c.entries[i]
 			messages = append(messages, source.Message{
-				Topic: e.topic, Payload: c.arena[e.from:e.to:e.to], Offset: -1, Client: e.client, Reply: l.broker.reply,
+				Topic: e.topic, Payload: c.arena[e.from:e.to:e.to], Offset: -1, Client: e.client, Reply: l.broker.reply, Unread: e.unread,
 			})
 		}
 		switch l.take(messages) {

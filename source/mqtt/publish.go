@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/protocol/mqttwire"
+	"github.com/varvedb/varve/source"
 )
 
 // known is what is known of a topic that a connection publishes to.
@@ -99,7 +100,7 @@ func (c *conn) publish(p mqttwire.Packet) error {
 	if !again {
 		c.forward(k, &m, expiry)
 	}
-	return c.hand(k, &m, a)
+	return c.hand(k, &m, a, nil)
 }
 
 // deny answers a message that the client may not publish.
@@ -190,9 +191,10 @@ func (c *conn) forward(k *known, m *mqttwire.Publish, expiry uint32) {
 }
 
 // hand puts a message into the lanes of its pipelines, and a into the window.
-func (c *conn) hand(k *known, m *mqttwire.Publish, a arrival) error {
+// unread is not nil if the message is only to be kept.
+func (c *conn) hand(k *known, m *mqttwire.Publish, a arrival, unread *source.Unread) error {
 	b := c.broker
-	e := entry{topic: k.name, client: c.session.client}
+	e := entry{topic: k.name, client: c.session.client, unread: unread}
 	if m.QoS == 0 {
 		for _, l := range k.lanes {
 			if b.room.full(k.lanes) || !l.put(e, m.Payload) {
@@ -210,6 +212,9 @@ func (c *conn) hand(k *known, m *mqttwire.Publish, a arrival) error {
 			c.session.received.release(m.PacketID)
 		}
 		return c.deny(k, m)
+	}
+	if unread != nil && len(k.lanes) == 0 { // nobody keeps it
+		return &mqttwire.Error{Reason: mqttwire.PacketTooLarge, Problem: unread.Detail}
 	}
 	if len(k.lanes) > 0 {
 		e.arrived = time.Now().UnixNano()
