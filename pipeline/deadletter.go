@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -70,7 +71,7 @@ func (d *deadBucket) Close() error { return nil }
 // Keep implements DeadLetters. A message that is handed over again after a
 // failure may be kept twice.
 func (d *deadBucket) Keep(ctx context.Context, pipeline string, at int64, refused []Refused) error {
-	bucket, err := d.store.Bucket(d.org, d.bucket)
+	bucket, err := d.store.DeadBucket(d.org, d.bucket)
 	if err != nil {
 		return err
 	}
@@ -214,8 +215,12 @@ func keptText(payload []byte) string {
 	return base64.StdEncoding.EncodeToString(payload)
 }
 
-// deadTopic passes what was refused on, with the reason in its headers.
-type deadTopic struct{ producer Producer }
+// deadTopic passes what was refused on, with the reason in its headers. A message
+// that is too large for the topic goes there shortened, as the bucket has it.
+type deadTopic struct {
+	producer Producer
+	log      *slog.Logger
+}
 
 // Close implements DeadLetters.
 func (d *deadTopic) Close() error { return d.producer.Close() }
@@ -251,8 +256,23 @@ func (d *deadTopic) Keep(ctx context.Context, pipeline string, _ int64, refused 
 		out = append(out, o)
 	}
 	err := d.producer.Produce(ctx, out)
-	if not := (*Unacceptable)(nil); errors.As(err, &not) {
-		return nil // the bucket has them
+	not := (*Unacceptable)(nil)
+	if !errors.As(err, &not) {
+		return err
+	}
+	var again []Outgoing
+	for _, n := range not.Messages {
+		o := out[n]
+		o.Headers = append(o.Headers, Header{"varve-bytes", strconv.AppendInt(nil, int64(len(o.Value)), 10)})
+		if len(o.Value) > maxKeptPayload {
+			o.Value = o.Value[:maxKeptPayload]
+			o.Headers = append(o.Headers, Header{"varve-truncated", []byte("true")})
+		}
+		again = append(again, o)
+	}
+	if err = d.producer.Produce(ctx, again); errors.As(err, &not) {
+		d.log.Warn("refused messages are not accepted by the topic for them; they are in the bucket", "messages", len(not.Messages), "err", not.Err)
+		return nil
 	}
 	return err
 }

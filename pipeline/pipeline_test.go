@@ -48,6 +48,8 @@ func (s *fakeStore) Bucket(_, bucket string) (uint64, error) {
 	return 0, &source.BusyError{Reason: "no bucket " + bucket}
 }
 
+func (s *fakeStore) DeadBucket(org, bucket string) (uint64, error) { return s.Bucket(org, bucket) }
+
 func (s *fakeStore) Types(bucket uint64) batch.Types {
 	return func(_, field string) column.Type { return s.types[fmt.Sprint(bucket, "/", field)] }
 }
@@ -100,6 +102,7 @@ type fakeProducer struct {
 	mu     sync.Mutex
 	out    []string
 	fail   error
+	most   int // bytes of a message that it accepts; 0: any number
 	closed bool
 }
 
@@ -109,12 +112,20 @@ func (p *fakeProducer) Produce(_ context.Context, messages []Outgoing) error {
 	if p.fail != nil {
 		return p.fail
 	}
-	for _, m := range messages {
+	not := &Unacceptable{Err: errors.New("too large")}
+	for i, m := range messages {
+		if p.most > 0 && len(m.Value) > p.most {
+			not.Messages = append(not.Messages, i)
+			continue
+		}
 		text := string(m.Key) + " " + string(m.Value)
 		for _, h := range m.Headers {
 			text += " " + h.Key + "=" + string(h.Value)
 		}
 		p.out = append(p.out, text)
+	}
+	if len(not.Messages) > 0 {
+		return not
 	}
 	return nil
 }
@@ -404,6 +415,35 @@ func TestDeadLetterRefused(t *testing.T) {
 	}
 	if dead := w.store.lines[2]; len(dead) != 2 || !strings.HasPrefix(dead[0], "refused_") {
 		t.Errorf("kept %q", dead)
+	}
+}
+
+// TestDeadTopic: refused messages go to a topic as they were; one that is too large
+// for it goes there shortened, and says so.
+func TestDeadTopic(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: {kafka: {}}
+    decode: {json: {measurement: m, fields: {v: float}}}
+    sinks: [{store: {}}]
+    dead_letter: {kafka: {topic: refused}}
+`, "p")
+	dead := w.producers["refused"]
+	dead.most = maxKeptPayload
+	result, err := in.Take(context.Background(), messages("bad", strings.Repeat("x", maxKeptPayload+1)))
+	if err != nil || result.Refused != 2 {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	if len(dead.out) != 2 || !strings.HasPrefix(dead.out[0], " bad varve-pipeline=p ") || strings.Contains(dead.out[0], "truncated") ||
+		!strings.HasPrefix(dead.out[1], " "+strings.Repeat("x", maxKeptPayload)+" varve-pipeline=p ") ||
+		!strings.HasSuffix(dead.out[1], fmt.Sprintf(" varve-bytes=%d varve-truncated=true", maxKeptPayload+1)) {
+		t.Errorf("passed on %.300q", dead.out)
+	}
+	dead.most = 1 // then the bucket alone has it
+	if result, err := in.Take(context.Background(), messages("bad")); err != nil || result.Refused != 1 || len(dead.out) != 2 || len(w.store.lines[2]) != 3 {
+		t.Errorf("got %+v, %v", result, err)
 	}
 }
 

@@ -148,12 +148,15 @@ func (s *Set) build(d, before *Declaration, stats *counters, pipelines int) (_ *
 		if err != nil {
 			return nil, fmt.Errorf("dead_letter: %w", err)
 		}
-		p.dead = append(p.dead, &deadTopic{producer})
+		p.dead = append(p.dead, &deadTopic{producer, s.parts.Log.With("pipeline", d.Name)})
 	}
 	for i := range d.sinks {
 		spec := &d.sinks[i]
 		if spec.store != nil {
 			sink := &storeSink{store: s.parts.Store, org: spec.store.org, bucket: spec.store.bucket, fields: spec.store.fields, plain: spec.store.plain}
+			if _, err := sink.target(0); err != nil {
+				s.parts.Log.Warn("a pipeline cannot store as it is; its messages will wait", "pipeline", d.Name, "sink", sink.Name(), "err", err)
+			}
 			p.sinks = append(p.sinks, sink)
 			continue
 		}

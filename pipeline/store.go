@@ -20,6 +20,9 @@ type Store interface {
 	// name means the one that the server began with. It is asked again for every
 	// batch, because buckets come and go.
 	Bucket(org, bucket string) (uint64, error)
+	// DeadBucket is Bucket for refused messages: one that is missing is made, so
+	// that there is always a place for them.
+	DeadBucket(org, bucket string) (uint64, error)
 	// Write returns when the rows of b are durable and visible, but for those for
 	// which it has called refused. If it cannot take them now, the error is a
 	// source.ErrBusy.

@@ -34,24 +34,36 @@ type pipelineStore struct {
 	mu sync.Mutex // held while a bucket is made
 }
 
-// Bucket implements pipeline.Store. The bucket of refused messages is made when
-// it is missing, so that there is always a place for them.
+// Bucket implements pipeline.Store.
 func (p *pipelineStore) Bucket(org, name string) (uint64, error) {
-	if org == "" {
-		org = p.org
+	o, err := p.organisation(org)
+	if err != nil {
+		return 0, err
 	}
 	if name == "" {
 		name = p.bucket
 	}
-	o, ok := p.meta.FindOrg(org)
-	if !ok {
-		return 0, &source.BusyError{Reason: fmt.Sprintf("there is no organisation %q to store in", org)}
-	}
 	if b, ok := p.meta.FindBucket(o.ID, name); ok {
 		return uint64(b.ID), nil
 	}
-	if name != pipeline.DeadBucket {
-		return 0, &source.BusyError{Reason: fmt.Sprintf("there is no bucket %q to store in", name)}
+	return 0, &source.BusyError{Reason: fmt.Sprintf("there is no bucket %q to store in: make it, as by varve bucket create", name)}
+}
+
+func (p *pipelineStore) organisation(name string) (meta.Org, error) {
+	if name == "" {
+		name = p.org
+	}
+	if o, ok := p.meta.FindOrg(name); ok {
+		return o, nil
+	}
+	return meta.Org{}, &source.BusyError{Reason: fmt.Sprintf("there is no organisation %q to store in", name)}
+}
+
+// DeadBucket implements pipeline.Store.
+func (p *pipelineStore) DeadBucket(org, name string) (uint64, error) {
+	o, err := p.organisation(org)
+	if err != nil {
+		return 0, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -103,6 +103,7 @@ type Source struct {
 func New(cfg Config, log *slog.Logger) (*Source, error) {
 	s := &Source{cfg: cfg, log: log.With("source", "kafka", "group", cfg.Group), startAgainAfter: 30 * time.Second,
 		examineAgain: time.Second, quietAfter: quietAfter}
+	s.trouble.log = s.log
 	options, err := cfg.Connection.Options()
 	if err != nil {
 		return nil, err

@@ -3,7 +3,9 @@ package kafka
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +31,8 @@ const brokerForgotten = time.Minute
 // trouble is what is in the way, part by part, and which brokers answer. It is
 // told by the client's hooks too. It is safe for concurrent use.
 type trouble struct {
+	log *slog.Logger
+
 	mu      sync.Mutex // guards what follows
 	now     [parts]string
 	brokers map[int32]broker
@@ -83,25 +87,37 @@ func (t *trouble) rest() {
 	t.now, t.brokers = [parts]string{}, nil
 }
 
-func (t *trouble) broker(id int32, err error) {
+// broker notes whether a broker answers.
+func (t *trouble) broker(b kgo.BrokerMetadata, err error) {
+	id := b.NodeID
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.brokers == nil {
 		t.brokers = map[int32]broker{}
 	}
+	switch before := t.brokers[id].err; {
+	case err != nil && before == nil:
+		t.log.Warn("a broker of Kafka cannot be reached; it is tried again", "broker", address(b), "error", err)
+	case err == nil && before != nil:
+		t.log.Info("a broker of Kafka is there again", "broker", address(b))
+	}
 	t.brokers[id] = broker{err, time.Now()}
+}
+
+func address(b kgo.BrokerMetadata) string {
+	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
 // OnBrokerConnect is called by the client when it has tried to connect.
 func (t *trouble) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	t.broker(b.NodeID, err)
+	t.broker(b, err)
 }
 
 // OnBrokerRead is called by the client when it has, or has not, got an answer.
 // A connection that broke is tried again first.
 func (t *trouble) OnBrokerRead(b kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
 	if err == nil {
-		t.broker(b.NodeID, nil)
+		t.broker(b, nil)
 	}
 }
 
