@@ -109,6 +109,20 @@ pipelines:
 			t.Fatalf("the new rule does not hold: %d %s", a.status, a.body)
 		}
 	}
+
+	// Another bucket for what is refused is made, one to store in is not.
+	pipelineFile(t, file, "pipelines: {points: {source: data, validate: [{range: {field: v, max: 5}}], sinks: [{store: {bucket: nowhere}}], dead_letter: {bucket: quarantine}}}")
+	s.must(204, http.MethodPost, s.service+"/api/v1/pipelines/reload", "")
+	post(422, 9)
+	if dead := s.must(200, http.MethodPost, s.service+"/query", `{"measurement": "refused", "bucket": "quarantine", "start": 0}`).body; !strings.Contains(dead, "v_out_of_range") {
+		t.Errorf("kept %s", dead)
+	}
+	if body := post(503, 4); !strings.Contains(body, `there is no bucket \"nowhere\" to store in: make it`) {
+		t.Errorf("got %s", body)
+	}
+	if said := s.stderr.String(); !strings.Contains(said, "a pipeline cannot store as it is") {
+		t.Errorf("the log does not say that it cannot store:\n%s", said)
+	}
 }
 
 // TestContradictingLines: lines that contradict others of their body are kept as they
