@@ -135,9 +135,9 @@ func (r *Registry) names(ctx context.Context, q *Request, groups, statuses []gro
 // long.
 func (r *Registry) candidates(ctx context.Context, q *Request, groups, statuses []group, from string, most int) (names []string, end bool, err error) {
 	l := newLeast(from, q.Prefix, most)
-	since := r.now().UnixNano() - int64(r.cfg.OfflineAfter)
-	series := func(g group, start int64, calls plan.Call, tags *predicate.Expr, use func(name []byte, b *scan.Batch, row int)) error {
-		p := plan.New(q.Bucket, start, column.MaxTime)
+	since, until := r.present()
+	series := func(g group, start, stop int64, calls plan.Call, tags *predicate.Expr, use func(name []byte, b *scan.Batch, row int)) error {
+		p := plan.New(q.Bucket, start, stop)
 		p.Measurements, p.Tags = g.measurements, predicate.All(g.only, tags)
 		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{calls}, Group: plan.BySeries()}
 		_, err := r.driver.Run(ctx, p, func(b *scan.Batch) error {
@@ -153,12 +153,13 @@ func (r *Registry) candidates(ctx context.Context, q *Request, groups, statuses 
 		return err
 	}
 	for _, g := range groups {
-		start := int64(column.MinTime)
+		start, stop := int64(column.MinTime), int64(column.MaxTime)
 		if *q.Online {
-			start = since
+			start, stop = since, until+1
 		}
-		if err := series(g, start, plan.Call{Func: plan.Last}, q.Tags, func(name []byte, b *scan.Batch, row int) {
-			if at, ok := latest(b, row); ok && (at >= since) == *q.Online {
+		// Whose last point is in the future may be silent.
+		if err := series(g, start, stop, plan.Call{Func: plan.Last}, q.Tags, func(name []byte, b *scan.Batch, row int) {
+			if at, ok := latest(b, row); ok && (at >= since && at <= until) == *q.Online {
 				l.add(name)
 			}
 		}); err != nil {
@@ -167,7 +168,7 @@ func (r *Registry) candidates(ctx context.Context, q *Request, groups, statuses 
 	}
 	for _, g := range statuses {
 		// Whoever a broker has is online, and whoever it lost may be offline.
-		if err := series(g, column.MinTime, plan.Call{Func: plan.Last, Field: statusField}, nil, func(name []byte, b *scan.Batch, row int) {
+		if err := series(g, column.MinTime, column.MaxTime, plan.Call{Func: plan.Last, Field: statusField}, nil, func(name []byte, b *scan.Batch, row int) {
 			if c := &b.Columns[0]; c.Type == column.Bool && c.Valid.Get(row) && (c.Words[row] != 0) == *q.Online {
 				l.add(name)
 			}
@@ -227,26 +228,71 @@ func (r *Registry) lookUp(ctx context.Context, q *Request, groups, statuses []gr
 			return nil, err
 		}
 	}
-	now := r.now().UnixNano()
+	heard, err := r.heard(ctx, q, groups, found)
+	if err != nil {
+		return nil, err
+	}
 	all := make([]*Device, 0, len(found))
 	for _, name := range names {
 		if d := found[name]; d != nil {
-			d.Online = r.online(d, now)
+			at, ok := heard[name]
+			d.Online = r.online(d, at, ok)
 			all = append(all, d)
 		}
 	}
 	return all, nil
 }
 
-// online judges a device. A broker that has its connection knows best. One that
-// has lost it knows of no other way that the device may have: points that came
-// since then count.
-func (r *Registry) online(d *Device, now int64) bool {
+// present returns the first and the last time of points by which a device counts
+// as heard from now. Its clock, or ours, may be off by as much as it may be silent;
+// what is further ahead is the mistake of a device, or a forecast.
+func (r *Registry) present() (since, until int64) {
+	now := r.now().UnixNano()
+	return now - int64(r.cfg.OfflineAfter), now + int64(r.cfg.OfflineAfter)
+}
+
+// heard returns the times of the last points that are in the present. Only devices
+// that have points ahead of it are looked up for that.
+func (r *Registry) heard(ctx context.Context, q *Request, groups []group, found map[string]*Device) (map[string]int64, error) {
+	since, until := r.present()
+	heard := map[string]int64{}
+	var ahead []string
+	for name, d := range found {
+		switch {
+		case !d.Seen || d.LastSeen < since:
+		case d.LastSeen <= until:
+			heard[name] = d.LastSeen
+		default:
+			ahead = append(ahead, name)
+		}
+	}
+	if len(ahead) == 0 {
+		return heard, nil
+	}
+	for _, g := range groups {
+		p := g.plan(q.Bucket, since, until+1, q.Tags, ahead)
+		p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Last}}, Group: plan.ByTags(g.tag)}
+		if err := r.each(ctx, p, g.tag, func(name, _ string, b *scan.Batch, row int) {
+			if at, ok := latest(b, row); ok {
+				if was, ok := heard[name]; !ok || at > was {
+					heard[name] = at
+				}
+			}
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return heard, nil
+}
+
+// online judges a device, which was heard from at a time in the present, or not. A
+// broker that has its connection knows best. One that has lost it knows of no other
+// way that the device may have: points that came since then count.
+func (r *Registry) online(d *Device, heard int64, ok bool) bool {
 	if d.Status != nil && d.Status.Online {
 		return true
 	}
-	heard := d.Seen && now-int64(r.cfg.OfflineAfter) <= d.LastSeen
-	return heard && (d.Status == nil || d.LastSeen > d.Status.Since)
+	return ok && (d.Status == nil || heard > d.Status.Since)
 }
 
 // complete looks up what the devices of a page lack.

@@ -136,27 +136,84 @@ func TestErrorsOfTheStore(t *testing.T) {
 	}
 }
 
+// pointStore has the points of devices, by name, of a measurement m.
+type pointStore struct {
+	fakeStore
+	points map[string][]int64 // ascending
+	named  []string           // that were looked up last
+}
+
+func (s *pointStore) Run(_ context.Context, p *plan.Plan, use func(*scan.Batch) error) (string, error) {
+	b := &scan.Batch{Measurement: "m", Columns: []scan.Column{{Field: "x", Vector: column.Vector{Type: column.Int64}}}}
+	c := &b.Columns[0]
+	s.named = p.Tags.Values
+	for _, name := range s.named {
+		at, ok := int64(0), false
+		for _, t := range s.points[name] {
+			if t >= p.Start && t < p.Stop {
+				at, ok = t, true
+			}
+		}
+		if !ok {
+			continue
+		}
+		key, err := column.AppendSeriesKey(nil, []column.Tag{{Key: []byte("device"), Value: []byte(name)}})
+		if err != nil {
+			return "", err
+		}
+		b.Groups = append(b.Groups, scan.Group{Key: key, From: c.Len(), To: c.Len() + 1})
+		c.At = append(c.At, at)
+		c.AppendWord(3)
+	}
+	return "", use(b)
+}
+
 func TestOnline(t *testing.T) {
-	r := registry(t, &fakeStore{})
-	const now = int64(time.Hour)
+	now := time.Unix(60, 0).UnixNano()
 	at := func(d time.Duration) int64 { return now + int64(d) }
 	for _, c := range []struct {
 		name   string
-		device Device
+		points []int64
+		status *Status
 		want   bool
 	}{
-		{"heard of", Device{Seen: true, LastSeen: at(-time.Minute)}, true},
-		{"at the limit", Device{Seen: true, LastSeen: at(-5 * time.Minute)}, true},
-		{"silent", Device{Seen: true, LastSeen: at(-5*time.Minute - 1)}, false},
-		{"silent, connected", Device{Seen: true, LastSeen: at(-time.Hour), Status: &Status{true, at(-2 * time.Hour)}}, true},
-		{"connected only", Device{Status: &Status{true, at(-2 * time.Hour)}}, true},
-		{"lost", Device{Seen: true, LastSeen: at(-2 * time.Minute), Status: &Status{false, at(-time.Minute)}}, false},
-		{"lost, and back by another way", Device{Seen: true, LastSeen: at(-time.Minute), Status: &Status{false, at(-2 * time.Minute)}}, true},
-		{"lost only", Device{Status: &Status{false, at(-time.Minute)}}, false},
-		{"ahead of the clock", Device{Seen: true, LastSeen: at(time.Minute)}, true},
+		{"heard of", []int64{at(-time.Minute)}, nil, true},
+		{"at the limit", []int64{at(-5 * time.Minute)}, nil, true},
+		{"silent", []int64{at(-5*time.Minute - 1)}, nil, false},
+		{"silent, connected", []int64{at(-time.Hour)}, &Status{true, at(-2 * time.Hour)}, true},
+		{"connected only", nil, &Status{true, at(-2 * time.Hour)}, true},
+		{"lost", []int64{at(-2 * time.Minute)}, &Status{false, at(-time.Minute)}, false},
+		{"lost, and back by another way", []int64{at(-time.Minute)}, &Status{false, at(-2 * time.Minute)}, true},
+		{"lost only", nil, &Status{false, at(-time.Minute)}, false},
+		{"ahead of the clock", []int64{at(time.Minute)}, nil, true},
+		{"ahead at the limit", []int64{at(5 * time.Minute)}, nil, true},
+		{"far ahead of the clock", []int64{at(5*time.Minute + 1)}, nil, false},
+		{"far ahead once, and silent", []int64{at(-time.Hour), at(1 << 62)}, nil, false},
+		{"far ahead once, and heard of", []int64{at(-time.Minute), at(1 << 62)}, nil, true},
+		{"far ahead once, heard of and lost since", []int64{at(-2 * time.Minute), at(1 << 62)}, &Status{false, at(-time.Minute)}, false},
+		{"far ahead, lost", []int64{at(time.Hour)}, &Status{false, at(-time.Minute)}, false},
+		{"far ahead, connected", []int64{at(time.Hour)}, &Status{true, at(-time.Minute)}, true},
 	} {
-		if got := r.online(&c.device, now); got != c.want {
+		s := &pointStore{points: map[string][]int64{"d": c.points, "other": {now}}}
+		r, err := New(Default(), s, s, func() time.Time { return time.Unix(0, now) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &Device{Name: "d", Status: c.status}
+		if n := len(c.points); n > 0 {
+			d.Seen, d.LastSeen = true, c.points[n-1]
+		}
+		found := map[string]*Device{"d": d, "other": {Name: "other", Seen: true, LastSeen: now}}
+		heard, err := r.heard(t.Context(), &Request{}, []group{{"device", []string{"m"}, nil}}, found)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, ok := heard["d"]
+		if got := r.online(d, at, ok); got != c.want {
 			t.Errorf("%s: online is %v", c.name, got)
+		}
+		if slices.Contains(s.named, "other") {
+			t.Errorf("%s: a device was looked up that is in the present", c.name)
 		}
 	}
 }

@@ -49,7 +49,7 @@ type deviceAnswer struct {
 	FirstSeen    *time.Time        `json:"first_seen,omitempty" doc:"time of its first point; absent: only a broker knows it"`
 	LastSeen     *time.Time        `json:"last_seen,omitempty" doc:"time of its last point"`
 	Rate         float64           `json:"rate" doc:"points a minute, in the window"`
-	Online       bool              `json:"online" doc:"a broker has its connection, or its last point is no older than devices.offline_after"`
+	Online       bool              `json:"online" doc:"a broker has its connection, or its last point is no older than devices.offline_after; what is further ahead than that does not count"`
 	Connection   *connectionAnswer `json:"connection,omitempty" doc:"what a broker said last; absent: nothing"`
 }
 

@@ -40,6 +40,7 @@ type knownPoint struct {
 func knownDevices(points []knownPoint, statuses map[string]devices.Status, q *devices.Request, now int64, offlineAfter time.Duration, location string) []*devices.Device {
 	found := map[string]*devices.Device{}
 	counts := map[string]map[string]int64{}
+	last := map[string]int64{} // in the present
 	for _, p := range points {
 		if len(q.Measurements) > 0 && !slices.Contains(q.Measurements, p.measurement) || location != "" && p.location != location {
 			continue
@@ -48,6 +49,9 @@ func knownDevices(points []knownPoint, statuses map[string]devices.Status, q *de
 		if d == nil {
 			d = &devices.Device{Name: p.name, Seen: true, FirstSeen: p.at, LastSeen: p.at}
 			found[p.name], counts[p.name] = d, map[string]int64{}
+		}
+		if since := now - int64(offlineAfter); p.at >= since && p.at <= now+int64(offlineAfter) {
+			last[p.name] = max(last[p.name], p.at)
 		}
 		d.FirstSeen, d.LastSeen = min(d.FirstSeen, p.at), max(d.LastSeen, p.at)
 		if !slices.Contains(d.Measurements, p.measurement) {
@@ -70,12 +74,12 @@ func knownDevices(points []knownPoint, statuses map[string]devices.Status, q *de
 	var all []*devices.Device
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		d := found[name]
-		heard := d.Seen && d.LastSeen >= now-int64(offlineAfter)
+		at, heard := last[name]
 		switch s := d.Status; {
 		case s != nil && s.Online:
 			d.Online = true
 		case s != nil:
-			d.Online = heard && d.LastSeen > s.Since
+			d.Online = heard && at > s.Since
 		default:
 			d.Online = heard
 		}
@@ -111,6 +115,9 @@ func TestDevicesRandomly(t *testing.T) {
 			p := measurements[rng.IntN(len(measurements))]
 			p.name, p.location = fmt.Sprintf("d%03d", rng.IntN(150)), []string{"seoul", "busan"}[rng.IntN(2)]
 			p.at = b.at.Add(-time.Duration(rng.IntN(1200)) * time.Second).UnixNano()
+			if rng.IntN(20) == 0 { // ahead, up to three times as far as counts as now
+				p.at = b.at.Add(time.Duration(rng.IntN(900)) * time.Second).UnixNano()
+			}
 			id := fmt.Sprint(p)
 			if used[id] {
 				continue
