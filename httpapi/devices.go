@@ -108,8 +108,9 @@ func newDeviceAnswer(d *devices.Device, window time.Duration) deviceAnswer {
 
 // listDevices is GET /api/v1/devices.
 func (a *API) listDevices(identify func(*http.Request) (Principal, error)) handler {
+	known := devicesParameters()
 	return func(w http.ResponseWriter, r *http.Request) error {
-		ctx, bucket, err := a.askDevices(identify, r)
+		ctx, bucket, err := a.askDevices(identify, r, known)
 		if err != nil {
 			return err
 		}
@@ -133,21 +134,44 @@ func (a *API) listDevices(identify func(*http.Request) (Principal, error)) handl
 	}
 }
 
-// askDevices finds out who asks, and about which bucket.
-func (a *API) askDevices(identify func(*http.Request) (Principal, error), r *http.Request) (context.Context, uint64, error) {
+// devicesParameters describes the parameters of GET /api/v1/devices.
+func devicesParameters() []parameter {
+	return append(deviceParameters(),
+		parameter{"measurement", "only devices that write this measurement, and what they write there; may be repeated", text(), false},
+		parameter{"filters", "tag to value, or to a list of values of which one must hold: " + `{"location":["seoul","busan"]}`, text(), false},
+		parameter{"tags", "condition on tags as in the predicate of a delete: " + `location = "seoul" AND floor != "2"`, text(), false},
+		parameter{"prefix", "only devices whose names begin so", text(), false},
+		parameter{"online", "only those that are, or are not", oneOf("true", "false"), false},
+		parameter{"after", "begin behind this name: next of the page before", text(), false},
+		parameter{"limit", "devices of a page; default: 100", count(1, maxDevices), false})
+}
+
+// deviceParameters describes those of GET /api/v1/devices/{device}.
+func deviceParameters() []parameter {
+	return append(bucketParameters(),
+		parameter{"window", "of rates, such as 5m or 1h, up to now; default: 5m", text(), false})
+}
+
+// askDevices finds out who asks, and about which bucket. The parameters have to be
+// known.
+func (a *API) askDevices(identify func(*http.Request) (Principal, error), r *http.Request, known []parameter) (context.Context, uint64, error) {
 	who, err := identify(r)
 	if err != nil {
 		return nil, 0, err
 	}
 	q := r.URL.Query()
+	if err := checkParameters(q, known); err != nil {
+		return nil, 0, err
+	}
 	t, err := a.readable(who, cmp.Or(q.Get("orgID"), q.Get("org")), cmp.Or(q.Get("bucketID"), q.Get("bucket")))
 	return query.WithAsker(r.Context(), who.Name), t.bucket, err
 }
 
 // device is GET /api/v1/devices/{device}.
 func (a *API) device(identify func(*http.Request) (Principal, error)) handler {
+	known := deviceParameters()
 	return func(w http.ResponseWriter, r *http.Request) error {
-		ctx, bucket, err := a.askDevices(identify, r)
+		ctx, bucket, err := a.askDevices(identify, r, known)
 		if err != nil {
 			return err
 		}

@@ -170,7 +170,6 @@ const liveGroup = "Points as they come, and the devices that send them"
 
 // liveRoutes are on both ports.
 func (a *API) liveRoutes(identify func(*http.Request) (Principal, error)) []route {
-	window := parameter{"window", "of rates, such as 5m or 1h, up to now; default: 5m", text(), false}
 	return []route{{http.MethodGet, "/api/v1/stream", a.stream(identify), &operation{
 		name: "stream", group: "Live", summary: "Points as they are stored",
 		about: "Each point comes when it is on disk, as a JSON object `{\"time\":…,\"measurement\":…,\"tags\":{…},\"fields\":{…}}`: an event each, or a line each for clients that accept `application/x-ndjson`. " +
@@ -182,19 +181,11 @@ func (a *API) liveRoutes(identify func(*http.Request) (Principal, error)) []rout
 			name: "devices", group: "Live", summary: "Devices: since when, when last heard of, how often, online or not",
 			about: "A device is a value of the tag that names the devices of a measurement: the first of the setting `devices.tags` that it has. What is said of devices is derived from the points that are stored. " +
 				"`online=false` has to look at all devices before the first that is offline: some seconds for a million.",
-			params: append(bucketParameters(),
-				parameter{"measurement", "only devices that write this measurement, and what they write there; may be repeated", text(), false},
-				parameter{"filters", "tag to value, or to a list of values of which one must hold: " + `{"location":["seoul","busan"]}`, text(), false},
-				parameter{"tags", "condition on tags as in the predicate of a delete: " + `location = "seoul" AND floor != "2"`, text(), false},
-				parameter{"prefix", "only devices whose names begin so", text(), false},
-				parameter{"online", "only those that are, or are not", oneOf("true", "false"), false},
-				parameter{"after", "begin behind this name: next of the page before", text(), false},
-				parameter{"limit", "devices of a page; default: 100", count(1, maxDevices), false},
-				window),
+			params: devicesParameters(),
 			status: http.StatusOK, gives: devicesAnswer{}}},
 		{http.MethodGet, "/api/v1/devices/{device}", a.device(identify), &operation{
 			name: "device", group: "Live", summary: "A device, its series and their last values",
-			params: append(bucketParameters(), window), status: http.StatusOK, gives: deviceDetailAnswer{}}},
+			params: deviceParameters(), status: http.StatusOK, gives: deviceDetailAnswer{}}},
 	}
 }
 

@@ -44,12 +44,16 @@ const (
 
 // stream is GET /api/v1/stream, for a port that knows who asks by identify.
 func (a *API) stream(identify func(*http.Request) (Principal, error)) handler {
+	known := streamParameters()
 	return func(w http.ResponseWriter, r *http.Request) error {
 		who, err := identify(r)
 		if err != nil {
 			return err
 		}
 		q := r.URL.Query()
+		if err := checkParameters(q, known); err != nil {
+			return err
+		}
 		t, err := a.readable(who, cmp.Or(q.Get("orgID"), q.Get("org")), cmp.Or(q.Get("bucketID"), q.Get("bucket")))
 		if err != nil {
 			return err

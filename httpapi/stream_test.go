@@ -201,11 +201,14 @@ func TestStreamRefusals(t *testing.T) {
 		{"tags=a", 400, "tags: at position"},
 		{`tags=_field="x"`, 400, "parameters of their own"},
 		{"tags=a%3D~/%28/", 400, "tags: "},
+		{"fild=x", 400, "there is no parameter \"fild\"; did you mean field? known are org, orgID, bucket, bucketID, measurement, field, filters"},
+		{"field=x&bukcet=default", 400, "did you mean bucket?"},
+		{"something=1", 400, "there is no parameter \"something\"; known are org"},
 		{"limit=1&limit=2", 400, "limit is given 2 times"},
 		{"measurement=", 400, "empty name"},
 	} {
 		w := call(b.api.Points(), "GET", "/api/v1/stream?"+strings.ReplaceAll(c.params, `"`, "%22"), "", asAdmin)
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
+		if w.Code != c.status || !strings.Contains(strings.ReplaceAll(w.Body.String(), `\"`, `"`), c.want) {
 			t.Errorf("%s: %d %s, want %d with %q", c.params, w.Code, w.Body, c.status, c.want)
 		}
 	}

@@ -37,16 +37,8 @@ func streamParameters() []parameter {
 		parameter{"duration", "end after so long, such as 30s or 10m", text(), false})
 }
 
-// repeated reports whether a parameter may be given more than once.
-func repeated(name string) bool { return name == "measurement" || name == "field" }
-
 // readStream reads the parameters. The bucket is put in by the caller.
 func readStream(q url.Values, now time.Time) (*streamRequest, error) {
-	for name, values := range q {
-		if len(values) > 1 && !repeated(name) {
-			return nil, fmt.Errorf("parameter %s is given %d times", name, len(values))
-		}
-	}
 	what, err := readConditions(q)
 	if err != nil {
 		return nil, err

@@ -236,12 +236,16 @@ func TestDeviceAnswers(t *testing.T) {
 		t.Errorf("one device:\n%s", d)
 	}
 	for target, want := range map[string]string{
-		"/api/v1/devices/nobody":       "not found",
-		"/api/v1/devices?limit=0":      "limit is",
-		"/api/v1/devices?online=maybe": "online is",
-		"/api/v1/devices?window=1mo":   "window is",
-		"/api/v1/devices?tags=x":       "tags: ",
-		"/api/v1/devices?bucket=none":  "not found",
+		"/api/v1/devices/nobody":                   "not found",
+		"/api/v1/devices?limit=0":                  "limit is",
+		"/api/v1/devices?onlin=true":               "did you mean online?",
+		"/api/v1/devices?zzz=true":                 "known are org, orgID, bucket, bucketID, window, measurement",
+		"/api/v1/devices/s%2F1?widow=1":            "did you mean window?",
+		"/api/v1/devices?online=true&online=false": "online is given 2 times",
+		"/api/v1/devices?online=maybe":             "online is",
+		"/api/v1/devices?window=1mo":               "window is",
+		"/api/v1/devices?tags=x":                   "tags: ",
+		"/api/v1/devices?bucket=none":              "not found",
 	} {
 		status := 400
 		if want == "not found" {
