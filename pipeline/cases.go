@@ -116,7 +116,7 @@ func payload(m *declare.Map, n *yaml.Node) []byte {
 }
 
 // Run runs a case and returns what is not as expected, nil if all is. Steps that
-// remember begin with nothing only if no case ran before.
+// remember begin with nothing.
 func (c *Case) Run() []string {
 	x := c.pipeline.Explain(func() time.Time { return c.now })
 	var got []Story

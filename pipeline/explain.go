@@ -47,7 +47,7 @@ type Ending struct {
 }
 
 // Explainer runs a pipeline on samples, without its source and sinks. Steps that
-// remember go on from sample to sample.
+// remember begin with nothing, and go on from sample to sample.
 type Explainer struct {
 	d      *Declaration
 	worker *worker
@@ -56,7 +56,10 @@ type Explainer struct {
 
 // Explain returns an explainer of d; now is the time of arrival of all samples.
 func (d *Declaration) Explain(now func() time.Time) *Explainer {
-	p := &Pipeline{name: d.Name, format: d.Format, steps: d.Steps, now: now, stats: new(counters)}
+	p := &Pipeline{name: d.Name, format: d.Format, now: now, stats: new(counters)}
+	for _, s := range d.Steps {
+		p.steps = append(p.steps, s.Anew())
+	}
 	return &Explainer{d, p.newWorker(), p}
 }
 
@@ -99,6 +102,9 @@ func (e *Explainer) record(r *record.Record, m *source.Message) Story {
 			s.Dropped = end
 		}
 		s.Steps = append(s.Steps, st)
+		if o == step.Refuse {
+			w.forget(r)
+		}
 		if o >= step.Drop {
 			return s
 		}
@@ -126,6 +132,7 @@ func (e *Explainer) record(r *record.Record, m *source.Message) Story {
 			sw.builder.Begin(func(_, _ string) column.Type { return 0 })
 			if err := sw.builder.Add(o, at, 0); err != nil {
 				s.Refused = &Ending{spec.store.Name(), *refusal(err)}
+				w.forget(r)
 				return s
 			}
 		}

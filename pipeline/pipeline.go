@@ -18,7 +18,7 @@
 // acknowledged; the source hands the messages over again. Points overwrite their
 // like, so that a repeat changes nothing in the store; who reads what is passed
 // on sees it twice, with the same key. The state of steps that remember (package
-// detect) sees a repeat too: it is best-effort, and lost in a crash.
+// detect) is best-effort, and lost in a crash.
 //
 // Rejected: a queue of our own on disk between source and store. The store's log
 // is one, and what cannot go there is held back at the source, which has one as
@@ -137,6 +137,9 @@ func (p *Pipeline) message(w *worker, m *source.Message, i int) (err error) {
 	before, live, refused, total, behind := w.list.Len(), len(w.live), len(w.refused), w.total, w.behind
 	defer func() {
 		if r := recover(); r != nil {
+			for k := before; k < w.list.Len(); k++ {
+				w.forget(w.list.At(k))
+			}
 			w.list.Truncate(before)
 			w.live, w.refused, w.total, w.behind = w.live[:live], w.refused[:refused], total, behind
 			w.refuseMessage(m, panicked(r))
@@ -196,6 +199,7 @@ func (p *Pipeline) apply(w *worker, m *source.Message, from int) {
 		case k < 0:
 			w.live = append(w.live, i)
 		case w.context.Outcome == step.Refuse:
+			w.forget(r)
 			p.refuseRecord(w, p.steps[k].Name, m, &record.Refusal{Reason: w.context.Reason, Detail: w.context.Detail}, r)
 		}
 	}
@@ -281,6 +285,7 @@ func (p *Pipeline) pass(ctx context.Context, w *worker, messages []source.Messag
 		passage.refuse = func(i int, place string, why *record.Refusal) {
 			w.gone = append(w.gone, i)
 			r := w.list.At(i)
+			w.forget(r)
 			p.refuseRecord(w, place, passage.Message(r), why, r)
 			w.count(place, why.Reason, 1)
 		}
@@ -418,6 +423,7 @@ func (p *Pipeline) applyPoints(w *worker, m *source.Message) {
 		}
 		w.live, w.refused, w.total, w.behind, w.size = w.live[:0], w.refused[:0], 0, 0, size
 		for i := range w.list.Len() {
+			w.forget(w.list.At(i))
 			p.refuseRecord(w, placeDecode, m, panicked(r), w.list.At(i))
 		}
 		w.count(placeDecode, panicked(r).Reason, w.list.Len())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -608,6 +609,91 @@ pipelines:
 	}
 	if result, err := in.Take(context.Background(), batch); err != nil || result.Dropped != 1 {
 		t.Errorf("a repeat: %+v, %v", result, err)
+	}
+}
+
+// TestRefusedMayComeAgain: a step that drops repeats knows nothing of records that
+// a step behind it or a sink refused, so that they can come again, repaired or to a
+// pipeline that was.
+func TestRefusedMayComeAgain(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: {kafka: {}}
+    decode: {json: {measurement: m, time: t, fields: {id: int, v: float}}}
+    transform: [{deduplicate: {within: 1h, key: [id]}}, {range: {field: v, max: 10}}, {drop: v == 5}]
+    sinks: [{store: {}}]
+`, "p")
+	take := func(want source.Result, texts ...string) {
+		t.Helper()
+		got, err := in.Take(context.Background(), messages(texts...))
+		if got.Reason = ""; err != nil || got != want {
+			t.Errorf("%q: got %+v, %v, want %+v", texts, got, err, want)
+		}
+	}
+	w.store.refuse = func(line string) string {
+		if strings.Contains(line, "id=1i") {
+			return "retention"
+		}
+		return ""
+	}
+	old := `{"t":1767366241,"id":1,"v":1}`
+	take(source.Result{Refused: 1, Stored: 1}, old, `{"t":1767366241,"id":2,"v":1}`)
+	w.store.refuse = nil // the retention is longer now
+	take(source.Result{Stored: 1}, old)
+	take(source.Result{Dropped: 2}, old, `{"t":1767366241,"id":2,"v":1}`)
+	// By a step; and in one batch.
+	take(source.Result{Refused: 1}, `{"t":1767366241,"id":3,"v":11}`)
+	take(source.Result{Stored: 1}, `{"t":1767366241,"id":3,"v":9}`)
+	take(source.Result{Refused: 1, Stored: 1, Dropped: 1}, `{"t":1767366241,"id":4,"v":11}`, `{"t":1767366241,"id":4,"v":9}`, `{"t":1767366241,"id":4,"v":8}`)
+	// What was dropped on purpose is not refused.
+	take(source.Result{Dropped: 1}, `{"t":1767366241,"id":5,"v":5}`)
+	take(source.Result{Dropped: 1}, `{"t":1767366241,"id":5,"v":6}`)
+}
+
+// TestFailuresChangeNoVerdict: what a step finds is the same when messages come
+// again because they could not be stored.
+func TestFailuresChangeNoVerdict(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: {kafka: {}}
+    decode: {json: {measurement: m, time: t, fields: {v: float}}}
+    validate: [{stuck: {field: v, readings: 3, then: refuse}}]
+    tag: [{rate: {field: v, most: 5, flag: fast}}]
+    sinks: [{store: {}}]
+`, "p")
+	batch := messages(`{"t":1767366241,"v":1}`, `{"t":1767366242,"v":9}`, `{"t":1767366243,"v":9}`, `{"t":1767366244,"v":9}`)
+	w.store.fail = &source.BusyError{Reason: "no room"}
+	for range 2 {
+		if _, err := in.Take(context.Background(), batch); err == nil {
+			t.Fatal("stored although there is no room")
+		}
+	}
+	w.store.fail = nil
+	if got, err := in.Take(context.Background(), batch); err != nil || got.Stored != 3 || got.Refused != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	all := strings.Join(slices.Concat(slices.Collect(maps.Values(w.store.lines))...), "\n")
+	if !strings.Contains(all, "m v=9,fast=true 1767366242000000000") || !strings.Contains(all, "m v=9,fast=false 1767366243000000000") {
+		t.Error(all)
+	}
+}
+
+// TestCasesBeginAnew: no case sees what one before it taught a step.
+func TestCasesBeginAnew(t *testing.T) {
+	f := newWorld().parse(t, `
+pipelines: {p: {source: {kafka: {}}, decode: {value: {measurement: m}}, transform: [{deduplicate: {}}], sinks: [{store: {}}]}}
+tests:
+  - {name: one, pipeline: p, messages: ["1", "1"], expect: [{stored: "m value=1 1767225600000000000"}, {dropped: duplicate}]}
+  - {name: two, pipeline: p, messages: ["1", "1"], expect: [{stored: "m value=1 1767225600000000000"}, {dropped: duplicate}]}
+`)
+	for i := range f.Cases {
+		if wrong := f.Cases[i].Run(); wrong != nil {
+			t.Errorf("%s: %q", f.Cases[i].Name, wrong)
+		}
 	}
 }
 

@@ -158,6 +158,13 @@ func (p *Pipeline) begin(w *worker) {
 	w.context.Now, w.context.Arrived = now, now.UnixNano()
 }
 
+// forget tells the steps that r was refused.
+func (w *worker) forget(r *record.Record) {
+	for k := range w.runs {
+		w.runs[k].Forget(r)
+	}
+}
+
 // end ends the runs of steps, and tells them whether the records are safe.
 func (w *worker) end(safe bool) {
 	for k := range w.runs {

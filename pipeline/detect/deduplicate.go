@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"cmp"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +33,8 @@ func DeclareDeduplicate(s *declare.Map) DeduplicateConfig {
 }
 
 // Deduplicate drops records that came already. It remembers the newest records
-// of passes that ended well, at most so many and so long, 24 bytes and a place in
-// a map each.
+// of passes that ended well, those excepted that were refused behind it, at most
+// so many and so long, 24 bytes and a place in a map each.
 type Deduplicate struct {
 	c  DeduplicateConfig
 	id identity
@@ -146,6 +148,9 @@ func (d *Deduplicate) remember(a arrival) {
 	d.seen[a.key] = 0
 }
 
+// Anew returns a detector like d that has seen nothing.
+func (d *Deduplicate) Anew() Detector { return NewDeduplicate(d.c) }
+
 // Begin starts a pass.
 func (d *Deduplicate) Begin() Pass {
 	p, ok := d.pool.Get().(*deduplicatePass)
@@ -154,15 +159,23 @@ func (d *Deduplicate) Begin() Pass {
 	}
 	d.mu.Lock()
 	d.passes++
-	p.number = d.passes
+	p.number, p.evicted = d.passes, 0
 	d.mu.Unlock()
 	return p
 }
 
 type deduplicatePass struct {
-	d        *Deduplicate
-	number   uint64
-	arrivals []arrival
+	d       *Deduplicate
+	number  uint64
+	passed  []passed
+	evicted uint64 // that passed and are not among them any more
+}
+
+// passed is a record that was no repeat.
+type passed struct {
+	arrival
+	id        uint64
+	forgotten bool // since it was refused
 }
 
 // Apply drops r if it came before, in this pass or one that ended well. A record
@@ -183,23 +196,64 @@ func (p *deduplicatePass) Apply(r *record.Record, now int64) Outcome {
 	if seen && (pass == 0 || pass == p.number) {
 		return Outcome{Verdict: Dropped, Reason: "duplicate"}
 	}
-	p.arrivals = append(p.arrivals, arrival{key, now})
+	if len(p.passed) >= 2*p.d.c.Most {
+		p.shorten()
+	}
+	p.passed = append(p.passed, passed{arrival: arrival{key, now}, id: r.ID})
 	return Outcome{}
+}
+
+// shorten lets go of the older half, which would not be remembered at the end.
+func (p *deduplicatePass) shorten() {
+	half := len(p.passed) / 2
+	p.d.mu.Lock()
+	defer p.d.mu.Unlock()
+	for _, a := range p.passed[:half] {
+		if !a.forgotten {
+			p.unsee(a.key)
+			p.evicted++
+		}
+	}
+	p.passed = p.passed[:copy(p.passed, p.passed[half:])]
+}
+
+// unsee lets go of a key that was seen in this pass only. The lock is held.
+func (p *deduplicatePass) unsee(key fingerprint) {
+	if pass, ok := p.d.seen[key]; ok && pass == p.number {
+		delete(p.d.seen, key)
+	}
+}
+
+// Forget lets the record come again, which was no repeat, in this pass or later.
+func (p *deduplicatePass) Forget(id uint64) {
+	i, ok := slices.BinarySearchFunc(p.passed, id, func(a passed, id uint64) int { return cmp.Compare(a.id, id) })
+	if !ok {
+		return
+	}
+	p.passed[i].forgotten = true
+	p.d.mu.Lock()
+	defer p.d.mu.Unlock()
+	p.unsee(p.passed[i].key)
 }
 
 // End remembers the records of the pass if they are safe.
 func (p *deduplicatePass) End(safe bool) {
 	p.d.mu.Lock()
-	for _, a := range p.arrivals {
-		if safe {
-			p.d.remember(a)
-		} else if pass, ok := p.d.seen[a.key]; ok && pass == p.number {
-			delete(p.d.seen, a.key)
+	defer p.d.mu.Unlock()
+	if safe {
+		p.d.evicted += p.evicted
+	}
+	for _, a := range p.passed {
+		switch {
+		case a.forgotten: // and another with its key may have come since
+		case safe:
+			p.d.remember(a.arrival)
+		default:
+			p.unsee(a.key)
 		}
 	}
-	p.d.mu.Unlock()
-	if len(p.arrivals) <= mostPooled {
-		p.arrivals = p.arrivals[:0]
+	if cap(p.passed) <= 4*mostPooled {
+		p.passed = p.passed[:0]
 		p.d.pool.Put(p)
 	}
 }

@@ -5,18 +5,20 @@
 // lately makes room, and that is counted.
 //
 // A pipeline asks Declare for a Detector, begins a Pass for each call of its
-// intake, applies it to each record in turn, and ends it with whether the
-// records are safe:
+// intake, applies it to each record in turn, says which of them were refused
+// behind it, and ends it with whether the others are safe:
 //
 //	pass := detector.Begin()
 //	outcome := pass.Apply(record, now)
+//	pass.Forget(record.ID) // a later step or a sink refused it
 //	pass.End(err == nil)
 //
 // Deduplicate and late learn only from passes that ended well. Otherwise a batch
 // that could not be stored and comes again would be dropped as a repeat of
-// itself, and be lost. The others learn at once: a batch that comes again finds
-// its readings in the window, where readings that are not newer than the last one
-// do not enter twice, and a sample knows by its time what it kept.
+// itself, and be lost. Deduplicate learns nothing of what was refused either: it
+// may come again, repaired. The others learn at once, and what they found in a
+// pass that did not end well is kept: when its readings come again it is found
+// of them again, and they do not enter twice (see judging).
 //
 // State is best-effort: it lives in memory, and is gone after a crash, a
 // restart, or a change of the step's declaration. A detector then judges
@@ -59,6 +61,8 @@ type Outcome struct {
 type Detector interface {
 	// Begin starts a pass over the records of one call of an intake.
 	Begin() Pass
+	// Anew returns a detector with the same settings that has seen nothing.
+	Anew() Detector
 	// Stats tells how full the state is.
 	Stats() Stats
 }
@@ -69,8 +73,11 @@ type Pass interface {
 	// change it. A record without a time has that of its arrival. Apply keeps
 	// nothing of r.
 	Apply(r *record.Record, now int64) Outcome
-	// End says whether the records of the pass are safe. The pass is not used
-	// after it.
+	// Forget says that the record with this ID was refused by what comes behind the
+	// detector.
+	Forget(id uint64)
+	// End says whether the records of the pass are safe, but for those that were
+	// refused. The pass is not used after it.
 	End(safe bool)
 }
 

@@ -1,11 +1,13 @@
 package detect
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/varvedb/varve/pipeline/declare"
@@ -305,12 +307,41 @@ func TestDeduplicate(t *testing.T) {
 			t.Errorf("record %d: got %d, want %d", i, got, c.want)
 		}
 	}
+	// What was refused behind it, in the same pass or the next.
+	id := func(r *record.Record, id int64) *record.Record { r.Set("id", record.Int(id)); return r }
+	d = mustDeclare(t, "deduplicate: {key: id}")
+	list, pass := new(record.List), d.Begin()
+	apply := func(n int64) (uint64, string) {
+		r := list.Add(0)
+		r.Measurement = "m"
+		id(r, n)
+		return r.ID, reasons([]Outcome{pass.Apply(r, 1e15)})
+	}
+	for i, want := range []string{"-", "-", "duplicate", "-", "duplicate"} {
+		number, got := apply([]int64{1, 2, 1, 1, 2}[i])
+		if got != want {
+			t.Errorf("record %d: got %s, want %s", i, got, want)
+		}
+		if i == 2 {
+			pass.Forget(number - 2) // the first
+		}
+	}
+	list.Reset()
+	third, _ := apply(3)
+	pass.Forget(third) // a sink
+	pass.End(true)
+	pass = d.Begin()
+	for n, want := range map[int64]string{1: "duplicate", 2: "duplicate", 3: "-"} {
+		if _, got := apply(n); got != want {
+			t.Errorf("id %d: got %s, want %s", n, got, want)
+		}
+	}
+	pass.End(false)
 	// In one pass.
 	if got := reasons(verdicts(mustDeclare(t, "deduplicate: {}"), at(0, 1), at(0, 1), at(0, 2))); got != "- duplicate -" {
 		t.Error(got)
 	}
 	// By key: the value does not matter; a record without the key passes.
-	id := func(r *record.Record, id int64) *record.Record { r.Set("id", record.Int(id)); return r }
 	if got := reasons(verdicts(mustDeclare(t, "deduplicate: {key: [device, id]}"), id(at(0, 1), 1), id(at(5, 9), 1), id(at(0, 1), 2), id(of("b", at(0, 1)), 1))); got != "- duplicate - -" {
 		t.Error(got)
 	}
@@ -348,6 +379,19 @@ func TestDeduplicateForgetsTheOldest(t *testing.T) {
 	}
 	if len(d.seen) != 100 {
 		t.Errorf("%d keys are held, want 100", len(d.seen))
+	}
+	// In one long pass too.
+	d = NewDeduplicate(DeduplicateConfig{Within: time.Hour, Most: 100})
+	pass := d.Begin()
+	for i := range 1050 {
+		pass.Apply(at(i, 1), 1e15)
+		if len(d.seen) > 200 {
+			t.Fatalf("%d keys are held", len(d.seen))
+		}
+	}
+	pass.End(true)
+	if s := d.Stats(); s.Series != 100 || s.Evicted != 950 || len(d.seen) != 100 {
+		t.Errorf("got %+v and %d keys", s, len(d.seen))
 	}
 }
 
@@ -397,6 +441,115 @@ func TestRecordsWithoutTimeHaveThatOfArrival(t *testing.T) {
 	}
 }
 
+// judges are declarations of the detectors that learn at once.
+func judges() []string {
+	return []string{
+		"sample: {every: 3}", "sample: {interval: 3s}",
+		"stuck: {field: v, readings: 3, then: refuse}", "rate: {field: v, most: 3, into: f, flag: g}",
+		"zscore: {field: v, window: 200, least: 5, threshold: 3, into: f, tags: {state: odd}}",
+		"mad: {field: v, window: 200, least: 5, threshold: 3, into: f, then: drop}",
+	}
+}
+
+// judged applies a pass to readings from and to, and returns what became of each.
+func judged(pass Pass, from, to int, timed bool) []string {
+	var all []string
+	for i := from; i < to; i++ {
+		v := float64(i % 5)
+		if i%20 > 15 {
+			v = 7
+		}
+		r := at(i/2*2-i/2%2*3, v) // twice at a time, out of order
+		r.Timed = timed
+		now := int64(1e15) + int64(to-from)*1e9 + int64(i) // others arrive at another time in another pass
+		o := pass.Apply(r, now)
+		all = append(all, fmt.Sprint(i, o, r.Tags, r.Fields))
+	}
+	return all
+}
+
+// TestFailedPass: readings that come again after a failure are judged as they were,
+// in whatever batches, and teach the detector nothing again.
+func TestFailedPass(t *testing.T) {
+	for _, text := range judges() {
+		for _, timed := range []bool{true, false} {
+			once, d := mustDeclare(t, text), mustDeclare(t, text)
+			one := once.Begin()
+			want := judged(one, 0, 100, timed)
+			one.End(true)
+			pass := d.Begin()
+			got := judged(pass, 0, 100, timed)
+			pass.End(false)
+			if diff := cmp.Diff(want, got); diff != "" && timed {
+				t.Fatalf("%s: %s", text, diff)
+			}
+			want = got
+			pass = d.Begin() // fails half way
+			got = judged(pass, 0, 50, timed)
+			pass.End(false)
+			if diff := cmp.Diff(want[:50], got); diff != "" {
+				t.Errorf("%s: half of it again: %s", text, diff)
+			}
+			got = nil
+			for _, part := range [][2]int{{0, 30}, {30, 98}, {98, 100}} {
+				pass = d.Begin()
+				got = append(got, judged(pass, part[0], part[1], timed)...)
+				pass.End(true)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: again, and well: %s", text, diff)
+			}
+			one, pass = once.Begin(), d.Begin()
+			if diff := cmp.Diff(judged(one, 100, 200, true), judged(pass, 100, 200, true)); diff != "" && timed {
+				t.Errorf("%s: the next ones: %s", text, diff)
+			}
+		}
+	}
+}
+
+// TestWhatFailedPassesFoundIsBounded: nobody may come back for it.
+func TestWhatFailedPassesFoundIsBounded(t *testing.T) {
+	d := NewRate(RateConfig{Field: "v", Track: Track{Series: 10}, Most: 1, Per: time.Second})
+	fail := func(from, n int, now int64) {
+		pass := d.Begin()
+		for i := range n {
+			pass.Apply(at(from+i, 1), now)
+		}
+		pass.End(false)
+	}
+	for i := range 5 {
+		fail(i*mostFound, mostFound+i, 1e15)
+		if n := d.young.n + d.old.n; n < mostFound || n > 2*mostFound {
+			t.Fatalf("%d findings are kept", n)
+		}
+	}
+	now := int64(1e15)
+	for range 2 {
+		now += keptFor + 1
+		fail(0, 1, now)
+	}
+	if n := d.young.n + d.old.n; n > 2 || d.kept.Load() != int64(n) {
+		t.Errorf("%d findings are kept (%d) long after", n, d.kept.Load())
+	}
+}
+
+// TestPanicUnlocks: what panics is refused, and the pipeline goes on.
+func TestPanicUnlocks(t *testing.T) {
+	broken := Deviation{Field: "v", Track: Track{Series: 1}} // a window that holds nothing
+	for _, d := range []Detector{NewZScore(ZScoreConfig{Deviation: broken}), NewMAD(broken)} {
+		for i := range 2 {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("there was no panic")
+					}
+				}()
+				d.Begin().Apply(at(i, 1), 0)
+			}()
+		}
+	}
+}
+
 func TestConcurrentPasses(t *testing.T) {
 	var detectors []Detector
 	for _, text := range []string{
@@ -411,6 +564,9 @@ func TestConcurrentPasses(t *testing.T) {
 		all.Go(func() {
 			for i := range 500 {
 				for _, d := range detectors {
+					pass := d.Begin()
+					pass.Apply(at(i%10, float64(i%3)), 1e15)
+					pass.End(i%4 == g) // others of the same readings fail
 					verdicts(d, of(string(rune('a'+(g+i)%40)), at(i, float64(i%7))))
 					d.Stats()
 				}

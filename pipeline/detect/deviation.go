@@ -43,10 +43,20 @@ func declareAbove(s *declare.Map, key string, otherwise float64) float64 {
 }
 
 // judge judges a reading that is so far off the middle of its window, which has
-// this deviation. Nothing is judged without a deviation, or where one of the two
-// is no number any more.
+// this deviation. Where that is zero and there is no least, the window was flat:
+// what differs from it is an outlier, of which cannot be said how far it is off,
+// so that its score is the threshold. Nothing is judged where one of the two is no
+// number any more.
 func (d *Deviation) judge(distance, deviation float64) Finding {
-	score := distance / max(deviation, d.LeastDeviation)
+	deviation = max(deviation, d.LeastDeviation)
+	score := distance / deviation
+	switch {
+	case deviation != 0:
+	case distance == 0:
+		score = 0
+	case !math.IsNaN(distance):
+		score = math.Copysign(d.Threshold, distance)
+	}
 	if math.IsNaN(score) || math.IsInf(score, 0) {
 		return Finding{}
 	}

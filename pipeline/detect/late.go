@@ -70,6 +70,9 @@ func NewLate(c LateConfig) *Late {
 	return &Late{c: c, tracker: newTracker[int64](c.Track), newest: math.MinInt64}
 }
 
+// Anew returns a detector like d that has seen nothing.
+func (d *Late) Anew() Detector { return NewLate(d.c) }
+
 // Begin starts a pass.
 func (d *Late) Begin() Pass {
 	p, ok := d.passes.Get().(*latePass)
@@ -131,6 +134,10 @@ func (p *latePass) newestOf(series uint64) int64 {
 	}
 	return math.MinInt64
 }
+
+// Forget does nothing: a time that another step refuses a reading for is still
+// one that was seen.
+func (p *latePass) Forget(uint64) {}
 
 // End moves the watermark if the records of the pass are safe.
 func (p *latePass) End(safe bool) {

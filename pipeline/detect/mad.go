@@ -34,6 +34,7 @@ const (
 type MAD struct {
 	c Deviation
 	tracker[madState]
+	judging
 }
 
 type madState struct {
@@ -48,13 +49,14 @@ func NewMAD(c Deviation) *MAD {
 
 // Observe judges the reading v at t (nanoseconds) against the window of its
 // series and lets it enter. A reading that is not newer than the newest is
-// judged and does not enter. v is finite. Score is the modified z-score; nothing
-// is judged where all readings of the window are equal and no least deviation is
-// declared.
+// judged and does not enter. v is finite. Score is the modified z-score; where all
+// readings of the window are equal and no least deviation is declared, it is the
+// threshold for any other reading.
 func (m *MAD) Observe(series uint64, t int64, v float64) Finding {
 	c := &m.c
 	series = c.slot(series, t)
 	sh := m.table.lock(series)
+	defer sh.mu.Unlock()
 	s, fresh := sh.state(series)
 	if fresh {
 		s.sorted = s.sorted[:0]
@@ -73,7 +75,6 @@ func (m *MAD) Observe(series uint64, t int64, v float64) Finding {
 		}
 		s.push(t, v)
 	}
-	sh.mu.Unlock()
 	return f
 }
 
@@ -89,17 +90,34 @@ func (m *MAD) compare(s *madState, v float64) Finding {
 	return m.c.judge(v-middle, deviation)
 }
 
-// Begin starts a pass.
-func (m *MAD) Begin() Pass { return m }
+// Anew returns a detector like m that has seen nothing.
+func (m *MAD) Anew() Detector { return NewMAD(m.c) }
 
-// End does nothing: what was observed stays.
-func (m *MAD) End(bool) {}
+// Begin starts a pass.
+func (m *MAD) Begin() Pass {
+	p, ok := m.passes.Get().(*madPass)
+	if !ok {
+		p = &madPass{m: m}
+	}
+	return p.begin(&m.judging, p)
+}
+
+type madPass struct {
+	m *MAD
+	attempt
+}
 
 // Apply judges the field of r, if it has it as a number.
-func (m *MAD) Apply(r *record.Record, now int64) Outcome {
-	v, ok := reading(r, m.c.Field)
+func (p *madPass) Apply(r *record.Record, now int64) Outcome {
+	v, ok := reading(r, p.m.c.Field)
 	if !ok {
 		return Outcome{}
 	}
-	return m.c.mark(r, m.Observe(m.id.of(r), timeOf(r, now), v), "scaled median deviations off the median")
+	series := p.m.id.of(r)
+	f, known := p.recall(r, series, v, now)
+	if !known {
+		f = p.m.Observe(series, timeOf(r, now), v)
+	}
+	p.note(f)
+	return p.m.c.mark(r, f, "scaled median deviations off the median")
 }

@@ -38,6 +38,7 @@ func DeclareRate(s *declare.Map) RateConfig {
 type Rate struct {
 	c RateConfig
 	tracker[rateState]
+	judging
 }
 
 type rateState struct {
@@ -82,20 +83,36 @@ func (d *Rate) Observe(series uint64, t int64, v float64) Finding {
 	return Finding{Score: score, Judged: true, Found: math.Abs(score) > c.Most}
 }
 
-// Begin starts a pass.
-func (d *Rate) Begin() Pass { return d }
+// Anew returns a detector like d that has seen nothing.
+func (d *Rate) Anew() Detector { return NewRate(d.c) }
 
-// End does nothing: what was observed stays.
-func (d *Rate) End(bool) {}
+// Begin starts a pass.
+func (d *Rate) Begin() Pass {
+	p, ok := d.passes.Get().(*ratePass)
+	if !ok {
+		p = &ratePass{d: d}
+	}
+	return p.begin(&d.judging, p)
+}
+
+type ratePass struct {
+	d *Rate
+	attempt
+}
 
 // Apply judges the field of r, if it has it as a number.
-func (d *Rate) Apply(r *record.Record, now int64) Outcome {
-	v, ok := reading(r, d.c.Field)
+func (p *ratePass) Apply(r *record.Record, now int64) Outcome {
+	v, ok := reading(r, p.d.c.Field)
 	if !ok {
 		return Outcome{}
 	}
-	f := d.Observe(d.id.of(r), timeOf(r, now), v)
-	return d.c.apply(r, f, "rate", func() string {
-		return describe(r, d.c.Field, "a change of %.4g in %s, %g is allowed", f.Score, d.c.Per, d.c.Most)
+	series := p.d.id.of(r)
+	f, known := p.recall(r, series, v, now)
+	if !known {
+		f = p.d.Observe(series, timeOf(r, now), v)
+	}
+	p.note(f)
+	return p.d.c.apply(r, f, "rate", func() string {
+		return describe(r, p.d.c.Field, "a change of %.4g in %s, %g is allowed", f.Score, p.d.c.Per, p.d.c.Most)
 	})
 }

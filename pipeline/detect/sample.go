@@ -39,6 +39,7 @@ const remembered = 4
 type Sample struct {
 	c SampleConfig
 	tracker[sampleState]
+	judging
 }
 
 type sampleState struct {
@@ -90,16 +91,33 @@ func floor(t, d int64) int64 {
 	return n
 }
 
-// Begin starts a pass.
-func (d *Sample) Begin() Pass { return d }
+// Anew returns a detector like d that has seen nothing.
+func (d *Sample) Anew() Detector { return NewSample(d.c) }
 
-// End does nothing: a reading that was kept is known by its time.
-func (d *Sample) End(bool) {}
+// Begin starts a pass.
+func (d *Sample) Begin() Pass {
+	p, ok := d.passes.Get().(*samplePass)
+	if !ok {
+		p = &samplePass{d: d}
+	}
+	return p.begin(&d.judging, p)
+}
+
+type samplePass struct {
+	d *Sample
+	attempt
+}
 
 // Apply drops r unless it is one to keep.
-func (d *Sample) Apply(r *record.Record, now int64) Outcome {
-	if d.Observe(d.id.of(r), timeOf(r, now)) {
-		return Outcome{}
+func (p *samplePass) Apply(r *record.Record, now int64) Outcome {
+	series := p.d.id.of(r)
+	f, known := p.recall(r, series, 0, now)
+	if !known {
+		f.Found = p.d.Observe(series, timeOf(r, now))
 	}
-	return Outcome{Verdict: Dropped, Reason: "sampled"}
+	p.note(f)
+	if !f.Found {
+		return Outcome{Verdict: Dropped, Reason: "sampled"}
+	}
+	return Outcome{}
 }

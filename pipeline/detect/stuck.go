@@ -41,6 +41,7 @@ func DeclareStuck(s *declare.Map) StuckConfig {
 type Stuck struct {
 	c StuckConfig
 	tracker[stuckState]
+	judging
 }
 
 type stuckState struct {
@@ -79,20 +80,36 @@ func (d *Stuck) Observe(series uint64, t int64, v float64) Finding {
 	return Finding{Score: float64(s.readings), Judged: true, Found: found}
 }
 
-// Begin starts a pass.
-func (d *Stuck) Begin() Pass { return d }
+// Anew returns a detector like d that has seen nothing.
+func (d *Stuck) Anew() Detector { return NewStuck(d.c) }
 
-// End does nothing: what was observed stays.
-func (d *Stuck) End(bool) {}
+// Begin starts a pass.
+func (d *Stuck) Begin() Pass {
+	p, ok := d.passes.Get().(*stuckPass)
+	if !ok {
+		p = &stuckPass{d: d}
+	}
+	return p.begin(&d.judging, p)
+}
+
+type stuckPass struct {
+	d *Stuck
+	attempt
+}
 
 // Apply judges the field of r, if it has it as a number.
-func (d *Stuck) Apply(r *record.Record, now int64) Outcome {
-	v, ok := reading(r, d.c.Field)
+func (p *stuckPass) Apply(r *record.Record, now int64) Outcome {
+	v, ok := reading(r, p.d.c.Field)
 	if !ok {
 		return Outcome{}
 	}
-	f := d.Observe(d.id.of(r), timeOf(r, now), v)
-	return d.c.apply(r, f, "stuck", func() string {
-		return describe(r, d.c.Field, "it has not moved for %g readings", f.Score)
+	series := p.d.id.of(r)
+	f, known := p.recall(r, series, v, now)
+	if !known {
+		f = p.d.Observe(series, timeOf(r, now), v)
+	}
+	p.note(f)
+	return p.d.c.apply(r, f, "stuck", func() string {
+		return describe(r, p.d.c.Field, "it has not moved for %g readings", f.Score)
 	})
 }

@@ -208,13 +208,16 @@ func (m *moments) anew(r *ring) {
 	}
 }
 
-// deviation returns the standard deviation of a sample of n, exactly 0 if all its
+// of returns mean and standard deviation of a sample of n, both exactly if all its
 // values are equal.
-func (m *moments) deviation(n int32) float64 {
-	if n < 2 || m.equal >= n || m.squares <= 0 {
-		return 0
+func (m *moments) of(n int32) (mean, deviation float64) {
+	switch {
+	case m.equal >= n:
+		return m.last, 0
+	case n < 2 || m.squares <= 0:
+		return m.mean, 0
 	}
-	return math.Sqrt(m.squares / float64(n-1))
+	return m.mean, math.Sqrt(m.squares / float64(n-1))
 }
 
 // ordered are the values of a window in order.

@@ -85,7 +85,7 @@ func TestWindowsEqualReference(t *testing.T) {
 
 func naiveZ(window []float64, v float64) Finding {
 	if slices.Min(window) == slices.Max(window) {
-		return Finding{}
+		return flat(v-window[0], 3)
 	}
 	var mean, squares float64
 	for _, x := range window {
@@ -97,8 +97,19 @@ func naiveZ(window []float64, v float64) Finding {
 	return judgement((v-mean)/math.Sqrt(squares/float64(len(window)-1)), 3)
 }
 
+// flat is what is said of a reading that is so far off equal ones.
+func flat(distance, threshold float64) Finding {
+	if distance == 0 {
+		return Finding{Judged: true}
+	}
+	return Finding{math.Copysign(threshold, distance), true, true}
+}
+
 func naiveMAD(window []float64, v float64) Finding {
 	m := median(window)
+	if slices.Min(window) == slices.Max(window) {
+		return flat(v-m, 3.5)
+	}
 	var far []float64
 	var sum float64
 	for _, x := range window {
@@ -188,8 +199,12 @@ func TestLeastDeviation(t *testing.T) {
 		z.Observe(1, int64(i), 7)
 		m.Observe(1, int64(i), 7)
 	}
-	if f := z.Observe(1, 100, 8); f.Judged {
-		t.Errorf("all are equal, and a reading was judged: %+v", f)
+	// Off a flat window is found, how far off cannot be said.
+	if f := z.Observe(1, 99, 7); f != (Finding{0, true, false}) {
+		t.Errorf("got %+v", f)
+	}
+	if f := z.Observe(1, 100, 6.9); f != (Finding{-3, true, true}) {
+		t.Errorf("got %+v", f)
 	}
 	if f := m.Observe(1, 100, 8); f != (Finding{2, true, false}) {
 		t.Errorf("got %+v", f)

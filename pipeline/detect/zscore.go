@@ -31,6 +31,7 @@ func DeclareZScore(s *declare.Map) ZScoreConfig {
 type ZScore struct {
 	c ZScoreConfig
 	tracker[zstate]
+	judging
 }
 
 type zstate struct {
@@ -47,12 +48,13 @@ func NewZScore(c ZScoreConfig) *ZScore {
 // Observe judges the reading v at t (nanoseconds) against the window of its
 // series and lets it enter. A reading that is not newer than the newest is
 // judged and does not enter. v is finite. Score is z, with the sign of the
-// deviation; nothing is judged where all readings of the window are equal and no
-// least deviation is declared.
+// deviation; where all readings of the window are equal and no least deviation is
+// declared, it is the threshold for any other reading.
 func (z *ZScore) Observe(series uint64, t int64, v float64) Finding {
 	c := &z.c
 	series = c.slot(series, t)
 	sh := z.table.lock(series)
+	defer sh.mu.Unlock()
 	s, fresh := sh.state(series)
 	if fresh {
 		s.moments, s.outliers = moments{}, 0
@@ -65,7 +67,6 @@ func (z *ZScore) Observe(series uint64, t int64, v float64) Finding {
 	if enters {
 		z.enter(s, t, v, f.Found)
 	}
-	sh.mu.Unlock()
 	return f
 }
 
@@ -73,7 +74,8 @@ func (z *ZScore) compare(s *zstate, v float64) Finding {
 	if int(s.n) < z.c.Least {
 		return Finding{}
 	}
-	return z.c.judge(v-s.mean, s.deviation(s.n))
+	mean, deviation := s.of(s.n)
+	return z.c.judge(v-mean, deviation)
 }
 
 func (z *ZScore) enter(s *zstate, t int64, v float64, outlier bool) {
@@ -94,17 +96,34 @@ func (z *ZScore) enter(s *zstate, t int64, v float64, outlier bool) {
 	s.add(v, s.n)
 }
 
-// Begin starts a pass.
-func (z *ZScore) Begin() Pass { return z }
+// Anew returns a detector like z that has seen nothing.
+func (z *ZScore) Anew() Detector { return NewZScore(z.c) }
 
-// End does nothing: what was observed stays.
-func (z *ZScore) End(bool) {}
+// Begin starts a pass.
+func (z *ZScore) Begin() Pass {
+	p, ok := z.passes.Get().(*zscorePass)
+	if !ok {
+		p = &zscorePass{z: z}
+	}
+	return p.begin(&z.judging, p)
+}
+
+type zscorePass struct {
+	z *ZScore
+	attempt
+}
 
 // Apply judges the field of r, if it has it as a number.
-func (z *ZScore) Apply(r *record.Record, now int64) Outcome {
-	v, ok := reading(r, z.c.Field)
+func (p *zscorePass) Apply(r *record.Record, now int64) Outcome {
+	v, ok := reading(r, p.z.c.Field)
 	if !ok {
 		return Outcome{}
 	}
-	return z.c.mark(r, z.Observe(z.id.of(r), timeOf(r, now), v), "standard deviations off the mean")
+	series := p.z.id.of(r)
+	f, known := p.recall(r, series, v, now)
+	if !known {
+		f = p.z.Observe(series, timeOf(r, now), v)
+	}
+	p.note(f)
+	return p.z.c.mark(r, f, "standard deviations off the mean")
 }

@@ -144,6 +144,8 @@ type Record struct {
 	All    bool
 	Tags   []Tag   // in the order of the message, no key twice, no empty value
 	Fields []Field // in the order of the message, no name twice
+	// ID is a number that no other record has of those that a list has held.
+	ID uint64
 	// Message is which of the messages it is from, counted from 0, and Number which
 	// of the Of records that the message makes.
 	Message, Number, Of int
@@ -210,6 +212,7 @@ type List struct {
 	bound   int    // no more than these; 0: any number
 	over    bool   // more were added
 	spare   Record // that was added beyond the bound
+	added   uint64
 }
 
 // Reset empties l, which may hold any number of records again.
@@ -244,7 +247,8 @@ func (l *List) Add(message int) *Record {
 		r = &l.records[l.n]
 		l.n++
 	}
-	*r = Record{Tags: r.Tags[:0], Fields: r.Fields[:0], Message: message}
+	l.added++
+	*r = Record{Tags: r.Tags[:0], Fields: r.Fields[:0], Message: message, ID: l.added}
 	return r
 }
 

@@ -119,6 +119,15 @@ func (d *Declared) Memory() *detect.Stats {
 	return &s
 }
 
+// Anew returns a step like d that remembers and has counted nothing.
+func (d *Declared) Anew() *Declared {
+	n := &Declared{Kind: d.Kind, Name: d.Name, when: d.when, step: d.step}
+	if d.detector != nil {
+		n.detector = d.detector.Anew()
+	}
+	return n
+}
+
 // Run is a step at work on the records of one call. It belongs to one goroutine.
 type Run struct {
 	*Declared
@@ -141,6 +150,13 @@ func (d *Declared) Begin() Run {
 		r.pass = d.detector.Begin()
 	}
 	return r
+}
+
+// Forget says that a step behind or a sink refused rec.
+func (r *Run) Forget(rec *record.Record) {
+	if r.pass != nil {
+		r.pass.Forget(rec.ID)
+	}
 }
 
 // End says whether the records are safe: stored and passed on, or kept. Those that
