@@ -81,16 +81,18 @@ type Broker struct {
 	// remember of a topic holds for one.
 	generation atomic.Uint64
 
-	seed      maphash.Seed // of sums
-	warned    seldom       // clients
-	clock     atomic.Int64 // nanoseconds since 1970, as of the last look around
-	listeners []*listener
-	greeting  atomic.Int64 // connections that shake hands, which are not among conns yet
-	lanes     sync.WaitGroup
-	serving   sync.WaitGroup
-	stopping  atomic.Bool
-	ctx       context.Context // of lanes and connections
-	cancel    context.CancelFunc
+	seed   maphash.Seed // of sums
+	warned seldom       // clients
+	// writeWithin is the constant of that name, in nanoseconds, but in tests.
+	writeWithin int64
+	clock       atomic.Int64 // nanoseconds since 1970, as of the last look around
+	listeners   []*listener
+	greeting    atomic.Int64 // connections that shake hands, which are not among conns yet
+	lanes       sync.WaitGroup
+	serving     sync.WaitGroup
+	stopping    atomic.Bool
+	ctx         context.Context // of lanes and connections
+	cancel      context.CancelFunc
 }
 
 // Deps is what a broker is given.
@@ -119,7 +121,7 @@ func New(c Config, d Deps) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		config: c, deps: d, log: d.Log, seed: maphash.MakeSeed(),
+		config: c, deps: d, log: d.Log, seed: maphash.MakeSeed(), writeWithin: int64(writeWithin),
 		sessions: map[string]*session{}, conns: map[*conn]struct{}{}, delayed: map[*session]delayedWill{},
 		tree: newTree(), retained: newRetained(c.RetainedMessages, c.RetainedBytes),
 	}

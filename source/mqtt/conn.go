@@ -19,6 +19,7 @@ import (
 type conn struct {
 	broker *Broker
 	net    net.Conn
+	below  *steady // what net writes to
 	remote string
 	cert   *x509.Certificate
 
@@ -68,6 +69,9 @@ const (
 	connectWithin = 15 * time.Second
 	// writeWithin is how long a client may take nothing of what is written.
 	writeWithin = 30 * time.Second
+	// nudges is into how many parts that time is divided, after the first of which
+	// it is looked every second whether the client has taken something.
+	nudges = 6
 	// maxConnect is the largest CONNECT. Who sends it is not known yet.
 	maxConnect = 256 << 10
 )
@@ -280,8 +284,13 @@ func (c *conn) over() bool {
 // for too long. Broker.mu is held.
 func (c *conn) lookAt(now int64) {
 	cause := ""
-	if w := c.writes.Load(); w != 0 && now-w > int64(writeWithin) {
-		cause = "reads nothing"
+	if w := c.writes.Load(); w != 0 {
+		switch idle := now - max(w, c.below.moved.Load()); {
+		case idle > c.broker.writeWithin:
+			cause = "reads nothing"
+		case idle > c.broker.writeWithin/nudges:
+			c.below.nudge()
+		}
 	}
 	if p := c.patient.Load(); p > 0 && now-c.heard.Load() > p && !c.held.Load() {
 		cause = mqttwire.KeepAliveTimeout.String()

@@ -22,9 +22,12 @@ type listener struct {
 }
 
 func newListener(b *Broker, name string, from net.Listener, t *tls.Config, webSocket bool) *listener {
-	l := &listener{Listener: from, broker: b, name: name, tls: t}
+	l := &listener{Listener: steadyListener{from}, broker: b, name: name, tls: t}
 	if webSocket {
-		l.server = &http.Server{Handler: http.HandlerFunc(l.upgrade), ReadHeaderTimeout: connectWithin, IdleTimeout: connectWithin, MaxHeaderBytes: 16 << 10}
+		l.server = &http.Server{Handler: http.HandlerFunc(l.upgrade), ReadHeaderTimeout: connectWithin, IdleTimeout: connectWithin, MaxHeaderBytes: 16 << 10,
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				return context.WithValue(ctx, below{}, steadyOf(c))
+			}}
 	}
 	return l
 }
@@ -70,6 +73,7 @@ func (b *Broker) full() bool {
 
 func (l *listener) greet(nc net.Conn) {
 	var cert *x509.Certificate
+	at := steadyOf(nc)
 	if l.tls != nil {
 		t := tls.Server(nc, l.tls)
 		ctx, cancel := context.WithTimeout(l.broker.ctx, connectWithin)
@@ -86,7 +90,7 @@ func (l *listener) greet(nc net.Conn) {
 		nc = t
 	}
 	l.broker.greeting.Add(-1)
-	l.broker.accept(nc, nc.RemoteAddr().String(), cert)
+	l.broker.accept(nc, at, nc.RemoteAddr().String(), cert)
 }
 
 func verified(s tls.ConnectionState) *x509.Certificate {
@@ -96,9 +100,12 @@ func verified(s tls.ConnectionState) *x509.Certificate {
 	return s.PeerCertificates[0]
 }
 
-// accept serves a connection to its end.
-func (b *Broker) accept(nc net.Conn, remote string, cert *x509.Certificate) {
-	c := &conn{broker: b, net: nc, remote: remote, cert: cert}
+// below is the key of the connection below a request of WebSocket.
+type below struct{}
+
+// accept serves a connection to its end. at is what is below it.
+func (b *Broker) accept(nc net.Conn, at *steady, remote string, cert *x509.Certificate) {
+	c := &conn{broker: b, net: nc, below: at, remote: remote, cert: cert}
 	c.heard.Store(b.clock.Load())
 	c.patient.Store(int64(connectWithin))
 	b.mu.Lock()
@@ -144,7 +151,8 @@ func (l *listener) upgrade(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		cert = verified(*r.TLS)
 	}
-	l.broker.accept(websocket.NetConn(l.broker.ctx, ws, websocket.MessageBinary), r.RemoteAddr, cert)
+	at, _ := r.Context().Value(below{}).(*steady)
+	l.broker.accept(websocket.NetConn(l.broker.ctx, ws, websocket.MessageBinary), at, r.RemoteAddr, cert)
 }
 
 func (l *listener) close() error {
