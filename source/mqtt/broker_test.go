@@ -113,7 +113,8 @@ func TestOrderOfAcks(t *testing.T) {
 func TestBusyIsHandedOverAgain(t *testing.T) {
 	t.Parallel()
 	in := &fakeIntake{errs: []error{&source.BusyError{Reason: "the disk is full", RetryAfter: time.Millisecond}, source.ErrBusy, fmt.Errorf("odd")}}
-	b := open(t, Default(), Deps{})
+	log := &lines{}
+	b := open(t, Default(), Deps{Log: log.logger()})
 	read(t, b, "p", in, "a")
 	d, _ := connect(t, b, named("d"))
 	d.publish(1, 1, "a", "x")
@@ -122,6 +123,54 @@ func TestBusyIsHandedOverAgain(t *testing.T) {
 		t.Errorf("%s after %d calls", got, in.calls)
 	}
 	eventually(t, "it is counted", func() bool { s := b.Stats(); return s.Retries == 3 && s.Taken == 1 })
+	got := log.with("pipeline=p")
+	if len(got) != 2 || !strings.Contains(got[0], `level=WARN msg="messages of MQTT wait, because they cannot be taken now" pipeline=p messages=1 reason="the disk is full"`) ||
+		!strings.Contains(got[1], `level=INFO msg="messages of MQTT are taken again"`) {
+		t.Errorf("the log says %q", got)
+	}
+}
+
+// The log is told once a minute while messages wait, and not of each turn where one
+// lane fares well and another does not.
+func TestTold(t *testing.T) {
+	s, now := slot{}, time.Unix(1e9, 0)
+	for i, k := range []struct {
+		takes bool
+		after time.Duration
+		want  bool
+	}{
+		{true, 0, false}, {false, 0, true}, {false, time.Second, false}, {true, 0, true}, {true, 0, false}, {false, time.Second, false},
+		{true, 0, false}, {false, time.Minute, true}, {false, time.Second, false}, {false, time.Minute, true}, {true, 0, true},
+	} {
+		now = now.Add(k.after)
+		if got := s.tell(k.takes, now); got != k.want {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+}
+
+// What is handed over at the moment has not been taken.
+func TestLag(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{gate: make(chan struct{}), entered: make(chan struct{}, 10)}
+	b := open(t, Default(), Deps{})
+	s := b.Source("p", SourceConfig{Topics: []string{"a"}})
+	release := s.Hold()
+	t.Cleanup(release)
+	read(t, b, "p", in, "a")
+	d, _ := connect(t, b, named("d"))
+	for i := range 5 {
+		d.publish(uint16(i+1), 1, "a", "x")
+		if i == 0 {
+			<-in.entered
+		}
+	}
+	d.ping()
+	if lag := s.Status().Lag; lag != 5 {
+		t.Errorf("%d wait", lag)
+	}
+	close(in.gate)
+	eventually(t, "none waits", func() bool { return s.Status().Lag == 0 })
 }
 
 func TestStatusTellsTrouble(t *testing.T) {

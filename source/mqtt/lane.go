@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type lane struct {
 
 	mu     sync.Mutex // guards what is below
 	queue  []*chunk   // the last one is being filled
+	taking int        // messages that are handed over at the moment
 	free   *chunk
 	closed bool
 }
@@ -87,10 +89,11 @@ func (l *lane) put(e entry, payload []byte) bool {
 	return true
 }
 
+// waiting is how many messages are not taken yet.
 func (l *lane) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
+	n := l.taking
 	for _, c := range l.queue {
 		n += len(c.entries)
 	}
@@ -106,6 +109,7 @@ func (l *lane) next() *chunk {
 	c := l.queue[0]
 	l.queue[0] = nil
 	l.queue = l.queue[1:]
+	l.taking = len(c.entries)
 	return c
 }
 
@@ -114,6 +118,7 @@ func (l *lane) recycle(c *chunk) {
 	clear(c.entries)
 	c.entries, c.arena = c.entries[:0], c.arena[:0]
 	l.mu.Lock()
+	l.taking = 0
 	if l.free == nil && cap(c.arena) <= 2*maxChunkBytes {
 		l.free = c
 	}
@@ -214,12 +219,19 @@ func (l *lane) take(messages []source.Message) fate {
 		_, err := o.intake.Take(o.ctx, messages)
 		if err == nil {
 			l.slot.end(o, "")
+			if l.slot.tell(true, time.Time{}) {
+				l.broker.log.Info("messages of MQTT are taken again", "pipeline", l.slot.name)
+			}
 			return taken
 		}
 		l.slot.end(o, trouble(err))
 		l.broker.stats.retries.Add(1)
-		if !errors.Is(err, source.ErrBusy) && !errors.Is(err, context.Canceled) {
-			l.broker.log.Error("messages of MQTT are not taken; they are handed over again", "pipeline", l.slot.name, "messages", len(messages), "error", err)
+		if !errors.Is(err, context.Canceled) && l.slot.tell(false, time.Now()) {
+			level := slog.LevelError
+			if errors.Is(err, source.ErrBusy) {
+				level = slog.LevelWarn
+			}
+			l.broker.log.Log(l.broker.ctx, level, "messages of MQTT wait, because they cannot be taken now", "pipeline", l.slot.name, "messages", len(messages), "reason", trouble(err))
 		}
 		after := pause
 		var busy *source.BusyError

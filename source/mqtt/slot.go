@@ -35,6 +35,8 @@ type slot struct {
 	changed chan struct{} // closed when the occupant changes or the slot is retired
 	retired bool
 	busy    string // why the intake takes nothing at the moment; "" if it does
+	told    bool   // the log has been told that it takes nothing
+	toldAt  time.Time
 	idle    *sync.Cond
 }
 
@@ -66,6 +68,23 @@ func (s *slot) end(o *occupant, trouble string) {
 		s.idle.Broadcast()
 	}
 	s.mu.Unlock()
+}
+
+// tell reports whether it is news for the log that the intake takes nothing, or
+// that it takes again: the first once a minute while it lasts.
+func (s *slot) tell(takes bool, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if takes {
+		was := s.told
+		s.told = false
+		return was
+	}
+	if now.Sub(s.toldAt) < seldomEvery {
+		return false
+	}
+	s.told, s.toldAt = true, now
+	return true
 }
 
 // occupy puts another intake in place.
