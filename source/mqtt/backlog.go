@@ -24,7 +24,7 @@ const (
 
 // outgoingCost is what a message takes in each session that it waits in, beside
 // what it takes once.
-const outgoingCost = 64
+const outgoingCost = 96
 
 // hold counts a message of a session. session.mu is held.
 func (s *session) hold(o *outgoing) {

@@ -595,6 +595,64 @@ func TestSharedSubscription(t *testing.T) {
 	}
 }
 
+// What a member of a shared subscription has not acknowledged when its session ends
+// goes to another one, but what it may know by QoS 2.
+func TestSharedSubscriptionOfOneThatLeaves(t *testing.T) {
+	t.Parallel()
+	for _, k := range []struct {
+		qos  byte
+		want string
+	}{{1, "0 2 3 4"}, {2, "3 4"}} {
+		b := open(t, Default(), Deps{})
+		m := named5("x")
+		m.ReceiveMaximum = 3
+		x, _ := connect(t, b, m)
+		f := filter("$share/g/a/#", k.qos)
+		x.subscribe(f, filter("b", 1))
+		for i := range 5 {
+			b.Publish("a/b", fmt.Append(nil, i), 2, false)
+			if i == 1 {
+				b.Publish("b", []byte("x's own"), 1, false)
+			}
+		}
+		first, _ := x.message()
+		second, _ := x.message()
+		if first.PacketID == second.PacketID {
+			t.Fatal("two have one identifier")
+		}
+		own, _ := x.message()
+		if string(own.Payload) != "x's own" {
+			t.Fatal("the window is not as it was thought")
+		}
+		y, _ := connect(t, b, named("y"))
+		y.subscribe(f)
+		if k.qos == 1 {
+			x.send(mqttwire.AppendAck(nil, mqttwire.PUBACK, 5, mqttwire.Ack{PacketID: second.PacketID}))
+			x.message() // 2
+		} else {
+			x.send(mqttwire.AppendAck(nil, mqttwire.PUBREC, 5, mqttwire.Ack{PacketID: second.PacketID}))
+			x.want(mqttwire.PUBREL, second.PacketID)
+			x.send(mqttwire.AppendAck(nil, mqttwire.PUBCOMP, 5, mqttwire.Ack{PacketID: second.PacketID}))
+			x.message() // 2
+		}
+		x.net.Close()
+		var got []string
+		for range strings.Fields(k.want) {
+			p, _ := y.message()
+			if p.Dup || p.QoS != k.qos {
+				t.Errorf("%+v", p)
+			}
+			got = append(got, string(p.Payload))
+		}
+		if s := strings.Join(got, " "); s != k.want {
+			t.Errorf("QoS %d: the other one gets %s, want %s", k.qos, s, k.want)
+		}
+		y.ping()
+		y.net.Close()
+		eventually(t, "nothing waits", func() bool { return b.Stats().Outgoing == 0 })
+	}
+}
+
 func TestTopicAliases(t *testing.T) {
 	t.Parallel()
 	in := &fakeIntake{}

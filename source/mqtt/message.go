@@ -36,7 +36,7 @@ func (b *Broker) publish(m *message) {
 	if len(found) == 1 {
 		s := found[0]
 		if !s.NoLocal || s.session != m.from {
-			s.session.deliver(outgoing{message: m, qos: s.QoS, retain: s.RetainAsPublished && m.retain, ids: identifiers(s)})
+			s.session.deliver(outgoing{message: m, qos: s.QoS, retain: s.RetainAsPublished && m.retain, ids: identifiers(s), shared: s.shared()})
 		}
 		return
 	}
@@ -50,7 +50,7 @@ func (b *Broker) publish(m *message) {
 		}
 		var qos byte
 		var ids []uint32
-		wanted, retain := false, false
+		shared, wanted, retain := "", false, false
 		for _, s := range found[:n] {
 			if s.NoLocal && s.session == m.from {
 				continue
@@ -58,9 +58,12 @@ func (b *Broker) publish(m *message) {
 			wanted, qos = true, max(qos, s.QoS)
 			retain = retain || s.RetainAsPublished && m.retain
 			ids = append(ids, identifiers(s)...)
+			if f := s.shared(); f != "" {
+				shared = f
+			}
 		}
 		if wanted {
-			found[0].session.deliver(outgoing{message: m, qos: qos, retain: retain, ids: ids})
+			found[0].session.deliver(outgoing{message: m, qos: qos, retain: retain, ids: ids, shared: shared})
 		}
 		found = found[n:]
 	}

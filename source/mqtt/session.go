@@ -45,6 +45,7 @@ type outgoing struct {
 	rel     bool // PUBREC has come
 	backlog int8
 	ids     []uint32 // of subscriptions
+	shared  string   // the filter of the shared subscription that it came by; "": of none
 }
 
 const (
@@ -115,13 +116,20 @@ func (s *session) expired(now time.Time) bool {
 	return s.conn == nil && (s.expiry == 0 || now.Sub(s.left) >= time.Duration(s.expiry)*time.Second)
 }
 
-// clear forgets what the session had.
+// clear forgets what the session had. What it had of shared subscriptions and did
+// not acknowledge goes to other members (section 4.8.2).
 func (s *session) clear(t *tree) {
 	s.mu.Lock()
 	subs := s.subs
-	for _, left := range [][]outgoing{s.inflight, s.queue} {
+	var others []outgoing
+	for k, left := range [][]outgoing{s.inflight, s.queue} {
 		for i := range left {
-			s.let(&left[i])
+			o := &left[i]
+			// One of QoS 2 that was sent may be known to the client already.
+			if o.shared != "" && o.message != nil && (o.qos == 1 || k == 1) {
+				others = append(others, *o)
+			}
+			s.let(o)
 		}
 	}
 	s.subs, s.inflight, s.queue, s.dead = nil, nil, nil, true
@@ -130,6 +138,14 @@ func (s *session) clear(t *tree) {
 		t.remove(sub)
 	}
 	s.received.clear()
+	for i := range others {
+		o := &others[i]
+		if sub := t.another(o.shared); sub != nil {
+			sub.session.deliver(outgoing{message: o.message, qos: sub.QoS, retain: sub.RetainAsPublished && o.message.retain, ids: identifiers(sub), shared: o.shared})
+		} else {
+			s.broker.stats.undelivered.Add(1)
+		}
+	}
 }
 
 // add makes or replaces a subscription.

@@ -17,6 +17,14 @@ type subscription struct {
 	group      string // of a shared one
 }
 
+// shared returns the filter of a shared one, "" of others.
+func (s *subscription) shared() string {
+	if s.group == "" {
+		return ""
+	}
+	return s.Filter
+}
+
 // tree finds the subscriptions of a topic, level by level.
 type tree struct {
 	mu    sync.RWMutex // guards what root leads to
@@ -127,6 +135,24 @@ func (n *node) remove(filter string, s *subscription) (gone bool) {
 		delete(n.children, level)
 	}
 	return gone
+}
+
+// another returns the member of a shared subscription whose turn it is; nil if
+// there is none.
+func (t *tree) another(filter string) *subscription {
+	name, bare, _ := topic.Shared(filter)
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n := t.root
+	for level := range strings.SplitSeq(bare, "/") {
+		if n = n.children[level]; n == nil {
+			return nil
+		}
+	}
+	if g := n.groups[name]; g != nil {
+		return g.choose()
+	}
+	return nil
 }
 
 // find appends the subscriptions that a message on a topic goes to: one of each
