@@ -40,6 +40,7 @@ func newMQTTCollector(b *mqtt.Broker) *mqttCollector {
 	add(gauge, "retained_messages", "Messages that are retained for later subscribers.", func(x *s) float64 { return float64(x.Retained) })
 	add(gauge, "waiting_bytes", "Messages that wait for pipelines.", func(x *s) float64 { return float64(x.Waiting) })
 	add(gauge, "subscriber_bytes", "Messages of QoS 1 and 2 that wait for subscribers, or for their acknowledgement, in all sessions.", func(x *s) float64 { return float64(x.Outgoing) })
+	add(gauge, "unwritten_bytes", "Messages that wait to be written to subscribers that read slowly.", func(x *s) float64 { return float64(x.Unwritten) })
 	add(counter, "connects_total", "Clients of MQTT that were let in.", func(x *s) float64 { return float64(x.Accepted) })
 	add(counter, "turned_away_total", "Connections that mqtt.max_connections had no place for.", func(x *s) float64 { return float64(x.TurnedAway) })
 	add(counter, "handshake_failures_total", "Handshakes of TLS that failed.", func(x *s) float64 { return float64(x.HandshakeFailures) })

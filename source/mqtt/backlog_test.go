@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"net"
 	"testing"
 
 	"github.com/varvedb/varve/protocol/mqttwire"
@@ -131,6 +132,59 @@ func TestBytesInFlight(t *testing.T) {
 			t.Errorf("QoS %d: %d bytes are counted of none", qos, n)
 		}
 	}
+}
+
+// What waits to be written to those who do not read is bounded for all together, and
+// who reads gets all.
+func TestBytesUnwritten(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.SubscriberBytes = 1 << 20
+	b := open(t, c, Deps{})
+	const many = 20
+	for i := range many {
+		d, _ := connect(t, b, named(fmt.Sprint("stuck-", i)))
+		if err := d.net.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		d.subscribe(filter("a", byte(i%2)))
+	}
+	b.mu.Lock()
+	for c := range b.conns {
+		if err := c.below.Conn.(*net.TCPConn).SetWriteBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.mu.Unlock()
+	d, _ := connect(t, b, named("reader"))
+	d.subscribe(filter("a", 0))
+	for i := range 100 {
+		if err := b.Publish("a", make([]byte, 15_000+i), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		if p, _ := d.message(); len(p.Payload) != 15_000+i {
+			t.Fatalf("%d bytes", len(p.Payload))
+		}
+		if n := b.Stats().Unwritten; n > c.SubscriberBytes+64<<10 {
+			t.Fatalf("%d bytes wait", n)
+		}
+	}
+	if n := b.Stats().Unwritten; n < c.SubscriberBytes/2 {
+		t.Errorf("%d bytes wait", n)
+	}
+	total := 0
+	b.mu.Lock()
+	for c := range b.conns {
+		c.mu.Lock()
+		total += len(c.out)
+		c.mu.Unlock()
+		b.serving.Go(c.drop)
+	}
+	b.mu.Unlock()
+	if total > 2<<20 {
+		t.Errorf("%d bytes wait to be written", total)
+	}
+	eventually(t, "nothing waits", func() bool { return b.Stats().Unwritten == 0 && b.connections() == 0 })
 }
 
 // A message that waits in many sessions takes memory once.

@@ -73,6 +73,8 @@ type Broker struct {
 	presence *presence
 	room     room
 	backlogs [backlogs]backlog
+	// unwritten is bytes that connections are to write and readers are slow to take.
+	unwritten atomic.Int64
 
 	routing sync.Mutex // held while slots change
 	slots   atomic.Pointer[[]*slot]

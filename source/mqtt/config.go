@@ -26,7 +26,8 @@ type Config struct {
 	QueueBytes int64
 	// SubscriberBytes is how much may wait for subscribers, in all sessions
 	// together; as much again may wait of retained messages, if those may not be
-	// more. Beyond it those sessions that have most lose their latest messages.
+	// more. Beyond it those sessions that have most lose their latest messages. As
+	// much again may wait to be written; beyond it slow readers get no more.
 	SubscriberBytes int64
 	// SessionExpiry is how long a session outlives its connection at most.
 	SessionExpiry time.Duration

@@ -48,6 +48,7 @@ type conn struct {
 	mu      sync.Mutex // guards what is below
 	out     []byte     // to be written
 	spare   []byte     // what was written last, for its memory
+	counted int        // bytes of out that Broker.unwritten has
 	writing bool       // a goroutine writes
 	dirty   bool       // a lane has added to out and will kick
 	window  window
@@ -268,6 +269,7 @@ func (c *conn) forsake() {
 func (c *conn) drop() {
 	c.mu.Lock()
 	c.ending, c.ended = true, true
+	c.count()
 	c.free()
 	c.mu.Unlock()
 	c.net.Close() // what else is there to do with its error
@@ -383,11 +385,16 @@ func (c *conn) write() {
 		b := c.out
 		c.out = c.spare[:0]
 		c.spare = nil
+		counted := c.counted
+		c.counted = 0
 		c.mu.Unlock()
 		c.writes.Store(c.broker.clock.Load())
 		n, err := c.net.Write(b)
 		c.writes.Store(0)
 		c.broker.stats.bytesOut.Add(uint64(n))
+		if counted > 0 {
+			c.broker.unwritten.Add(-int64(counted))
+		}
 		if err != nil {
 			c.mu.Lock()
 			c.writing = false

@@ -62,6 +62,8 @@ const (
 	// maxOut is how much waits for a slow reader: messages of QoS 0 beyond it are
 	// dropped, others stay in the queue.
 	maxOut = 256 << 10
+	// fairOut is how much of that each connection has, whatever waits for others.
+	fairOut = 16 << 10
 )
 
 func (s *session) current() *conn {
@@ -284,6 +286,9 @@ func (s *session) resume(c *conn) {
 			c.mu.Unlock()
 		}
 	}
+	c.mu.Lock()
+	c.count()
+	c.mu.Unlock()
 	s.resuming = false
 	s.sendQueue(c)
 	s.mu.Unlock()
@@ -352,17 +357,38 @@ const (
 func (c *conn) offer(o *outgoing) offer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended || c.ending || len(c.out) > maxOut {
+	if c.ended || c.ending || !c.mayOffer(o.message.size()) {
 		return tooSlow
 	}
 	before := len(c.out)
 	if c.out = o.append(c.out, c, false); len(c.out) == before {
 		return skipped
 	}
+	c.count()
 	if o.qos == 0 {
 		c.broker.stats.delivered.Add(1)
 	}
 	return offered
+}
+
+// mayOffer reports whether a message may wait to be written. Who has read all so
+// far always gets one. conn.mu is held.
+func (c *conn) mayOffer(size int) bool {
+	n := len(c.out)
+	return n <= maxOut && (n+size <= fairOut || n == 0 && !c.writing || c.broker.unwritten.Load() < c.broker.config.SubscriberBytes)
+}
+
+// count notes what waits to be written, beyond what each connection has. conn.mu is
+// held.
+func (c *conn) count() {
+	n := max(0, len(c.out)-fairOut)
+	if c.ended {
+		n = 0
+	}
+	if n != c.counted {
+		c.broker.unwritten.Add(int64(n - c.counted))
+		c.counted = n
+	}
 }
 
 // append appends the PUBLISH, unless it has expired or is larger than the

@@ -56,6 +56,7 @@ type Stats struct {
 	Connections, Sessions, Subscriptions, Retained int
 	Waiting                                        int64 // bytes that wait for pipelines
 	Outgoing                                       int64 // bytes that wait for subscribers, in sessions
+	Unwritten                                      int64 // bytes that wait to be written to slow readers
 	Accepted, TurnedAway, HandshakeFailures        uint64
 	Takeovers                                      uint64
 	Received                                       [3]uint64 // messages by QoS
@@ -76,7 +77,7 @@ type Stats struct {
 func (b *Broker) Stats() Stats {
 	c := &b.stats
 	s := Stats{
-		Subscriptions: int(b.tree.count.Load()), Waiting: b.room.used.Load(),
+		Subscriptions: int(b.tree.count.Load()), Waiting: b.room.used.Load(), Unwritten: b.unwritten.Load(),
 		Accepted: c.accepted.Load(), TurnedAway: c.turnedAway.Load(), HandshakeFailures: c.handshakes.Load(), Takeovers: c.takeovers.Load(),
 		Taken: c.taken.Load(), Commits: c.commits.Load(), Retries: c.retries.Load(), Held: c.held.Load(), Dropped: c.dropped.Load(),
 		Delivered: c.delivered.Load(), Undelivered: c.undelivered.Load(), Wills: c.wills.Load(), Unretained: c.unretained.Load(),
