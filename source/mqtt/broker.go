@@ -22,10 +22,12 @@
 // all that came at a time (keeper.go), and acknowledged after both.
 //
 // The invariants: no PUBACK or PUBREC is written before Take of each pipeline of
-// the message has returned nil, and the message is kept if it is to be retained; acknowledgements go out in the order of arrival;
-// a message is never taken from a lane but by step 3 or because its pipeline was
-// removed, and then its connection is closed without an acknowledgement. A client that was not acknowledged sends again, which a point does
-// not mind.
+// the message has returned nil, and the message is kept if it is to be retained;
+// acknowledgements go out in the order of arrival; a message is never taken from a
+// lane but by step 3 or because its pipeline was removed, and then its connection is
+// closed without an acknowledgement. A client that was not acknowledged sends again,
+// which a point does not mind. A PUBLISH that is larger than packets may be takes the
+// same steps, as what cannot be read (oversized.go).
 //
 // Rejected: the server of mochi-mqtt, of which this was to be a hook. Its table
 // of messages in flight has one space of packet identifiers for both directions,
@@ -34,8 +36,9 @@
 // MQTT 5 that ends early stops the process; and each connection has two
 // goroutines and a channel of 64 KiB. That is more than a fork would keep.
 //
-// Locks, in the order in which they may be held together: backlog.mu, Broker.mu, session.mu,
-// conn.mu; retained.mu, keeper.mu; those of tree, lane and presence are held alone or last. All exported methods are safe for concurrent use.
+// Locks, in the order in which they may be held together: backlog.mu, Broker.mu,
+// session.mu, conn.mu; retained.mu, keeper.mu; those of tree, lane, presence, seldom
+// and steady are held alone or last. All exported methods are safe for concurrent use.
 package mqtt
 
 import (
