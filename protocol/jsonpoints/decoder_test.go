@@ -173,7 +173,8 @@ func TestRefused(t *testing.T) {
 		{p(`,"timestamp":99999999999}`), "outside of the years"},
 		{p(`,"timestamp":9223372036854775807}`), "outside of the years"},
 		{p(`,"timestamp":99999999999999999999}`), "outside of the years"},
-		{p(`,"timestamp":1.5e12}`), "not whole and too large"},
+		{p(`,"timestamp":1500000000000.5}`), "not whole and too large"},
+		{p(`,"timestamp":1.5e99}`), "outside of the years"},
 		{p(`,"timestamp":"1600-01-01"}`), "outside of the years"},
 		{`{"measurement":"m","fields":{"a":"` + strings.Repeat("x", 1000) + `"}}`, "at most 1000"},
 		{`[` + strings.Repeat(`{"measurement":"m","fields":{"a":1}},{"measurement":"m","fields":{"a":"x"}},`, 2) + `{"measurement":"m","fields":{"a":1}}]`, "send fewer points"},
@@ -239,6 +240,7 @@ func TestNumericTimestamps(t *testing.T) {
 	for text, want := range map[string]int64{
 		"0": 0, "1700000000": 1700000000e9, "1700000000.25": 1700000000_250e6, "-1": -1e9, "1700000000123": 1700000000123e6,
 		"1700000000123456": 1700000000123456e3, "1700000000123456789": 1700000000123456789, "1.7e9": 1700000000e9,
+		"1.767366245e18": 1767366245e9, "1767366245000000001.0": 1767366245000000001, "1.767366245e12": 1767366245e9,
 	} {
 		b, err := NewDecoder(Default()).Parse([]byte(`{"measurement":"m","fields":{"a":1},"timestamp":`+text+`}`), noTypes, arrival)
 		if err != nil {

@@ -88,10 +88,12 @@ func (d *Decoder) number() (number, error) {
 			n.magnitude, n.whole = m, err == nil
 		}
 	default:
-		// 3.0 and 3e2 are whole too, as far as a float tells.
+		// 3.0 and 3e2 are whole too.
 		f, ok := n.float()
 		if f = math.Abs(f); ok && f <= 1<<53 && f == math.Trunc(f) {
 			n.whole, n.exact, n.magnitude, n.places = true, true, uint64(f), 0
+		} else if m, _, whole := Whole(unsafeString(n.text)); ok && whole {
+			n.whole, n.exact, n.magnitude = true, false, m
 		}
 	}
 	return n, nil
@@ -114,7 +116,7 @@ func (n *number) float() (float64, bool) {
 
 // time returns the time that n means in nanoseconds since 1970.
 func (n *number) time() (int64, error) {
-	if n.literal {
+	if n.literal || n.whole {
 		at, ok := int64(n.magnitude), n.whole && n.magnitude <= math.MaxInt64
 		if n.negative {
 			at = -at
@@ -128,7 +130,10 @@ func (n *number) time() (int64, error) {
 		return at, nil
 	}
 	f, ok := n.float()
-	if !ok || math.Abs(f) >= BelowIsSeconds {
+	if !ok || math.Abs(f) >= 1<<63 {
+		return 0, fmt.Errorf("%s is outside of the years 1677 to 2262", quote(n.text))
+	}
+	if math.Abs(f) >= BelowIsSeconds {
 		return 0, fmt.Errorf("%s is not whole and too large for seconds", quote(n.text))
 	}
 	// Parts of a second to the microsecond, which is what a float holds.

@@ -265,11 +265,8 @@ func (d *Decoder) value(at int, want column.Type, name string) (record.Value, er
 			}
 			return record.Int(i), nil
 		case column.Uint64:
-			u, err := strconv.ParseUint(s, 10, 64)
-			if i, ok := parseInt(s); err != nil && ok && i >= 0 {
-				u, err = uint64(i), nil
-			}
-			if err != nil {
+			u, ok := parseUint(s)
+			if !ok {
 				return wrong()
 			}
 			return record.Uint(u), nil
@@ -342,11 +339,22 @@ func parseInt(s string) (int64, bool) {
 	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return i, true
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-		return 0, false
+	m, negative, ok := jsonpoints.Whole(s)
+	switch {
+	case negative:
+		return -int64(m), ok && m <= 1<<63
+	default:
+		return int64(m), ok && m <= math.MaxInt64
 	}
-	return int64(f), true
+}
+
+// parseUint reads a number that is whole and not negative.
+func parseUint(s string) (uint64, bool) {
+	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return u, true
+	}
+	m, negative, ok := jsonpoints.Whole(s)
+	return m, ok && (!negative || m == 0)
 }
 
 // time reads the time of a reading.
@@ -399,7 +407,10 @@ func (d *Decoder) timeNumber(s string) (int64, error) {
 		return t, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
+	switch {
+	case errors.Is(err, strconv.ErrRange), math.Abs(f) >= 1<<63:
+		return refuse(errRange)
+	case err != nil:
 		return refuse(errors.New("is not a time"))
 	}
 	if unit == 0 {
