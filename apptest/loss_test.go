@@ -28,6 +28,7 @@ type lossWay struct {
 	sinks    string   // besides the store
 	server   []string // arguments
 	simulate []string
+	told     bool // the simulator is told which messages break a rule
 	// proxy stands between the devices and whom they send to, and can be cut; nil
 	// if nothing does.
 	proxy *proxy
@@ -87,7 +88,7 @@ func TestLoss(t *testing.T) {
 		t.Parallel()
 		p := newProxy(t)
 		testLoss(t, lossWay{
-			source: "    source: {data: {}}", proxy: p,
+			source: "    source: {data: {}}", told: true, proxy: p,
 			simulate: []string{"--to", "http://" + p.addr() + "/data", "--connections", "3", "--batch", "200", "--timeout", "5s"},
 			address:  func(s *server) string { return strings.TrimPrefix(s.service, "http://") },
 		})
@@ -215,13 +216,17 @@ func testLoss(t *testing.T, way lossWay) {
 		t.Fatalf("the simulator does not end:\n%s", notes.String())
 	}
 	var report struct {
-		Sent, Acknowledged, Missing int64
-		SentAgain                   int64 `json:"sent_again"`
+		Sent, Acknowledged, Refused, Missing int64
+		SentAgain                            int64 `json:"sent_again"`
 	}
 	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
 		t.Fatalf("%v in the simulator's report: %s%s", err, out.String(), notes.String())
 	}
-	if senderErr != nil || report.Sent != int64(count) || report.Acknowledged != report.Sent || report.Missing != 0 {
+	exit := 0
+	if way.told {
+		exit = 3
+	}
+	if sender.ProcessState.ExitCode() != exit || (report.Refused > 0) != way.told || report.Sent != int64(count) || report.Acknowledged+report.Refused != report.Sent || report.Missing != 0 {
 		t.Fatalf("the simulator ended with %v:\n%s%s", senderErr, out.String(), notes.String())
 	}
 	if met < (*kills+1)/2 || report.SentAgain == 0 && way.broker == nil {

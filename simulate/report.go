@@ -18,10 +18,9 @@ type Report struct {
 	Sent   int64   `json:"sent"` // handed over to the target
 	Bytes  int64   `json:"bytes"`
 	Acked  int64   `json:"acknowledged"`
-	// Declined is how many of the acknowledged the rules refused, as far as the
-	// target tells: over HTTP.
-	Declined int64 `json:"refused_by_rules"`
-	Refused  int64 `json:"refused"` // that the target does not take at all
+	// Refused is how many the target says it refused. Those that a pipeline keeps
+	// among the refused behind a broker are acknowledged.
+	Refused int64 `json:"refused"`
 	// Missing is how many are neither acknowledged nor refused: at the end of a
 	// run those were given up.
 	Missing  int64   `json:"missing"`
@@ -52,7 +51,7 @@ func (r *Run) Report() Report {
 	runtime.ReadMemStats(&m)
 	s := Report{
 		Devices: r.cfg.Fleet.Devices, Seconds: time.Since(r.began).Seconds(),
-		Sent: c.Sent, Bytes: c.Bytes, Acked: c.Acked, Declined: c.Declined, Refused: c.Refused, Missing: c.Sent - c.Acked - c.Refused,
+		Sent: c.Sent, Bytes: c.Bytes, Acked: c.Acked, Refused: c.Refused, Missing: c.Sent - c.Acked - c.Refused,
 		Retried: c.Retried, Troubles: c.Troubles,
 		P50: milliseconds(r.tally.Latency(0.5)), P99: milliseconds(r.tally.Latency(0.99)), Longest: milliseconds(r.tally.Longest()),
 		Behind: milliseconds(time.Duration(r.behind.Swap(0))), Worst: milliseconds(time.Duration(r.worst.Load())), Late: r.late.Load(), TooLate: milliseconds(r.tooLate),
@@ -101,9 +100,6 @@ func (s *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "%d devices, %.1f s\n", s.Devices, s.Seconds)
 	fmt.Fprintf(w, "  sent          %d messages, %.1f MB\n", s.Sent, float64(s.Bytes)/1e6)
 	fmt.Fprintf(w, "  acknowledged  %d, %.0f a second\n", s.Acked, s.Rate)
-	if s.Declined > 0 {
-		fmt.Fprintf(w, "                %d of them refused by rules\n", s.Declined)
-	}
 	fmt.Fprintf(w, "  latency       p50 %s, p99 %s, longest %s, from when a message is due\n", ms(s.P50), ms(s.P99), ms(s.Longest))
 	if s.Wanted > 0 {
 		held := "held"

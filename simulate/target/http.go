@@ -65,11 +65,15 @@ func (h *HTTP) Send(ctx context.Context, b *Batch) error {
 		case err != nil:
 			h.tally.Trouble("connection: " + lastWords(err))
 		case status/100 == 2, status == http.StatusUnprocessableEntity:
+			taken := b.Len()
 			if status == http.StatusUnprocessableEntity {
-				h.declined(text)
+				n, reason := refused(text, b.Len())
+				h.tally.Refused(n, reason)
+				taken -= n
 			}
+			// Which of them were refused is not told, and they were due together.
 			now := time.Now().UnixNano()
-			for i := range b.messages {
+			for i := range b.messages[:taken] {
 				h.tally.Acked(b.messages[i].due, now)
 			}
 			return nil
@@ -89,18 +93,20 @@ func (h *HTTP) Send(ctx context.Context, b *Batch) error {
 	}
 }
 
-// declinedText is how a server answers that has looked at each message and
-// refused some: how many, of how many, and the first reason.
-var declinedText = regexp.MustCompile(`([0-9]+) of [0-9]+ points were refused[^:]*: ([^:"]*)`)
+// refusedText is how a server answers that has looked at each message and refused
+// some: how many, of how many, and the first reason, whether that is one of the
+// store or of a rule.
+var refusedText = regexp.MustCompile(`([0-9]+) of [0-9]+ points were refused[^:]*: ([^:"]*)`)
 
-func (h *HTTP) declined(text string) {
-	if m := declinedText.FindStringSubmatch(text); m != nil {
+// refused returns how many of the messages of a batch an answer says were refused,
+// all if it does not say, and why.
+func refused(text string, batch int) (n int, reason string) {
+	if m := refusedText.FindStringSubmatch(text); m != nil {
 		if n, err := strconv.Atoi(m[1]); err == nil {
-			h.tally.Declined(n, "refused by rules: "+m[2])
-			return
+			return min(n, batch), "refused: " + m[2]
 		}
 	}
-	h.tally.Declined(0, "status 422: "+text)
+	return batch, "status 422: " + text
 }
 
 // body joins the messages of a batch.

@@ -13,7 +13,6 @@ import (
 type Tally struct {
 	sent     atomic.Int64 // handed over
 	acked    atomic.Int64
-	declined atomic.Int64
 	refused  atomic.Int64
 	retried  atomic.Int64
 	bytes    atomic.Int64 // of payloads that were handed over
@@ -28,7 +27,6 @@ type Tally struct {
 type Counts struct {
 	Sent, Bytes int64 // handed over to the target
 	Acked       int64
-	Declined    int64 // of those: as far as it is told, those that the rules refused
 	Refused     int64 // that the target will not take, however often they are sent
 	Retried     int64 // sendings beyond the first
 	Troubles    int64 // broken connections, answers to try again, and the like
@@ -37,7 +35,7 @@ type Counts struct {
 // Counts returns what has been counted so far.
 func (t *Tally) Counts() Counts {
 	// What is done is read before what was begun, so that it is never more.
-	c := Counts{Declined: t.declined.Load(), Acked: t.acked.Load(), Refused: t.refused.Load(), Retried: t.retried.Load(), Troubles: t.troubles.Load()}
+	c := Counts{Acked: t.acked.Load(), Refused: t.refused.Load(), Retried: t.retried.Load(), Troubles: t.troubles.Load()}
 	c.Sent, c.Bytes = t.sent.Load(), t.bytes.Load()
 	return c
 }
@@ -79,7 +77,9 @@ func (t *Tally) Acked(due, now int64) {
 	t.latency.add(now - due)
 }
 
-// Refused counts messages that the target does not take.
+// Refused counts messages that the target does not take: it has said what is wrong
+// with them, and sending them again is of no use. An answer tells one reason for all
+// of its messages.
 func (t *Tally) Refused(n int, reason string) {
 	t.refused.Add(int64(n))
 	t.note(reason)
@@ -91,14 +91,6 @@ func (t *Tally) Retried(n int) { t.retried.Add(int64(n)) }
 // Trouble counts something after which messages are sent again.
 func (t *Tally) Trouble(reason string) {
 	t.troubles.Add(1)
-	t.note(reason)
-}
-
-// Declined counts messages that are acknowledged although they were refused:
-// it is known what is wrong with them, and sending them again is of no use. An
-// answer tells one reason for all of its messages.
-func (t *Tally) Declined(n int, reason string) {
-	t.declined.Add(int64(n))
 	t.note(reason)
 }
 

@@ -291,10 +291,10 @@ func TestHTTP(t *testing.T) {
 	if len(bodies) != 6 || bodies[0] != body || bodies[2] != body || !json.Valid([]byte(body)) || seen.Get("Authorization") != "Token x" {
 		t.Errorf("bodies are %q, header %v", bodies, seen)
 	}
-	if c := tally.Counts(); c.Sent != 12 || c.Acked != 9 || c.Declined != 2 || c.Refused != 3 || c.Retried != 6 || c.Troubles != 2 {
+	if c := tally.Counts(); c.Sent != 12 || c.Acked != 7 || c.Refused != 5 || c.Retried != 6 || c.Troubles != 2 {
 		t.Errorf("counts are %+v", c)
 	}
-	if r := tally.Reasons(); len(r) != 4 || !strings.Contains(r[0].Text, "refused by rules: missing_value") {
+	if r := tally.Reasons(); len(r) != 4 || !strings.Contains(r[0].Text, "refused: missing_value") {
 		t.Errorf("reasons are %v", r)
 	}
 	statuses = []int{401, 204}
