@@ -68,6 +68,7 @@ func (e *Explainer) Message(m *source.Message, n int) Explanation {
 	x := Explanation{Message: n}
 	w := e.worker
 	e.p.begin(w)
+	e.p.next(w)
 	defer w.end(true)
 	w.context.Topic, w.context.Client = m.Topic, m.Client
 	if w.decoder == nil {

@@ -95,9 +95,10 @@ func (p *Pipeline) Take(ctx context.Context, messages []source.Message) (source.
 		return source.Result{}, err
 	}
 	defer p.give(w)
+	p.begin(w)
 	var result source.Result
 	for from := 0; from < len(messages); {
-		p.begin(w)
+		p.next(w)
 		to := from
 		for ; to < len(messages) && !w.full(); to++ {
 			m := &messages[to]
@@ -109,14 +110,16 @@ func (p *Pipeline) Take(ctx context.Context, messages []source.Message) (source.
 			}
 		}
 		part, err := p.pass(ctx, w, messages, 0)
-		w.end(err == nil)
 		if err != nil {
+			w.end(false)
 			return source.Result{}, err
 		}
+		w.countSteps()
 		p.stats.messages.Add(uint64(to - from))
 		add(&result, part)
 		from = to
 	}
+	w.end(true)
 	return result, nil
 }
 
@@ -395,19 +398,22 @@ func (p *Pipeline) TakeBatch(ctx context.Context, bucket uint64, b *column.Batch
 	defer p.give(w)
 	messages := []source.Message{*m}
 	w.context.Topic, w.context.Client, w.points = m.Topic, m.Client, m
+	p.begin(w)
 	var result source.Result
 	for rows, first := batch.NewRows(b), true; first || rows.Left(); first = false {
-		p.begin(w)
+		p.next(w)
 		rows.Next(0, w.part, w.list)
 		p.applyPoints(w, &messages[0])
 		part, err := p.pass(ctx, w, messages, bucket)
-		w.end(err == nil)
 		if err != nil {
+			w.end(false)
 			return source.Result{}, err
 		}
+		w.countSteps()
 		w.points = nil // what the source left out is kept
 		add(&result, part)
 	}
+	w.end(true)
 	p.stats.messages.Add(1)
 	return result, nil
 }
@@ -447,10 +453,9 @@ func (p *Pipeline) takeColumns(ctx context.Context, s *storeSink, wanted uint64,
 		return source.Result{}, err
 	}
 	defer p.give(w)
-	p.begin(w)
+	p.next(w)
 	w.points = m
 	result, err := p.writeColumns(ctx, w, s, wanted, b, m)
-	w.end(err == nil)
 	if err != nil {
 		p.stats.failures.Add(1)
 		return source.Result{}, err

@@ -146,14 +146,20 @@ func (p *Pipeline) give(w *worker) {
 	}
 }
 
-// begin makes w ready for a part.
+// begin makes w ready for a call: what steps remember of it they do when all of it is
+// safe, since all of it comes again if some is not.
 func (p *Pipeline) begin(w *worker) {
-	w.list.Reset()
-	w.live, w.refused, w.gone, w.runs, w.tally = w.live[:0], w.refused[:0], w.gone[:0], w.runs[:0], w.tally[:0]
-	w.total, w.behind, w.reason = 0, 0, ""
+	w.runs = w.runs[:0]
 	for _, s := range p.steps {
 		w.runs = append(w.runs, s.Begin())
 	}
+}
+
+// next makes w ready for the next part of a call.
+func (p *Pipeline) next(w *worker) {
+	w.list.Reset()
+	w.live, w.refused, w.gone, w.tally = w.live[:0], w.refused[:0], w.gone[:0], w.tally[:0]
+	w.total, w.behind, w.reason = 0, 0, ""
 	now := p.now()
 	w.context.Now, w.context.Arrived = now, now.UnixNano()
 }
@@ -162,6 +168,13 @@ func (p *Pipeline) begin(w *worker) {
 func (w *worker) forget(r *record.Record) {
 	for k := range w.runs {
 		w.runs[k].Forget(r)
+	}
+}
+
+// countSteps counts what the steps did with a part that is safe.
+func (w *worker) countSteps() {
+	for k := range w.runs {
+		w.runs[k].Count()
 	}
 }
 

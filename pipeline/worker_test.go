@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,56 @@ func TestBatchInParts(t *testing.T) {
 	// Nothing but what was left out.
 	if result, err := in.TakeBatch(context.Background(), 0, new(column.Batch), m); err != nil || result.Refused != 1 || result.Stored != 0 {
 		t.Errorf("without rows: got %+v, %v", result, err)
+	}
+}
+
+// TestFailureInALaterPart: all of a call comes again when its second part could not be
+// stored, and the first is judged as it was.
+func TestFailureInALaterPart(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: data
+    transform: [{deduplicate: {within: 1h}}]
+    tag: [{rate: {field: v, most: 1, per: 1ns, flag: fast}}]
+    sinks: [{store: {bucket: default}}]
+`, "p")
+	const n = largePart + 17
+	var text []byte
+	for i := range n {
+		text = fmt.Appendf(text, "m v=%d %d\n", i%10, i+1)
+	}
+	b, err := lineproto.NewParser(lineproto.Default()).Parse(text, lineproto.Nanosecond, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writes := 0
+	w.store.wait = func(context.Context) {
+		if writes++; writes == 2 {
+			w.store.fail = &source.BusyError{Reason: "no room"}
+		}
+	}
+	if _, err := in.TakeBatch(context.Background(), 0, b, &source.Message{Offset: -1}); err == nil || len(w.store.lines[1]) != largePart {
+		t.Fatalf("%v, %d are stored", err, len(w.store.lines[1]))
+	}
+	first := w.store.lines[1]
+	w.store.fail, w.store.lines = nil, map[uint64][]string{}
+	result, err := in.TakeBatch(context.Background(), 0, b, &source.Message{Offset: -1})
+	if err != nil || result.Stored != n {
+		t.Fatalf("again: %+v, %v", result, err)
+	}
+	again := w.store.lines[1]
+	if !slices.Equal(first, again[:largePart]) {
+		t.Error("the first part is judged in another way when it comes again")
+	}
+	for i, line := range again[1:] {
+		if want := fmt.Sprintf("m v=%d,fast=%v %d", (i+1)%10, (i+1)%10 == 0, i+2); line != want {
+			t.Fatalf("got %s, want %s", line, want)
+		}
+	}
+	if result, err := in.TakeBatch(context.Background(), 0, b, &source.Message{Offset: -1}); err != nil || result.Dropped != n {
+		t.Errorf("a repeat: %+v, %v", result, err)
 	}
 }
 
