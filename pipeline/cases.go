@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/declare"
 	"github.com/varvedb/varve/source"
 )
@@ -65,6 +66,8 @@ func (p *parser) cases(s *declare.Map, f *File) []Case {
 		var err error
 		if c.now, err = time.Parse(time.RFC3339Nano, m.Text("at", caseNow)); err != nil {
 			m.Fail("at", "want a time such as %s", caseNow)
+		} else if c.now.Before(time.Unix(0, column.MinTime)) || c.now.After(time.Unix(0, column.MaxTime)) {
+			m.Fail("at", "the time is outside of the years 1677 to 2262")
 		}
 		topic, client := m.Text("topic", ""), m.Text("client", "")
 		list := m.List("messages")

@@ -1035,6 +1035,7 @@ func TestMistakes(t *testing.T) {
 		{"pipelines: [", `this is not YAML`},
 		{"a: &a {b: *a}", `nested too deep`},
 		{"x-a: &a [1,1]\nx-b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nx-c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nx-d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\nx-e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nx-f: [*e,*e,*e,*e,*e,*e,*e,*e,*e]", `stands for more than`},
+		{"tests: [{name: x, pipeline: p, message: '', at: '9999-01-01T00:00:00Z', expect: []}]", `outside of the years 1677 to 2262`},
 		{"tests: [{name: x, pipeline: p, message: '', expect: []}]", `there is no pipeline "p" in this file`},
 	} {
 		_, err := Parse("test.yaml", []byte(c.text), newWorld().kinds(), func(name string) (string, bool) { return "s3cret", name == "SECRET" })

@@ -376,7 +376,12 @@ func (d *Decoder) time(at int) (int64, error) {
 		}
 		if z := d.config.Zone; z != nil && !zoned(b) {
 			wall := time.Unix(0, t).UTC()
-			t = time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), z).UnixNano()
+			at := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), z)
+			// The zone may carry it over the bounds, where nanoseconds would wrap around.
+			if at.Before(time.Unix(0, column.MinTime)) || at.After(time.Unix(0, column.MaxTime)) {
+				return 0, record.Refuse(BadTime, "%s: %s in %s %s", &m.Path, jsontape.Quote(string(b)), z, errRange)
+			}
+			t = at.UnixNano()
 		}
 		return t, nil
 	case jsontape.Number:
@@ -410,7 +415,7 @@ func (d *Decoder) timeNumber(s string) (int64, error) {
 	switch {
 	case errors.Is(err, strconv.ErrRange), math.Abs(f) >= 1<<63:
 		return refuse(errRange)
-	case err != nil:
+	case err != nil, math.IsNaN(f):
 		return refuse(errors.New("is not a time"))
 	}
 	if unit == 0 {
@@ -421,7 +426,7 @@ func (d *Decoder) timeNumber(s string) (int64, error) {
 	}
 	// To the microsecond, which is what a float holds of a second since 1970.
 	micros := math.Round(f * float64(unit) / 1e3)
-	if math.Abs(micros) > float64(column.MaxTime/1000) {
+	if math.Abs(micros) >= float64(column.MaxTime/1000) {
 		return refuse(errRange)
 	}
 	return int64(micros) * 1000, nil
