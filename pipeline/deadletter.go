@@ -190,10 +190,15 @@ func (d *deadBucket) point(pipeline string, f *Refused) *record.Record {
 // maxDetail bounds the texts beside the payload.
 const maxDetail = 1 << 10
 
-// printable returns text that may be stored: what is not UTF-8 is quoted.
+// printable returns text that may be stored, at most limit bytes of it and no part of
+// a character: what is not UTF-8 is quoted.
 func printable(s string, limit int) string {
 	if len(s) > limit {
-		s = s[:limit]
+		end := limit
+		for end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s = s[:end]
 	}
 	if utf8.ValidString(s) {
 		return s
