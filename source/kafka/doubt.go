@@ -71,7 +71,8 @@ func (m *member) doubt(at place, err error) {
 
 // examineWhile looks at suspects until ctx ends.
 func (m *member) examineWhile(ctx context.Context) {
-	e := newExaminer(&m.source.cfg, m.client)
+	e := newExaminer(m.source)
+	defer e.close()
 	for ctx.Err() == nil {
 		o, large, wait := m.suspects.next()
 		if o == nil {

@@ -11,14 +11,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// examiner fetches from a partition beside the client, to see what it is that the client
-// cannot read. One goroutine uses it.
+// examiner fetches from a partition beside the member, to see what it is that the member
+// cannot read. It has connections of its own: on those of the member a broker answers
+// when it has answered what was asked before, which can be when new messages come. One
+// goroutine uses it.
 type examiner struct {
-	client     *kgo.Client
-	admin      *kadm.Client
+	connect    []kgo.Opt
+	client     *kgo.Client // nil: nothing has been examined yet
 	fetchBytes int
-	maxBytes   int // a batch may unpack to
-	unpack     kgo.Decompressor
+	unpack     *unpacker
 }
 
 // Why a batch cannot be read, for counts.
@@ -42,10 +43,14 @@ type finding struct {
 	end    int64 // where the partition ends, if nothing is left of it until there; else -1
 }
 
-func newExaminer(cfg *Config, client *kgo.Client) *examiner {
-	// The client's own, which is bounded.
-	unpack, _ := client.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
-	return &examiner{client: client, admin: kadm.NewClient(client), fetchBytes: cfg.FetchBytes, maxBytes: cfg.MaxUnpackedBytes, unpack: unpack}
+func newExaminer(s *Source) *examiner {
+	return &examiner{connect: s.connect, fetchBytes: s.cfg.FetchBytes, unpack: s.unpack}
+}
+
+func (e *examiner) close() {
+	if e.client != nil {
+		e.client.Close()
+	}
 }
 
 // examine looks at what comes at an offset of a partition. large, if it is not nil, is
@@ -144,7 +149,7 @@ func (e *examiner) judge(b *packed, err error) (reason, why string) {
 }
 
 func (e *examiner) large() string {
-	return fmt.Sprintf("unpacked it takes more than max_unpacked, %d bytes", e.maxBytes)
+	return fmt.Sprintf("unpacked it takes more than max_unpacked, %d bytes", e.unpack.max)
 }
 
 // known returns the batch that the client said to be too large. It has seen the checksum.
@@ -159,7 +164,14 @@ func (e *examiner) known(answer *kmsg.FetchResponseTopicPartition, large *kgo.Er
 // fetch returns what the leader of a partition has from an offset on. The batch that has
 // it is whole, whatever its size.
 func (e *examiner) fetch(ctx context.Context, at place, from int64, size int) (*kmsg.FetchResponseTopicPartition, error) {
-	topics, err := e.admin.ListTopics(ctx, at.topic)
+	if e.client == nil {
+		client, err := kgo.NewClient(e.connect...)
+		if err != nil {
+			return nil, err
+		}
+		e.client = client
+	}
+	topics, err := kadm.NewClient(e.client).ListTopics(ctx, at.topic)
 	if err != nil {
 		return nil, err
 	}

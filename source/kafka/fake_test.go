@@ -25,6 +25,7 @@ type fakeIntake struct {
 
 	mu     sync.Mutex // guards what follows
 	taken  map[place]map[int64]int
+	unread map[place]map[int64]int
 	order  map[place][]int64
 	copies []source.Message
 	under  map[place]bool
@@ -32,7 +33,7 @@ type fakeIntake struct {
 }
 
 func newFakeIntake() *fakeIntake {
-	return &fakeIntake{taken: map[place]map[int64]int{}, order: map[place][]int64{}, under: map[place]bool{}}
+	return &fakeIntake{taken: map[place]map[int64]int{}, unread: map[place]map[int64]int{}, order: map[place][]int64{}, under: map[place]bool{}}
 }
 
 func (f *fakeIntake) Take(ctx context.Context, messages []source.Message) (source.Result, error) {
@@ -50,7 +51,19 @@ func (f *fakeIntake) Take(ctx context.Context, messages []source.Message) (sourc
 		if f.taken[at] == nil {
 			f.taken[at] = map[int64]int{}
 		}
-		f.taken[at][m.Offset]++
+		last := m.Offset
+		if m.Unread != nil {
+			if b, _, ok := readPacked(m.Payload); ok {
+				last = b.last
+			}
+			if f.unread[at] == nil {
+				f.unread[at] = map[int64]int{}
+			}
+			f.unread[at][m.Offset]++
+		}
+		for o := m.Offset; o <= last; o++ {
+			f.taken[at][o]++
+		}
 		f.order[at] = append(f.order[at], m.Offset)
 		if len(f.copies) < 100 {
 			m.Payload, m.Key, m.Tags = slices.Clone(m.Payload), slices.Clone(m.Key), slices.Clone(m.Tags)

@@ -84,9 +84,12 @@ const (
 
 // Source reads topics. It implements source.Source.
 type Source struct {
-	cfg     Config
-	log     *slog.Logger
-	options []kgo.Opt
+	cfg Config
+	log *slog.Logger
+	// connect is how brokers are reached, options what a member of the group needs
+	// besides.
+	connect, options []kgo.Opt
+	unpack           *unpacker
 	// startAgainAfter is how long a partition that the client has given up for
 	// good stands still before all is begun anew.
 	startAgainAfter time.Duration
@@ -104,15 +107,14 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 	s := &Source{cfg: cfg, log: log.With("source", "kafka", "group", cfg.Group), startAgainAfter: 30 * time.Second,
 		examineAgain: time.Second, quietAfter: quietAfter}
 	s.trouble.log = s.log
-	options, err := cfg.Connection.Options()
-	if err != nil {
+	var err error
+	if s.connect, err = cfg.Connection.Options(); err != nil {
 		return nil, err
 	}
-	unpack, err := newUnpacker(cfg.MaxUnpackedBytes)
-	if err != nil {
+	if s.unpack, err = newUnpacker(cfg.MaxUnpackedBytes); err != nil {
 		return nil, err
 	}
-	s.options = append(options,
+	s.options = append(s.options,
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
@@ -121,7 +123,7 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 		kgo.HeartbeatInterval(min(cfg.SessionTimeout/5, 3*time.Second)),
 		kgo.FetchMaxBytes(int32(cfg.FetchBytes)),
 		kgo.FetchMaxPartitionBytes(int32(cfg.FetchBytes)),
-		kgo.WithDecompressor(unpack),
+		kgo.WithDecompressor(s.unpack),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.WithHooks(&s.trouble),
 	)
@@ -174,7 +176,7 @@ func (s *Source) Run(ctx context.Context, intake source.Intake) error {
 func (s *Source) session(ctx context.Context, intake source.Intake) error {
 	q := newQueue(&s.cfg)
 	m := &member{source: s, queue: q, suspects: newSuspects(s.examineAgain), came: make(chan struct{}, 1)}
-	client, err := kgo.NewClient(append(slices.Clone(s.options),
+	client, err := kgo.NewClient(append(slices.Concat(s.connect, s.options),
 		kgo.OnPartitionsAssigned(m.assigned),
 		kgo.OnPartitionsRevoked(m.revoked),
 		kgo.OnPartitionsLost(m.lost),

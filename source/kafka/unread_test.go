@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -57,7 +59,7 @@ func (p *poisoned) start(t *testing.T) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.options = append(s.options, p.dialer())
+	s.connect = append(s.connect, p.dialer())
 	s.examineAgain, s.quietAfter = 10*time.Millisecond, 50*time.Millisecond
 	return begin(t, s, p.intake)
 }
@@ -258,6 +260,84 @@ func TestUnreadableIsKeptFirst(t *testing.T) {
 	eventually(t, "a commit of all", func() bool { return committedOffset(t, p.client, place{"a", 0}) == 9 })
 	if _, unread := p.messages(); len(unread) != 1 {
 		t.Errorf("passed over %v", unread)
+	}
+}
+
+// TestUnreadableMembers lets servers come and go while one batch in three cannot be read
+// and intakes fail: all that can be read is, all else is handed over, nothing is
+// committed early.
+func TestUnreadableMembers(t *testing.T) {
+	t.Parallel()
+	const partitions, rounds, each = 4, 10, 30
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	c := newCluster(t, kfake.SeedTopics(partitions, "a"))
+	p := &poisoned{tamper: &tamper{mark: []byte("poison")}, cluster: c, cfg: testConfig(c, "a"), intake: newFakeIntake()}
+	p.client = newClient(t, c.ListenAddrs(), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	p.set(func(b []byte) {
+		if b[len(b)-2]&1 == 0 {
+			b[22] = 6
+			sign(b)
+		} else {
+			b[len(b)-2]++ // a value; the checksum is wrong
+		}
+	})
+	p.intake.answer = func(ctx context.Context, _ []source.Message) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(10 * time.Millisecond)):
+		}
+		if rand.IntN(5) == 0 {
+			return source.ErrBusy
+		}
+		return nil
+	}
+	watchCommits(t, c, p.intake)
+	poison := map[place][]int64{}
+	var members []*running
+	for range rounds {
+		if len(members) < 2 || len(members) < 3 && random.IntN(2) == 0 {
+			members = append(members, p.start(t))
+		} else {
+			i := random.IntN(len(members))
+			members[i].stop()
+			members = slices.Delete(members, i, i+1)
+		}
+		for i := range each {
+			for n := range int32(partitions) {
+				r := &kgo.Record{Topic: "a", Partition: n, Value: fmt.Appendf(nil, "good%d", i)}
+				if random.IntN(3) == 0 {
+					r.Value = fmt.Appendf(nil, "poison%d", i)
+				}
+				if err := p.client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+				if r.Value[0] == 'p' {
+					poison[place{"a", n}] = append(poison[place{"a", n}], r.Offset)
+				}
+			}
+		}
+	}
+	for n := range int32(partitions) {
+		eventually(t, fmt.Sprintf("a commit of partition %d", n), func() bool {
+			return committedOffset(t, p.client, place{"a", n}) == rounds*each
+		})
+	}
+	for _, m := range members {
+		m.stop()
+	}
+	p.intake.check(t)
+	for at, offsets := range poison {
+		if got := p.intake.unread[at]; len(got) != len(offsets) {
+			t.Errorf("%v: %d batches were handed over that could not be read, want %d", at, len(got), len(offsets))
+		}
+		for _, o := range offsets {
+			if p.intake.unread[at][o] == 0 {
+				t.Errorf("%v: the batch at offset %d was not handed over", at, o)
+			}
+		}
 	}
 }
 
