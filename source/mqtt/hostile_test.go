@@ -305,7 +305,7 @@ func TestRules(t *testing.T) {
 	}
 	r, err := read(`access:
 - {user: u, publish: ["p/{user}/#", "p/+/{client}"], subscribe: [s]}
-- {certificate: "dev-*", publish: "d/#"}
+- {certificate: "dev-*", publish: ["d/#", "d-{user}/#"]}
 - {token: t, subscribe: "#"}
 - {user: "*", publish: ["x"]}`)
 	if err != nil {
@@ -322,7 +322,9 @@ func TestRules(t *testing.T) {
 		{r, User, []string{"u"}, "c", "[p/u/# p/+/c] [s]"},
 		{r, User, []string{"u"}, "c/#", "[p/u/#] [s]"},
 		{r, User, []string{"v"}, "c", "[x] []"},
-		{r, Certificate, []string{"dev-1"}, "c", "[d/#] []"},
+		{r, Certificate, []string{"dev-1"}, "c", "[d/# d-dev-1/#] []"},
+		{r, Certificate, []string{"dev-1"}, "dev-2", "[d/# d-dev-1/#] []"},
+		{r, Certificate, []string{"dev-+"}, "c", "[d/#] []"},
 		{r, Certificate, []string{"u"}, "c", "[] []"},
 		{r, Token, []string{"0001", "t"}, "c", "[] [#]"},
 		{nil, Token, []string{"t"}, "c", "[#] [#]"},
@@ -343,8 +345,10 @@ func TestRules(t *testing.T) {
 		"is for one of":                     `access: [{user: x, token: y}]`,
 		"only be the last":                  `access: [{user: x, publish: "a/#/b"}]`,
 		"{client} and {user}":               `access: [{user: x, publish: "a/{b}"}]`,
-		"without $share":                    `access: [{user: x, subscribe: "$share/g/b"}]`,
-		"did you mean publish?":             `access: [{user: x, publsh: "b"}]`,
+		"1:46: mqtt.access.publish: \"d/{client}/#\": whoever this rule is for may take the client id of another": `access: [{certificate: "dev-*", publish: [a, "d/{client}/#"]}]`,
+		"mqtt.access.subscribe: \"d/{client}\": whoever":                                                          `access: [{user: "*", subscribe: "d/{client}"}]`,
+		"without $share":        `access: [{user: x, subscribe: "$share/g/b"}]`,
+		"did you mean publish?": `access: [{user: x, publsh: "b"}]`,
 	} {
 		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

@@ -15,7 +15,7 @@ import (
 //	mqtt:
 //	  access:
 //	    - {user: line-4, publish: ["plant/seoul/line/4/#"]}
-//	    - {certificate: "device-*", publish: ["devices/{client}/#"], subscribe: ["commands/{client}"]}
+//	    - {certificate: "device-*", publish: ["devices/{user}/#"], subscribe: ["commands/{user}"]}
 //	    - {token: dashboards, subscribe: ["#"]}
 //
 // The first that is of a client counts; a client that none is of may neither
@@ -58,8 +58,23 @@ func declareRule(s *declare.Map, n *yaml.Node) rule {
 		m.Fail("", "a rule is for one of user, token or certificate: write one of these keys")
 	}
 	r.publish, r.subscribe = declareFilters(m, "publish"), declareFilters(m, "subscribe")
+	if strings.HasSuffix(r.name, "*") {
+		refuseClient(m, "publish", r.publish)
+		refuseClient(m, "subscribe", r.subscribe)
+	}
 	s.Add(m.Err())
 	return r
+}
+
+// refuseClient notes filters with a client id in a rule for many names. A client
+// chooses its id, so that such a rule does not keep those of one name from what is
+// meant for those of another, which it looks as if it did.
+func refuseClient(m *declare.Map, key string, filters []string) {
+	for _, f := range filters {
+		if strings.Contains(f, clientPlace) {
+			m.FailIn(key, f, "%q: whoever this rule is for may take the client id of another; write {user}, which is the name that was shown", f)
+		}
+	}
 }
 
 // What a filter may contain in place of a level.
