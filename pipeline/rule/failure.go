@@ -162,13 +162,25 @@ func kindOf(v any) string {
 // What the compiler of the library says of types, and the types where it names
 // them: a function may be called int, too.
 var (
-	mismatch = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types? (.+)\)$`)
-	typed    = regexp.MustCompile(`\b(types? |got |and |use |from |with )([\w.\[\]*]+(?: ?\{\})?)`)
+	mismatch  = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types? (.+)\)$`)
+	undefined = regexp.MustCompile(`^type (\S+)\[(\S+)\] is undefined$`)
+	typed     = regexp.MustCompile(`\b(types? |got |and |use |from |with )([\w.\[\]*]+(?: ?\{\})?)`)
 )
 
 // plain puts the mistake of an expression in words for people.
 func plain(message string) string {
-	message = strings.Replace(message, "expected bool, but got ", "want true or false, got ", 1)
+	for _, w := range [][2]string{
+		{"expected bool, but got ", "want true or false, got "},
+		{"non-bool expression (type ", "a condition is true or false (got "},
+		{") used as condition", ")"},
+		{"predicate should return boolean", "a condition is true or false"},
+		{"non-integer slice index", "a part of a text or list begins and ends at whole numbers, got"},
+	} {
+		message = strings.Replace(message, w[0], w[1], 1)
+	}
+	if m := undefined.FindStringSubmatch(message); m != nil {
+		return "an element of " + typeWords(m[1]) + " cannot be named by " + typeWords(m[2])
+	}
 	if m := mismatch.FindStringSubmatch(message); m != nil {
 		message = m[1] + " does not go with " + m[2]
 	}

@@ -62,6 +62,12 @@ func TestErrors(t *testing.T) {
 		{"value", Condition, 1, 1, "want true or false, got a number"},
 		{"1 +\n location", Expression, 1, 3, "+ does not go with a whole number and a text"},
 		{" ", Condition, 1, 1, "empty"},
+		{"value ? 1 : 2", Expression, 1, 7, "a condition is true or false (got a number)"},
+		{"location[value] == 'x'", Condition, 1, 9, "an element of a text cannot be named by a number"},
+		{"int(value > 1)", Expression, 1, 1, "invalid argument for int (type true or false)"},
+		{"upper(value)", Expression, 1, 7, "cannot use a number as argument (type a text) to call upper"},
+		{"location[1.5:2]", Expression, 1, 9, "a part of a text or list begins and ends at whole numbers, got a number"},
+		{"-location", Expression, 1, 1, "- does not go with a text"},
 		{`$env["value"] > 1`, Condition, 1, 1, "$env is not for rules"},
 	} {
 		_, err := Compile(c.text, c.kind, names)
