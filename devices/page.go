@@ -153,13 +153,30 @@ func (r *Registry) candidates(ctx context.Context, q *Request, groups, statuses 
 		return err
 	}
 	for _, g := range groups {
-		start, stop := int64(column.MinTime), int64(column.MaxTime)
+		start := int64(column.MinTime)
 		if *q.Online {
-			start, stop = since, until+1
+			start = since
 		}
-		// Whose last point is in the future may be silent.
-		if err := series(g, start, stop, plan.Call{Func: plan.Last}, q.Tags, func(name []byte, b *scan.Batch, row int) {
-			if at, ok := latest(b, row); ok && (at >= since && at <= until) == *q.Online {
+		if err := series(g, start, until+1, plan.Call{Func: plan.Last}, q.Tags, func(name []byte, b *scan.Batch, row int) {
+			if at, ok := latest(b, row); ok && (at >= since) == *q.Online {
+				l.add(name)
+			}
+		}); err != nil {
+			return nil, false, err
+		}
+		if *q.Online {
+			continue
+		}
+		// Silent are also those that have points in the future only. Seldom is any.
+		some, err := r.ahead(ctx, q, g, until)
+		if err != nil {
+			return nil, false, err
+		}
+		if !some {
+			continue
+		}
+		if err := series(g, column.MinTime, column.MaxTime, plan.Call{Func: plan.First}, q.Tags, func(name []byte, b *scan.Batch, row int) {
+			if at, ok := earliest(b, row); ok && at > until {
 				l.add(name)
 			}
 		}); err != nil {
@@ -178,6 +195,18 @@ func (r *Registry) candidates(ctx context.Context, q *Request, groups, statuses 
 	}
 	names, end = l.names()
 	return names, end, nil
+}
+
+// ahead reports whether any point of a group lies behind until.
+func (r *Registry) ahead(ctx context.Context, q *Request, g group, until int64) (some bool, err error) {
+	p := plan.New(q.Bucket, until+1, column.MaxTime)
+	p.Measurements, p.Tags = g.measurements, predicate.All(g.only, q.Tags)
+	p.Aggregate = &plan.Aggregate{Calls: []plan.Call{{Func: plan.Count}}}
+	_, err = r.driver.Run(ctx, p, func(b *scan.Batch) error {
+		some = some || b.Rows() > 0
+		return nil
+	})
+	return some, err
 }
 
 // lookUp finds when devices were last heard of. Of those that nothing is of,
