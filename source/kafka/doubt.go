@@ -122,6 +122,9 @@ func (m *member) settle() {
 			m.goOn(v, v.from)
 		case m.source.cfg.StopAtUnreadable:
 			m.suspects.stop(v)
+			if v.stopped {
+				continue
+			}
 			m.source.log.Error("a batch of Kafka cannot be read, and its partition stands still",
 				"topic", v.topic, "partition", v.partition, "batch", f.batch.String(), "reason", f.why)
 		default:

@@ -62,7 +62,7 @@ func (e *examiner) examine(ctx context.Context, at place, from int64, large *kgo
 	for size := e.fetchBytes; ; {
 		answer, err := e.fetch(ctx, at, from, size)
 		switch {
-		case err == kerr.OffsetOutOfRange && answer.LogStartOffset > from:
+		case err == kerr.OffsetOutOfRange && large == nil && answer.LogStartOffset > from:
 			from = answer.LogStartOffset
 			continue
 		case err == kerr.OffsetOutOfRange:
@@ -75,7 +75,7 @@ func (e *examiner) examine(ctx context.Context, at place, from int64, large *kgo
 		var f finding
 		var rest []byte
 		if large != nil {
-			f, rest, err = e.known(answer, large)
+			f, rest = e.known(answer, large)
 		} else {
 			var next int64
 			if f, rest, next, err = e.look(answer, at, from); err == nil && f.batch == nil && next > from {
@@ -152,13 +152,14 @@ func (e *examiner) large() string {
 	return fmt.Sprintf("unpacked it takes more than max_unpacked, %d bytes", e.unpack.max)
 }
 
-// known returns the batch that the client said to be too large. It has seen the checksum.
-func (e *examiner) known(answer *kmsg.FetchResponseTopicPartition, large *kgo.ErrDecompressTooLarge) (finding, []byte, error) {
+// known returns the batch that the client said to be too large, if it is there still. The
+// client has seen the checksum.
+func (e *examiner) known(answer *kmsg.FetchResponseTopicPartition, large *kgo.ErrDecompressTooLarge) (finding, []byte) {
 	b, rest, ok := readPacked(answer.RecordBatches)
 	if !ok || b.last != large.NextOffset-1 || !b.sound {
-		return finding{}, nil, fmt.Errorf("the batch at offset %d, which is too large, is not what the broker sends now", large.Offset)
+		return finding{}, nil
 	}
-	return finding{batch: &b, first: large.Offset, reason: tooLarge, why: e.large()}, rest, nil
+	return finding{batch: &b, first: large.Offset, reason: tooLarge, why: e.large()}, rest
 }
 
 // fetch returns what the leader of a partition has from an offset on. The batch that has

@@ -14,8 +14,8 @@ import (
 // fetches are 1, 2, 4 and 8 times examineAgain.
 const sameTimes = 5
 
-// lookAgain is how often a batch whose checksum is wrong is fetched once more where
-// unreadable batches stop a partition: another replica may lead meanwhile.
+// lookAgain is how often a batch is fetched once more where unreadable ones stop a
+// partition: another replica may lead meanwhile, or the topic not keep it any longer.
 const lookAgain = 30 * time.Second
 
 // suspects are the partitions of which the client says that it cannot read what comes
@@ -172,6 +172,8 @@ type verdict struct {
 	from  int64
 	found finding
 	held  bool
+	// stopped: it was so before, and stands still for it.
+	stopped bool
 }
 
 // settled returns those of which it is certain what there is.
@@ -181,21 +183,18 @@ func (s *suspects) settled() []verdict {
 	var all []verdict
 	for _, o := range s.all {
 		if o.done {
-			all = append(all, verdict{o, o.place, o.from, o.found, o.held})
+			all = append(all, verdict{o, o.place, o.from, o.found, o.held, o.stopped})
 		}
 	}
 	return all
 }
 
-// stop lets a partition stand still. A batch whose checksum is wrong is fetched again now
-// and then.
+// stop lets a partition stand still. What is in the way is fetched again now and then.
 func (s *suspects) stop(v verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v.of.done, v.of.stopped = false, true
-	if !v.found.batch.sound {
-		s.examineAt(v.of, time.Now().Add(lookAgain))
-	}
+	s.examineAt(v.of, time.Now().Add(lookAgain))
 }
 
 // clear notes that nothing is wrong any more.
