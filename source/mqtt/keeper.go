@@ -121,10 +121,11 @@ func (k *keeper) run() {
 		k.sweepIfDue()
 		ended = k.idle()
 		k.mu.Lock()
-		changed, waiting := k.changed, k.waiting
-		if len(changed) > 0 {
-			k.changed = map[string]*message{}
+		var changed map[string]*message // nil, and not that which others write to
+		if len(k.changed) > 0 {
+			changed, k.changed = k.changed, map[string]*message{}
 		}
+		waiting := k.waiting
 		k.waiting = spare[:0]
 		k.mu.Unlock()
 		if !k.keepAll(changed) {
