@@ -69,7 +69,7 @@ func (e *Explainer) Message(m *source.Message, n int) Explanation {
 	w := e.worker
 	e.p.begin(w)
 	e.p.next(w)
-	defer w.end(true)
+	defer e.p.end(w, 1, source.Result{})
 	w.context.Topic, w.context.Client = m.Topic, m.Client
 	if w.decoder == nil {
 		x.Refused = &record.Refusal{Reason: "no_decoder", Detail: "the source, " + e.d.Kind + ", decodes by itself: there is nothing to try a sample on"}

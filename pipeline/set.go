@@ -123,11 +123,10 @@ func changed(p *inUse, err error) error {
 }
 
 // build opens what a declaration names, and takes over the decoder and the steps of
-// before that are the same, with what they remember and have counted. The pipeline
-// is one of so many.
-func (s *Set) build(d, before *Declaration, stats *counters, pipelines int) (_ *Pipeline, err error) {
+// before that are the same, with what they remember and have counted.
+func (s *Set) build(d, before *Declaration, stats *counters) (_ *Pipeline, err error) {
 	p := &Pipeline{name: d.Name, format: d.Format, steps: d.Steps, now: s.parts.Now, stats: stats,
-		workers: newWorkers(s.parts.Memory, pipelines)}
+		workers: newWorkers()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("pipeline %s: %w", d.Name, err), p.Close())
@@ -200,7 +199,7 @@ func (s *Set) Apply(f *File) error {
 	for _, d := range f.Pipelines {
 		c := &change{declaration: d, have: have[d.Name]}
 		changes = append(changes, c)
-		if err := s.prepare(c, len(f.Pipelines)); err != nil {
+		if err := s.prepare(c); err != nil {
 			for _, c := range changes {
 				if c.pipeline != nil {
 					err = errors.Join(err, c.pipeline.Close())
@@ -211,8 +210,16 @@ func (s *Set) Apply(f *File) error {
 		delete(have, d.Name)
 	}
 
-	// 2. From here on nothing can fail. What comes for a new source waits for it.
+	// 2. From here on nothing can fail. Divide the memory anew. What comes for a new
+	// source waits for it.
 	for _, c := range changes {
+		p := c.pipeline
+		if p == nil {
+			c.have.mu.Lock()
+			p = c.have.current.Pipeline
+			c.have.mu.Unlock()
+		}
+		p.workers.share(s.parts.Memory, len(changes))
 		if h, ok := c.source.(source.Holder); ok {
 			c.release = h.Hold()
 		}
@@ -258,8 +265,8 @@ func (s *Set) Apply(f *File) error {
 	return nil
 }
 
-// prepare opens what c needs, which is one of so many pipelines.
-func (s *Set) prepare(c *change, pipelines int) (err error) {
+// prepare opens what c needs.
+func (s *Set) prepare(c *change) (err error) {
 	var before *Declaration
 	same, stats := false, new(counters)
 	if c.have != nil {
@@ -271,7 +278,7 @@ func (s *Set) prepare(c *change, pipelines int) (err error) {
 		}
 		same = before.sourceText == c.declaration.sourceText
 	}
-	if c.pipeline, err = s.build(c.declaration, before, stats, pipelines); err != nil {
+	if c.pipeline, err = s.build(c.declaration, before, stats); err != nil {
 		return err
 	}
 	if same {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"runtime"
+	"sync"
 
 	"github.com/varvedb/varve/pipeline/decode"
 	"github.com/varvedb/varve/pipeline/record"
@@ -40,6 +41,7 @@ type worker struct {
 	refused []Refused
 	total   int // of refused, those that are not listed included
 	behind  int // of them behind the decoder
+	records int // of the parts that are safe
 	tally   []tally
 	gone    []int           // records that sinks refused
 	points  *source.Message // that a batch came with
@@ -47,7 +49,7 @@ type worker struct {
 	reason  string          // why the source left out the first of what it left out
 }
 
-// tally is what is to be counted when a part is safe.
+// tally is what is to be counted when a call is safe.
 type tally struct {
 	place, reason string // reason "": passed
 	n             uint64
@@ -68,21 +70,55 @@ func (w *worker) count(place, reason string, n int) {
 // workers are those of a pipeline that do nothing at the moment.
 type workers struct {
 	small chan *worker
-	large chan *record.List // a fixed number of lists, nil where one was let go of
+	large chan *record.List // nil where one was let go of
+
+	mu    sync.Mutex // guards what follows
+	lists int        // large ones, those in use included
+	debt  int        // of those in use, how many are not wanted back
 }
 
-// newWorkers returns the workers of one of so many pipelines, which have memory
-// bytes for records together; 0 for as much as is useful.
-func newWorkers(memory int64, pipelines int) *workers {
-	most := 2*runtime.GOMAXPROCS(0) + 2
+// mostLists is how many large lists keep the processors busy while others wait for
+// the disk.
+func mostLists() int { return 2*runtime.GOMAXPROCS(0) + 2 }
+
+func newWorkers() *workers {
+	return &workers{small: make(chan *worker, maxIdleWorkers), large: make(chan *record.List, mostLists())}
+}
+
+// share sets how many large lists there are to those of one of so many pipelines,
+// which have memory bytes for records together; 0 for as much as is useful.
+func (w *workers) share(memory int64, pipelines int) {
+	most := cap(w.large)
 	if memory > 0 {
 		most = int(max(1, min(int64(most), memory/int64(pipelines)/(largePart*recordBytes))))
 	}
-	w := &workers{small: make(chan *worker, maxIdleWorkers), large: make(chan *record.List, most)}
-	for range most {
-		w.large <- nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ; w.lists < most; w.lists++ {
+		if w.debt > 0 {
+			w.debt--
+		} else {
+			w.large <- nil // there is room: no more than cap are there
+		}
 	}
-	return w
+	for ; w.lists > most; w.lists-- {
+		select {
+		case <-w.large:
+		default:
+			w.debt++
+		}
+	}
+}
+
+// giveBack takes a large list back.
+func (w *workers) giveBack(l *record.List) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.debt > 0 {
+		w.debt--
+		return
+	}
+	w.large <- l // there is room
 }
 
 // newWorker returns a worker that is good for a small part.
@@ -126,7 +162,7 @@ func (p *Pipeline) give(w *worker) {
 		if w.list.Cap() > 2*largePart {
 			w.list = nil
 		}
-		p.workers.large <- w.list
+		p.workers.giveBack(w.list)
 		w.list = nil
 	}
 	if w.small.Cap() > 2*smallPart {
@@ -149,7 +185,7 @@ func (p *Pipeline) give(w *worker) {
 // begin makes w ready for a call: what steps remember of it they do when all of it is
 // safe, since all of it comes again if some is not.
 func (p *Pipeline) begin(w *worker) {
-	w.runs = w.runs[:0]
+	w.runs, w.tally, w.records = w.runs[:0], w.tally[:0], 0
 	for _, s := range p.steps {
 		w.runs = append(w.runs, s.Begin())
 	}
@@ -158,7 +194,7 @@ func (p *Pipeline) begin(w *worker) {
 // next makes w ready for the next part of a call.
 func (p *Pipeline) next(w *worker) {
 	w.list.Reset()
-	w.live, w.refused, w.gone, w.tally = w.live[:0], w.refused[:0], w.gone[:0], w.tally[:0]
+	w.live, w.refused, w.gone = w.live[:0], w.refused[:0], w.gone[:0]
 	w.total, w.behind, w.reason = 0, 0, ""
 	now := p.now()
 	w.context.Now, w.context.Arrived = now, now.UnixNano()
@@ -171,18 +207,21 @@ func (w *worker) forget(r *record.Record) {
 	}
 }
 
-// countSteps counts what the steps did with a part that is safe.
-func (w *worker) countSteps() {
+// end ends a call of which all is safe, and counts what became of it.
+func (p *Pipeline) end(w *worker, messages int, result source.Result) {
 	for k := range w.runs {
-		w.runs[k].Count()
+		w.runs[k].End(true)
 	}
+	p.stats.add(messages, w.records, result, w.tally)
 }
 
-// end ends the runs of steps, and tells them whether the records are safe.
-func (w *worker) end(safe bool) {
+// fail ends a call of which some is not safe: all of it comes again, and is counted
+// then.
+func (p *Pipeline) fail(w *worker) {
 	for k := range w.runs {
-		w.runs[k].End(safe)
+		w.runs[k].End(false)
 	}
+	p.stats.failures.Add(1)
 }
 
 // full reports whether a part is as large as it should become.

@@ -248,3 +248,72 @@ func TestMemoryOfRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestCountedOnce: a call of which a later part fails is counted when it has come
+// again and is safe.
+func TestCountedOnce(t *testing.T) {
+	w := newWorld()
+	s, in := w.start(t, fmt.Sprintf(dense, "kafka", "decode: {json: {measurement: m, fields: {v: float}}}"), "p")
+	const n = largePart + 1000
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = `{"v":1}`
+	}
+	texts[7] = "bad"
+	writes := 0
+	w.store.wait = func(context.Context) {
+		writes++
+		w.store.mu.Lock()
+		defer w.store.mu.Unlock()
+		if w.store.fail = nil; writes == 3 { // the first part, its refused message, the second part
+			w.store.fail = &source.BusyError{Reason: "no room"}
+		}
+	}
+	all := messages(texts...)
+	if _, err := in.Take(context.Background(), all); !errors.Is(err, source.ErrBusy) {
+		t.Fatalf("got %v after %d writes", err, writes)
+	}
+	if st := s.Status()[0]; st.Messages+st.Records+st.Stored+st.Refused != 0 || st.Failures != 1 {
+		t.Errorf("of a call that failed are counted %+v", st)
+	}
+	if _, err := in.Take(context.Background(), all); err != nil {
+		t.Fatal(err)
+	}
+	st := s.Status()[0]
+	if st.Messages != n || st.Records != n-1 || st.Stored != n-1 || st.Refused != 1 || st.Failures != 1 {
+		t.Errorf("counted %+v", st)
+	}
+	for i, want := range []uint64{n - 1, n - 1, n - 1} {
+		if st.Steps[i].Passed != want {
+			t.Errorf("%s: %+v", st.Steps[i].Name, st.Steps[i])
+		}
+	}
+}
+
+// TestShare: the memory of records is divided anew when pipelines come and go, what
+// is in use included.
+func TestShare(t *testing.T) {
+	const list = largePart * recordBytes
+	w := newWorkers()
+	free := func(want int) {
+		t.Helper()
+		if got := len(w.large); got != want {
+			t.Errorf("%d lists are free, want %d", got, want)
+		}
+	}
+	w.share(0, 1)
+	free(mostLists())
+	a, b := <-w.large, <-w.large
+	w.share(6*list, 6) // one, of two in use
+	free(0)
+	w.giveBack(a)
+	free(0)
+	w.share(6*list, 2)
+	free(2)
+	w.giveBack(b)
+	free(3)
+	w.share(1, 100)
+	free(1)
+	w.share(1<<40, 1)
+	free(mostLists())
+}

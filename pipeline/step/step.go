@@ -159,13 +159,6 @@ func (r *Run) Forget(rec *record.Record) {
 	}
 }
 
-// Count counts what the run did up to now: the records are safe, though all may come
-// again with others that are not.
-func (r *Run) Count() {
-	r.Declared.add(r)
-	r.passed, r.changed, r.dropped, r.refused, r.reasons = 0, 0, 0, 0, r.reasons[:0]
-}
-
 // End says whether the records are safe: stored and passed on, or kept. Those that
 // are not come again, and are counted then.
 func (r *Run) End(safe bool) {
