@@ -3,6 +3,8 @@ package jsonpoints
 import (
 	"strconv"
 	"strings"
+
+	"github.com/varvedb/varve/protocol/jsontape"
 )
 
 // maxExponent is more than a message has digits, so that what is beyond it is zero
@@ -11,8 +13,11 @@ const maxExponent = 1 << 30
 
 // Whole returns a number of JSON that is whole, in whichever way it is written
 // (1767366245000000000.0, 1.767366245e18), to the last digit; ok is false if it is
-// not whole or beyond 64 bits and a sign.
+// not whole or beyond 64 bits and a sign, or if s is no number of JSON.
 func Whole(s string) (magnitude uint64, negative, ok bool) {
+	if !jsontape.IsNumber([]byte(s)) {
+		return 0, false, false
+	}
 	s, negative = strings.CutPrefix(s, "-")
 	exponent := 0
 	if i := strings.IndexAny(s, "eE"); i >= 0 {

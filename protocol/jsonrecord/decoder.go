@@ -368,8 +368,7 @@ func (d *Decoder) time(at int) (int64, error) {
 		}
 		t, err := jsonpoints.Time(b)
 		if err != nil {
-			// Devices quote numbers.
-			if unit := d.config.Unit; unit != 0 || jsontape.IsNumber(b) {
+			if jsontape.IsNumber(b) { // devices quote numbers
 				return d.timeNumber(d.tape.Text(at))
 			}
 			return 0, record.Refuse(BadTime, "%s: %s", &m.Path, err)
@@ -393,7 +392,7 @@ func (d *Decoder) time(at int) (int64, error) {
 
 var errRange = errors.New("is outside of the years 1677 to 2262")
 
-// timeNumber reads a time as a number in the unit of the mapping.
+// timeNumber reads a time as a number of JSON in the unit of the mapping.
 func (d *Decoder) timeNumber(s string) (int64, error) {
 	refuse := func(err error) (int64, error) {
 		return 0, record.Refuse(BadTime, "%s: %s %s", &d.config.Time.Path, jsontape.Quote(s), err)
@@ -412,11 +411,8 @@ func (d *Decoder) timeNumber(s string) (int64, error) {
 		return t, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	switch {
-	case errors.Is(err, strconv.ErrRange), math.Abs(f) >= 1<<63:
+	if err != nil || math.Abs(f) >= 1<<63 {
 		return refuse(errRange)
-	case err != nil, math.IsNaN(f):
-		return refuse(errors.New("is not a time"))
 	}
 	if unit == 0 {
 		if math.Abs(f) >= jsonpoints.BelowIsSeconds {

@@ -128,7 +128,7 @@ func TestRefusals(t *testing.T) {
 		{"year 9999 in seconds", `{measurement: m, time: {path: t, unit: s}}`, `{"t":253402300799}`, BadTime, "t: \"253402300799\" is outside of the years 1677 to 2262"},
 		{"year 9999 in seconds, with a fraction", `{measurement: m, time: {path: t, unit: s}}`, `{"t":253402300799.5}`, BadTime, "is outside of the years 1677 to 2262"},
 		{"year 9999 as a text", `{measurement: m, time: {path: t, zone: Asia/Seoul}}`, `{"t":"9999-12-31T23:59:59"}`, BadTime, "outside of the years 1677 to 2262"},
-		{"no number in quotes", `{measurement: m, time: {path: t, unit: s}}`, `{"t":"nan"}`, BadTime, "is not a time"},
+		{"no number in quotes", `{measurement: m, time: {path: t, unit: s}}`, `{"t":"nan"}`, BadTime, `t: "nan": want a time such as`},
 		{"milliseconds and a half", platform, `{"timestamp":1767366245000.5}`, BadTime, "is not whole and too large for seconds"},
 		{"nothing at the path", `{each: a.b, measurement: m, fields: {v: float}}`, `{"a":1}`, WrongType, "there is no array at a.b"},
 		{"second of two", platform, `[{"value":1},{"value":"x"}]`, WrongType, "want a number"},
@@ -142,6 +142,26 @@ func TestRefusals(t *testing.T) {
 		}
 		if l.Len() != 1 || l.At(0).Measurement != "before" {
 			t.Errorf("%s: records are left: %v", c.name, shown(&l))
+		}
+	}
+}
+
+// TestQuotedTimes: a text is a time if it is one, or a number and no more.
+func TestQuotedTimes(t *testing.T) {
+	for _, unit := range []string{"auto", "s", "ms", "us", "ns"} {
+		d := New(mapping(t, `{measurement: m, time: {path: t, unit: `+unit+`}, fields: {v: float}}`))
+		for _, text := range []string{"", " ", "-", ".", "error", "e5", "Early", "12eggs", "1e", "0e:", "1.", ".5", "+5", "007", "5 ", "0x5", "nan", "inf"} {
+			var l record.List
+			err := d.Decode([]byte(`{"t":"`+text+`","v":1}`), 0, &l)
+			if refusal, ok := err.(*record.Refusal); !ok || refusal.Reason != BadTime {
+				t.Errorf("unit %s: %q: got %v, %v: want %s", unit, text, shown(&l), err, BadTime)
+			}
+		}
+		for _, text := range []string{"0", "-0", "1e0", "1.5", "-12"} {
+			var l record.List
+			if err := d.Decode([]byte(`{"t":"`+text+`","v":1}`), 0, &l); err != nil || !l.At(0).Timed {
+				t.Errorf("unit %s: %q: %v", unit, text, err)
+			}
 		}
 	}
 }
