@@ -292,7 +292,7 @@ func TestExactlyOnceForgotten(t *testing.T) {
 	if got := join(in.all()); got != "a 20; a 21; a 21" {
 		t.Error(got)
 	}
-	for _, want := range []string{"a 20 qos=0", "a 21 qos=0"} {
+	for _, want := range []string{"a 20 qos=0", "a 21 qos=0", "a 21 qos=0"} {
 		if _, text := sub.message(); text != want {
 			t.Errorf("subscribers get %q, want %q", text, want)
 		}
@@ -315,6 +315,73 @@ func TestExactlyOnceForgotten(t *testing.T) {
 	d.want(mqttwire.PUBREC, 2)
 	d.want(mqttwire.PUBREC, 2)
 	if got := join(in.all()); !strings.HasPrefix(got, "a 20; a 21; a 21; a 30; a 31") {
+		t.Error(got)
+	}
+}
+
+// A message that says the same as one that was taken, of a device that forgot its
+// session, is not acknowledged by that: neither before the connection breaks nor
+// after it, and whichever of the two the intake takes first.
+func TestExactlyOnceForgottenIsAcknowledgedWhenTaken(t *testing.T) {
+	t.Parallel()
+	in := &fakeIntake{}
+	b := open(t, Default(), Deps{})
+	read(t, b, "p", in, "a")
+	m := named("d")
+	m.CleanStart = false
+	d, _ := connect(t, b, m)
+	d.publish(1, 2, "a", "20")
+	d.want(mqttwire.PUBREC, 1)
+	d.net.Close()
+	in.mu.Lock()
+	in.gate, in.entered = make(chan struct{}), make(chan struct{}, 10)
+	in.mu.Unlock()
+	for range 2 { // the second while the first is on its way
+		d, _ = connect(t, b, m)
+		d.publish(1, 2, "a", "20")
+		d.ping()
+		d.net.Close()
+	}
+	<-in.entered
+	again := mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: 2, Dup: true, PacketID: 1, Topic: []byte("a"), Payload: []byte("20")})
+	d, _ = connect(t, b, m)
+	d.send(again)
+	d.nothing()
+	in.gate <- struct{}{} // the first is taken
+	<-in.entered
+	d.send(again)
+	d.nothing()
+	close(in.gate)
+	d.want(mqttwire.PUBREC, 1)
+	d.want(mqttwire.PUBREC, 1)
+	if n := len(in.all()); n < 3 {
+		t.Errorf("%d are taken", n)
+	}
+}
+
+// What a device retains anew after a restart takes the place of what others retained
+// meanwhile, though it has said the same before.
+func TestExactlyOnceForgottenIsRetained(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	m := named("d")
+	m.CleanStart = false
+	d, _ := connect(t, b, m)
+	d.retain(1, 2, "a", "open", nil)
+	d.want(mqttwire.PUBREC, 1)
+	d.net.Close()
+	if err := b.Publish("a", []byte("closed"), 1, true); err != nil {
+		t.Fatal(err)
+	}
+	d, _ = connect(t, b, m)
+	d.send(mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: 2, Dup: true, Retain: true, PacketID: 1, Topic: []byte("a"), Payload: []byte("open")}))
+	d.want(mqttwire.PUBREC, 1)
+	if got := kept(t, b, "a"); got != "a closed qos=1" {
+		t.Errorf("sent again, it has the effect of a new one: %s", got)
+	}
+	d.retain(1, 2, "a", "open", nil)
+	d.want(mqttwire.PUBREC, 1)
+	if got := kept(t, b, "a"); got != "a open qos=2" {
 		t.Error(got)
 	}
 }

@@ -442,7 +442,7 @@ func (c *conn) acknowledge() (added bool) {
 			if !a.reason.Failed() {
 				// Also if the connection is gone: the client may send it again over
 				// the next one, and is then answered at once.
-				c.session.received.taken(a.id, a.sum)
+				c.session.received.taken(a.id, a.number)
 			}
 		}
 		if !c.ended {

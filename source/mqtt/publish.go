@@ -85,11 +85,8 @@ func (c *conn) publish(p mqttwire.Packet) error {
 	}
 	again, a := false, arrival{id: m.PacketID, qos: m.QoS}
 	if m.QoS == 2 {
-		a.sum = b.sum(&m)
 		var taken bool
-		// Without DUP it is a message that the client has not sent before, as far as
-		// it knows: one that forgot its session counts identifiers from 1 again.
-		if again, taken = c.session.received.begin(a.id, a.sum); taken && m.Dup {
+		if a.number, again, taken = c.session.received.begin(a.id, b.sum(&m), m.Dup); taken {
 			c.mu.Lock()
 			c.window.push(a)
 			c.acknowledge()
@@ -255,36 +252,44 @@ func (b *Broker) sum(m *mqttwire.Publish) uint32 {
 // received is the messages of QoS 2 of a session that their client has not
 // released yet.
 type received struct {
-	mu  sync.Mutex // guards ids
-	ids map[uint16]unreleased
+	mu   sync.Mutex // guards what is below
+	ids  map[uint16]unreleased
+	last uint32 // number that was given
 }
 
 // unreleased is what is known of a message of QoS 2.
 type unreleased struct {
-	sum   uint32
-	taken bool // by every pipeline
+	sum    uint32
+	number uint32 // tells it from others of its identifier, of the same content too
+	taken  bool   // by every pipeline
 }
 
-// begin notes a message: whether it was there, and whether it is taken. Another
-// one of the same identifier, whose client has forgotten the first, takes its
-// place.
-func (r *received) begin(id uint16, sum uint32) (again, taken bool) {
+// begin notes a message: which number it has, whether it was there, and whether it
+// is taken. Without DUP it is one that the client has not sent before, as far as it
+// knows, since one that forgot its session counts identifiers from 1 again: it takes
+// the place of the one before, even if that says the same. So does one of another
+// content.
+func (r *received) begin(id uint16, sum uint32, dup bool) (number uint32, again, taken bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if u, ok := r.ids[id]; ok && u.sum == sum {
-		return true, u.taken
+	if u, ok := r.ids[id]; ok && dup && u.sum == sum {
+		return u.number, true, u.taken
 	}
 	if r.ids == nil {
 		r.ids = map[uint16]unreleased{}
 	}
-	r.ids[id] = unreleased{sum: sum}
-	return false, false
+	r.last++
+	r.ids[id] = unreleased{sum: sum, number: r.last}
+	return r.last, false, false
 }
 
-func (r *received) taken(id uint16, sum uint32) {
+// taken notes that all pipelines have a message, if it is still the one of its
+// identifier.
+func (r *received) taken(id uint16, number uint32) {
 	r.mu.Lock()
-	if u, ok := r.ids[id]; ok && u.sum == sum {
-		r.ids[id] = unreleased{sum, true}
+	if u, ok := r.ids[id]; ok && u.number == number {
+		u.taken = true
+		r.ids[id] = u
 	}
 	r.mu.Unlock()
 }

@@ -15,7 +15,7 @@ type arrival struct {
 	qos    byte
 	open   uint16 // how many pipelines have not taken it yet, and one if it is not kept yet
 	reason mqttwire.Reason
-	sum    uint32 // of QoS 2: which message it is
+	number uint32 // of QoS 2: which of its identifier it is
 }
 
 func (w *window) len() int { return int(w.tail - w.head) }
