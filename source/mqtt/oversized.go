@@ -41,17 +41,13 @@ func (c *conn) beginOversized(b []byte, limit int, err error) (n, need int, _ er
 	if !errors.As(err, &wire) || wire.Reason != mqttwire.PacketTooLarge || mqttwire.Type(b[0]>>4) != mqttwire.PUBLISH || c.session == nil {
 		return 0, 0, err
 	}
-	_, _, size, bad := mqttwire.Next(b, mqttwire.MaxRemaining+5)
+	p, size, bad := mqttwire.Begin(b[:min(len(b), limit, oversizedHead)])
 	if bad != nil {
 		return 0, 0, bad
 	}
 	head := min(size, limit, oversizedHead)
-	start := 2
-	for b[start-1] >= 128 { // its length goes on
-		start++
-	}
 	var m mqttwire.Publish
-	if m.Decode(b[0]&15, b[start:max(start, min(head, len(b)))], c.version) != nil {
+	if m.Decode(p.Flags, p.Body, c.version) != nil {
 		if len(b) < head {
 			return 0, head, nil
 		}
