@@ -46,6 +46,7 @@ type Decoder struct {
 	config *Config
 	tape   jsontape.Tape
 	name   []byte         // of a field that stands deep in the document
+	names  record.Names   // bounds those of the message
 	at     map[string]int // fields of a record that has many
 }
 
@@ -68,6 +69,7 @@ func (d *Decoder) Decode(payload []byte, n int, out *record.List) error {
 			return record.Refuse(WrongType, "there is no array at %s", &d.config.Each)
 		}
 	}
+	d.names = record.NamesOf(len(payload))
 	before := out.Len()
 	if err := d.all(at, n, out); err != nil {
 		out.Truncate(before)
@@ -167,6 +169,9 @@ func (d *Decoder) rest(at int, r *record.Record) error {
 		} else {
 			d.name = strconv.AppendInt(d.name, int64(index), 10)
 			index++
+		}
+		if err := d.names.Take(len(d.name)); err != nil {
+			return err
 		}
 		if d.config.names[string(d.name)] {
 			continue

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -162,6 +163,36 @@ func TestQuotedTimes(t *testing.T) {
 			if err := d.Decode([]byte(`{"t":"`+text+`","v":1}`), 0, &l); err != nil || !l.At(0).Timed {
 				t.Errorf("unit %s: %q: %v", unit, text, err)
 			}
+		}
+	}
+}
+
+// TestLongNames: a message does not make hundreds of times its size of itself by
+// names that lie around many values.
+func TestLongNames(t *testing.T) {
+	values := strings.Repeat(",1", 8000)[1:]
+	nulls := strings.Repeat(",null", 8000)[1:]
+	for name, c := range map[string]struct{ message, says string }{
+		"one that no store takes":     {`{"` + strings.Repeat("k", 65_534) + `":[1]}`, "has 65536 bytes, more than 65535"},
+		"a long one around many":      {`{"` + strings.Repeat("k", 60_000) + `":[` + values + `]}`, "more than 16 times"},
+		"a long one around nothing":   {`{"` + strings.Repeat("k", 60_000) + `":[` + nulls + `]}`, "more than 16 times"},
+		"a long one in many readings": {`[` + strings.Repeat(`{"`+strings.Repeat("k", 4000)+`":[`+values[:3999]+`]},`, 20) + `{}]`, "more than 16 times"},
+		"the longest":                 {`{"` + strings.Repeat("k", 65_533) + `":[1]}`, ""},
+		"a usual one around many":     {`{"device":{"samples":[` + values + `]}}`, ""},
+		"a long one around few":       {`{"` + strings.Repeat("k", 200) + `":[` + values[:199] + `]}`, ""},
+	} {
+		d := New(mapping(t, `{measurement: m}`))
+		var l record.List
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := d.Decode([]byte(c.message), 0, &l)
+		runtime.ReadMemStats(&after)
+		refusal, ok := err.(*record.Refusal)
+		if ok != (c.says != "") || ok && (refusal.Reason != record.TooLarge || !strings.Contains(refusal.Detail, c.says)) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
+			t.Errorf("%s: %d bytes took %d", name, len(c.message), took)
 		}
 	}
 }

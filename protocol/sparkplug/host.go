@@ -191,7 +191,7 @@ func (h *Host) Decode(topic string, text []byte, n int, made, now int64, out *re
 		made = now
 	}
 	before := out.Len()
-	w := writer{h: h, node: h.node(a), a: a, p: &p, message: n, made: made, now: now, out: out}
+	w := writer{h: h, node: h.node(a), a: a, p: &p, message: n, made: made, now: now, out: out, names: record.NamesOf(len(text))}
 	err = w.run()
 	if err != nil {
 		out.Truncate(before)

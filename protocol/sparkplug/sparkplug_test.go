@@ -466,6 +466,22 @@ func TestTemplatesAreFlattened(t *testing.T) {
 	n.want("NDATA/edge", message(0, 5, deep), BadPayload, false)
 }
 
+// TestLongNamesOfTemplates: a message does not make hundreds of times its size of
+// itself by a name around many members.
+func TestLongNamesOfTemplates(t *testing.T) {
+	n := newTester(t, Default())
+	var members []put
+	for i := range 2000 {
+		members = append(members, named(fmt.Sprint(i)).kind(Int32).integer(1))
+	}
+	records, reason, _ := n.decode("spBv1.0/plant/NDATA/edge", message(0, 5, named("Motor").kind(Template).template(members...)))
+	if reason != "" || len(records) == 0 {
+		t.Errorf("a usual name: %d records, %q", len(records), reason)
+	}
+	n.want("NDATA/edge", message(1, 5, named(strings.Repeat("k", 60_000)).kind(Template).template(members...)), record.TooLarge, false)
+	n.want("NDATA/edge", message(2, 5, named(strings.Repeat("k", 65_534)).kind(Template).template(members[0])), record.TooLarge, false)
+}
+
 func TestLargeBirth(t *testing.T) {
 	n := newTester(t, Default())
 	var all []put

@@ -20,8 +20,9 @@ type writer struct {
 	out     *record.List
 	ask     bool // for a birth certificate
 
-	r    *record.Record // the one that fields are added to
-	time uint64         // of r, in milliseconds
+	r     *record.Record // the one that fields are added to
+	time  uint64         // of r, in milliseconds
+	names record.Names   // bounds those of members of templates
 }
 
 func (w *writer) run() error {
@@ -205,6 +206,9 @@ func (w *writer) metric(m *metric, name string, datatype Datatype, at uint64) er
 			member := &m.members[i]
 			if member.name == "" {
 				return record.Refuse(BadPayload, "a metric of template %.100q has no name", name)
+			}
+			if err := w.names.Take(len(name) + len("/") + len(member.name)); err != nil {
+				return err
 			}
 			t := member.timestamp
 			if t == 0 {
