@@ -31,23 +31,31 @@ func (c *Client) Rights() (name string, t meta.Token, ok bool) {
 // Connect returns who shows a name and password from an address: the name for
 // InfluxDB 1 of that name, or else the user; nil if the password is neither's.
 // Failures make the next attempts wait, as those to sign in.
+func (a *API) Connect(ctx context.Context, name, password, from string) (*Client, error) {
+	return a.prove(ctx, credentials{name, password, true}, from)
+}
+
+// prove returns whose credentials are shown from an address; nil if they are not
+// right.
 //
 // A password that was found right is remembered, and those who show the same at
 // the same time have it checked once: a fleet that comes back under one name
-// would hash it for each device otherwise. Who guesses at a user's password
-// gains nothing by that, because an address that has to wait is not answered from memory.
-func (a *API) Connect(ctx context.Context, name, password, from string) (*Client, error) {
+// would hash it for each device otherwise. Who guesses gains nothing by that,
+// because an address that has to wait is not answered from memory.
+func (a *API) prove(ctx context.Context, of credentials, from string) (*Client, error) {
 	for {
-		if l, ok := a.meta.FindLogin(name); ok && a.meta.Remembered(&l, password) {
-			return &Client{meta: a.meta, login: l}, nil
-		}
-		if wait := a.attempts.blamed(name, from); wait > 0 {
+		if wait := a.attempts.blamed(of.name, from); wait > 0 {
 			return nil, tooMany(wait)
 		}
-		if u, ok := a.meta.RememberedUser(name, password); ok {
-			return &Client{meta: a.meta, user: u}, nil
+		if l, ok := a.meta.FindLogin(of.name); ok && a.meta.Remembered(&l, of.password) {
+			return &Client{meta: a.meta, login: l}, nil
 		}
-		c, err := a.checks.share(ctx, credentials{name, password}, func() (*Client, error) { return a.check(ctx, name, password, from) })
+		if of.users {
+			if u, ok := a.meta.RememberedUser(of.name, of.password); ok {
+				return &Client{meta: a.meta, user: u}, nil
+			}
+		}
+		c, err := a.checks.share(ctx, of, func() (*Client, error) { return a.check(ctx, of, from) })
 		// Who checked it has gone meanwhile: that says nothing to the others.
 		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 			continue
@@ -56,37 +64,56 @@ func (a *API) Connect(ctx context.Context, name, password, from string) (*Client
 	}
 }
 
-// check is Connect without memory.
-func (a *API) check(ctx context.Context, name, password, from string) (*Client, error) {
-	if wait := a.attempts.begin(name, from); wait > 0 {
+// check is prove without memory.
+func (a *API) check(ctx context.Context, of credentials, from string) (*Client, error) {
+	if wait := a.attempts.begin(of.name, from); wait > 0 {
 		return nil, tooMany(wait)
 	}
-	if l, ok := a.meta.FindLogin(name); ok {
-		if right, err := a.meta.CheckLogin(ctx, &l, password); err != nil {
-			return nil, err
-		} else if right {
-			a.attempts.succeeded(name, from)
-			return &Client{meta: a.meta, login: l}, nil
-		} else if _, both := a.meta.Users.Find(0, name); !both {
-			// That would take longer than for a name that is not there.
-			a.log.WarnContext(ctx, "sign-in failed", "remote", from)
-			return nil, nil
-		}
-	}
-	u, ok, err := a.meta.CheckPassword(ctx, name, password)
+	c, err := a.whose(ctx, of)
 	switch {
 	case err != nil:
 		return nil, err
-	case !ok:
+	case c == nil:
+		// Not the name: it may be a password in the wrong place.
 		a.log.WarnContext(ctx, "sign-in failed", "remote", from)
 		return nil, nil
 	}
-	a.attempts.succeeded(name, from)
+	a.attempts.succeeded(of.name, from)
+	return c, nil
+}
+
+// whose hashes the password, once where there is none of that name, too.
+func (a *API) whose(ctx context.Context, of credentials) (*Client, error) {
+	l, is := a.meta.FindLogin(of.name)
+	users := of.users
+	if users && is {
+		// To hash for both would take longer than for a name that is not there.
+		_, users = a.meta.Users.Find(0, of.name)
+	}
+	if is || !users {
+		right, err := a.meta.CheckLogin(ctx, &l, of.password)
+		switch {
+		case err != nil:
+			return nil, err
+		case right && is:
+			return &Client{meta: a.meta, login: l}, nil
+		}
+	}
+	if !users {
+		return nil, nil
+	}
+	u, ok, err := a.meta.CheckPassword(ctx, of.name, of.password)
+	if err != nil || !ok {
+		return nil, err
+	}
 	return &Client{meta: a.meta, user: u}, nil
 }
 
 // credentials are what a check is of.
-type credentials struct{ name, password string }
+type credentials struct {
+	name, password string
+	users          bool // they may be a user's, not only a name's for InfluxDB 1
+}
 
 // checks are those of passwords that are under way.
 type checks struct {

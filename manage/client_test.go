@@ -19,9 +19,9 @@ func TestChecksAreShared(t *testing.T) {
 	for i := range 100 {
 		asked.Add(1)
 		all.Go(func() {
-			of, want := credentials{"ada", "correct horse"}, ada
+			of, want := credentials{"ada", "correct horse", true}, ada
 			if i%2 == 1 {
-				of, want = credentials{"bob", "correct horse"}, bob
+				of, want = credentials{"bob", "correct horse", true}, bob
 			}
 			asked.Done()
 			got, err := c.share(t.Context(), of, func() (*Client, error) {
@@ -39,7 +39,7 @@ func TestChecksAreShared(t *testing.T) {
 	// Who does not wait any more leaves the others alone.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.share(ctx, credentials{"ada", "correct horse"}, func() (*Client, error) { return ada, nil }); !errors.Is(err, context.Canceled) {
+	if _, err := c.share(ctx, credentials{"ada", "correct horse", true}, func() (*Client, error) { return ada, nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("one that was called off: %v", err)
 	}
 	close(release)

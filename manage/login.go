@@ -108,21 +108,11 @@ func (a *API) loginRoutes() []httpapi.Route {
 // sent from an address; false if they are not right. Failures make the next
 // attempts wait.
 func (a *API) Login(ctx context.Context, name, password, from string) (meta.Token, bool, error) {
-	l, ok := a.meta.FindLogin(name)
-	if ok && a.meta.Remembered(&l, password) {
-		return l.Rights(), true, nil
-	}
-	if wait := a.attempts.begin(name, from); wait > 0 {
-		return meta.Token{}, false, tooMany(wait)
-	}
-	if right, err := a.meta.CheckLogin(ctx, &l, password); err != nil || !right || !ok {
-		if err == nil {
-			a.log.WarnContext(ctx, "sign-in failed", "remote", from)
-		}
+	c, err := a.prove(ctx, credentials{name, password, false}, from)
+	if err != nil || c == nil {
 		return meta.Token{}, false, err
 	}
-	a.attempts.succeeded(name, from)
-	return l.Rights(), true, nil
+	return c.login.Rights(), true, nil
 }
 
 func tooMany(wait time.Duration) error {

@@ -357,7 +357,7 @@ func TestNobodyGrowsByTokens(t *testing.T) {
 
 // Clients of InfluxDB 1 send name and password with each request.
 func TestLogins(t *testing.T) {
-	_, admin := apiTrial(t)
+	b, admin := apiTrial(t)
 	made := admin.make("/private/legacy/authorizations", `{"token":"collector","permissions":[{"action":"write","resource":{"type":"buckets","name":"default"}}]}`)
 	self := made.text("links", "self")
 	if made.text("token") != "collector" || self != "/private/legacy/authorizations/"+made.text("id") {
@@ -396,6 +396,13 @@ func TestLogins(t *testing.T) {
 	}
 	write(429, "u=mallory&p=guess+guess")
 	write(204, "u=collector&p=battery+staple") // others are not held up
+	for range 4 {                              // after the one above
+		write(401, "u=collector&p=guess+guess")
+	}
+	write(429, "u=collector&p=guess+guess")
+	write(429, "u=collector&p=battery+staple") // which would tell that it is right
+	b.at = b.at.Add(2 * time.Second)
+	write(204, "u=collector&p=battery+staple")
 	admin.call(422, "POST", "/private/legacy/authorizations", `{"token":"collector","permissions":[{"action":"read","resource":{"type":"buckets"}}]}`, nil)
 	clerk := caller{t, admin.h, admin.make("/api/v2/authorizations", `{"permissions":[{"action":"read","resource":{"type":"authorizations"}},{"action":"write","resource":{"type":"authorizations"}}]}`).text("token")}
 	clerk.call(200, "GET", self, "", nil)

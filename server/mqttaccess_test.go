@@ -161,17 +161,21 @@ func TestWrongPasswordsOverMQTTAreSlowedDown(t *testing.T) {
 	admin, addr := mqttTrial(t)
 	u := admin.make("/api/v2/users", `{"name":"ada"}`)
 	admin.call(204, "POST", "/api/v2/users/"+u.text("id")+"/password", `{"password":"correct horse"}`, nil)
-	if _, r := plug(t, addr, "d", "ada", "correct horse"); r != mqttwire.Success {
-		t.Fatal(r)
-	}
-	for range 5 {
-		if _, r := plug(t, addr, "d", "ada", "wrong horse"); r != mqttwire.BadUserOrPassword {
-			t.Fatalf("a wrong password: %s", r)
+	login := admin.make("/private/legacy/authorizations", `{"token":"collector","permissions":[{"action":"write","resource":{"type":"buckets","name":"default"}}]}`)
+	admin.call(204, "POST", login.text("links", "self")+"/password", `{"password":"correct horse"}`, nil)
+	for _, name := range []string{"ada", "collector"} { // a user, and a name for InfluxDB 1
+		if _, r := plug(t, addr, "d", name, "correct horse"); r != mqttwire.Success {
+			t.Fatal(r)
 		}
-	}
-	for _, password := range []string{"wrong horse", "correct horse"} {
-		if _, r := plug(t, addr, "d", "ada", password); r != mqttwire.ServerBusy {
-			t.Errorf("%q after five wrong ones: %s", password, r)
+		for range 5 {
+			if _, r := plug(t, addr, "d", name, "wrong horse"); r != mqttwire.BadUserOrPassword {
+				t.Fatalf("a wrong password of %s: %s", name, r)
+			}
+		}
+		for _, password := range []string{"wrong horse", "correct horse"} {
+			if _, r := plug(t, addr, "d", name, password); r != mqttwire.ServerBusy {
+				t.Errorf("%q of %s after five wrong ones: %s", password, name, r)
+			}
 		}
 	}
 }
