@@ -127,6 +127,9 @@ type underWay struct {
 	err    error
 }
 
+// errUnchecked is what those get who waited for a check that did not end.
+var errUnchecked = errors.New("the password could not be checked")
+
 // share returns what f returns, called once for all who ask for the same
 // meanwhile.
 func (c *checks) share(ctx context.Context, of credentials, f func() (*Client, error)) (*Client, error) {
@@ -145,10 +148,13 @@ func (c *checks) share(ctx context.Context, of credentials, f func() (*Client, e
 			return nil, ctx.Err()
 		}
 	}
+	w.err = errUnchecked // in case f panics
+	defer func() {
+		c.mu.Lock()
+		delete(c.all, of)
+		c.mu.Unlock()
+		close(w.done)
+	}()
 	w.client, w.err = f()
-	c.mu.Lock()
-	delete(c.all, of)
-	c.mu.Unlock()
-	close(w.done)
 	return w.client, w.err
 }

@@ -52,6 +52,45 @@ func TestChecksAreShared(t *testing.T) {
 	}
 }
 
+// A check that panics leaves nothing behind, and nobody waits for it.
+func TestCheckThatPanics(t *testing.T) {
+	c := checks{all: map[credentials]*underWay{}}
+	of := credentials{"ada", "correct horse", true}
+	begun, release, panicked := make(chan struct{}), make(chan struct{}), make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		c.share(t.Context(), of, func() (*Client, error) {
+			close(begun)
+			<-release
+			panic("out of luck")
+		})
+	}()
+	<-begun
+	shared := make(chan error, 1)
+	go func() {
+		_, err := c.share(t.Context(), of, func() (*Client, error) { return nil, errors.New("checked anew") })
+		shared <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // until it waits
+	close(release)
+	if got := <-panicked; got != "out of luck" {
+		t.Errorf("the panic is %v", got)
+	}
+	select {
+	case err := <-shared:
+		if err == nil {
+			t.Error("who waited for it is told that the password is wrong")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("who waited for it waits on")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) != 0 {
+		t.Errorf("%d checks are held", len(c.all))
+	}
+}
+
 // What failed elsewhere is not blamed on an address.
 func TestBlamed(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 0)}
