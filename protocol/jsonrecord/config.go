@@ -8,7 +8,6 @@ import (
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/declare"
-	"github.com/varvedb/varve/protocol/jsontape"
 )
 
 // Mapping says where in a document a value is.
@@ -17,14 +16,6 @@ type Mapping struct {
 	Path Path
 	Root bool        // the path begins at the document, not at the reading
 	Type column.Type // of a field; 0: what the text suggests
-}
-
-// find returns the value that m means for the reading at, None if there is none.
-func (m *Mapping) find(t *jsontape.Tape, at int) int {
-	if m.Root {
-		at = 0
-	}
-	return m.Path.find(t, at)
 }
 
 // Config says which value of a document is what.

@@ -48,10 +48,52 @@ type Decoder struct {
 	name   []byte         // of a field that stands deep in the document
 	names  record.Names   // bounds those of the message
 	at     map[string]int // fields of a record that has many
+	roots  []rooted
+}
+
+// rooted is a mapping whose path begins at the document, where it is looked up
+// once: an array may hold thousands of readings, and the document as many members.
+type rooted struct {
+	m     *Mapping
+	found int
 }
 
 // New returns a decoder. c is not changed.
-func New(c *Config) *Decoder { return &Decoder{config: c} }
+func New(c *Config) *Decoder {
+	d := &Decoder{config: c}
+	add := func(m *Mapping) {
+		if m != nil && m.Root {
+			d.roots = append(d.roots, rooted{m: m})
+		}
+	}
+	add(c.MeasurementAt)
+	add(c.Time)
+	for i := range c.Tags {
+		add(&c.Tags[i])
+	}
+	for i := range c.Fields {
+		add(&c.Fields[i])
+	}
+	return d
+}
+
+// find returns the value that m means for the reading at, None if there is none.
+func (d *Decoder) find(m *Mapping, at int) int {
+	if m.Root {
+		return d.root(m)
+	}
+	return m.Path.find(&d.tape, at)
+}
+
+// root returns what find does for a path that begins at the document.
+func (d *Decoder) root(m *Mapping) int {
+	for i := range d.roots {
+		if r := &d.roots[i]; r.m == m {
+			return r.found
+		}
+	}
+	panic("BUG: the mapping of " + m.Name + " is not of the decoder")
+}
 
 // Decode appends the records of a message, which is message number n. If it
 // returns an error, a *record.Refusal, out is as it was.
@@ -68,6 +110,9 @@ func (d *Decoder) Decode(payload []byte, n int, out *record.List) error {
 		if k := d.tape.Kind(at); k != jsontape.Array && k != jsontape.Object {
 			return record.Refuse(WrongType, "there is no array at %s", &d.config.Each)
 		}
+	}
+	for i := range d.roots {
+		d.roots[i].found = d.roots[i].m.Path.find(&d.tape, 0)
 	}
 	d.names = record.NamesOf(len(payload))
 	before := out.Len()
@@ -103,7 +148,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 	c := d.config
 	r.Measurement = c.Measurement
 	if c.MeasurementAt != nil {
-		if i := c.MeasurementAt.find(&d.tape, at); i >= 0 {
+		if i := d.find(c.MeasurementAt, at); i >= 0 {
 			name, err := d.tagText(i, c.MeasurementAt)
 			if err != nil {
 				return err
@@ -114,7 +159,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 		}
 	}
 	if c.Time != nil {
-		if i := c.Time.find(&d.tape, at); i >= 0 && d.tape.Kind(i) != jsontape.Null {
+		if i := d.find(c.Time, at); i >= 0 && d.tape.Kind(i) != jsontape.Null {
 			t, err := d.time(i)
 			if err != nil {
 				return err
@@ -124,7 +169,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 	}
 	for i := range c.Tags {
 		m := &c.Tags[i]
-		if j := m.find(&d.tape, at); j >= 0 {
+		if j := d.find(m, at); j >= 0 {
 			s, err := d.tagText(j, m)
 			if err != nil {
 				return err
@@ -136,7 +181,7 @@ func (d *Decoder) one(at int, r *record.Record) error {
 	}
 	for i := range c.Fields {
 		m := &c.Fields[i]
-		if j := m.find(&d.tape, at); j >= 0 {
+		if j := d.find(m, at); j >= 0 {
 			v, err := d.value(j, m.Type, m.Name)
 			if err != nil {
 				return err
@@ -206,7 +251,7 @@ func (d *Decoder) set(r *record.Record, v record.Value) {
 		r.Set(string(d.name), v)
 		return
 	}
-	if len(r.Fields) == manyFields || d.at == nil {
+	if d.at == nil {
 		d.at = map[string]int{}
 		for i := range r.Fields {
 			d.at[r.Fields[i].Name] = i

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
@@ -193,6 +194,62 @@ func TestLongNames(t *testing.T) {
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
 			t.Errorf("%s: %d bytes took %d", name, len(c.message), took)
+		}
+	}
+}
+
+// TestRootsOfManyReadings: what is found from the document is not looked for again
+// by each reading, which took seconds.
+func TestRootsOfManyReadings(t *testing.T) {
+	message := `{"site":"x"` + strings.Repeat(`,"a":1`, 100_000) + `,"kind":"k","t":5,"f":2,"r":[{"v":1}` + strings.Repeat(`,{"v":1}`, 20_000) + `]}`
+	d := New(mapping(t, `{each: r, measurement_path: $.kind, time: $.t, tags: {site: $.site}, fields: {f: {path: $.f, type: int}, v: float}}`))
+	var l record.List
+	began := time.Now()
+	if err := d.Decode([]byte(message), 0, &l); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("%d readings took %s", l.Len(), took)
+	}
+	all := shown(&l)
+	for _, i := range []int{0, 20_000} {
+		if want := "k,site=x f=integer:2 v=float:1 @5000000000"; all[i] != want {
+			t.Errorf("reading %d is %s, want %s", i, all[i], want)
+		}
+	}
+	// They are those of the message.
+	l.Reset()
+	if err := d.Decode([]byte(`{"kind":"other","r":[{"v":2}]}`), 0, &l); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"other v=float:2"}, shown(&l)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestRepeatedKeys: a key that stands again costs the same however many fields are
+// there already.
+func TestRepeatedKeys(t *testing.T) {
+	for _, fields := range []int{manyFields - 1, manyFields, manyFields + 1} {
+		var b strings.Builder
+		b.WriteString("{")
+		for i := range fields {
+			fmt.Fprintf(&b, `"f%d":1,`, i)
+		}
+		b.WriteString(strings.Repeat(`"f1":2,`, 10_000) + `"f2":3}`)
+		d := New(mapping(t, `{measurement: m}`))
+		var l record.List
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := d.Decode([]byte(b.String()), 0, &l); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 5<<20 {
+			t.Errorf("%d bytes with %d fields took %d", b.Len(), fields, took)
+		}
+		if n := len(l.At(0).Fields); n != fields {
+			t.Errorf("%d fields, want %d", n, fields)
 		}
 	}
 }
