@@ -88,12 +88,14 @@ func (d *Decoder) number() (number, error) {
 			n.magnitude, n.whole = m, err == nil
 		}
 	default:
-		// 3.0 and 3e2 are whole too.
-		f, ok := n.float()
-		if f = math.Abs(f); ok && f <= 1<<53 && f == math.Trunc(f) {
-			n.whole, n.exact, n.magnitude, n.places = true, true, uint64(f), 0
-		} else if m, _, whole := Whole(unsafeString(n.text)); ok && whole {
-			n.whole, n.exact, n.magnitude = true, false, m
+		// 3.0 and 3e2 are whole too. A float that is whole says so only if it is
+		// exact: that of 9007199254740991.4 is whole as well.
+		if f, ok := n.float(); ok && f == math.Trunc(f) {
+			if n.exact {
+				n.whole, n.magnitude, n.places = true, uint64(math.Abs(f)), 0
+			} else if m, _, whole := Whole(unsafeString(n.text)); whole {
+				n.whole, n.exact, n.magnitude, n.places = true, m <= 1<<53, m, 0
+			}
 		}
 	}
 	return n, nil

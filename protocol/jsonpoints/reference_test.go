@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,26 +187,37 @@ func (r *referenceReader) value(measurement string, m member) (string, error) {
 		return fmt.Sprintf("%q", v), nil
 	case json.Number:
 		f, err := v.Float64()
-		whole := err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53
+		n := referenceWhole(string(v))
 		switch r.types(measurement, m.key) {
 		case column.Int64:
-			if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+			if n != nil && n.IsInt64() {
 				return fmt.Sprintf("%di", n), nil
 			}
-			if whole {
-				return fmt.Sprintf("%di", int64(f)), nil
-			}
 		case column.Uint64:
-			if n, err := strconv.ParseUint(string(v), 10, 64); err == nil {
+			if n != nil && n.Sign() >= 0 {
 				return fmt.Sprintf("%du", n), nil
-			}
-			if whole && f >= 0 {
-				return fmt.Sprintf("%du", uint64(f)), nil
 			}
 		}
 		return fmt.Sprintf("%vf", f), err
 	}
 	return "", errors.New("value")
+}
+
+// referenceWhole returns a number that is whole, nil if it is not, or beyond 64
+// bits and a sign.
+func referenceWhole(s string) *big.Int {
+	mantissa, exponent := cutExponent(s)
+	if strings.Trim(mantissa, "-.0") == "" {
+		return new(big.Int)
+	}
+	if e, err := strconv.Atoi(exponent); exponent != "" && (err != nil || max(e, -e) > 9999) {
+		return nil // no body here has so many digits
+	}
+	r, ok := new(big.Rat).SetString(s)
+	if !ok || !r.IsInt() || !new(big.Int).Abs(r.Num()).IsUint64() {
+		return nil
+	}
+	return r.Num()
 }
 
 func referenceTime(t json.Token, now int64) (int64, error) {
@@ -215,9 +227,9 @@ func referenceTime(t json.Token, now int64) (int64, error) {
 	case string:
 		return Time([]byte(v)) // FuzzTime is about it
 	case json.Number:
-		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			at, ok := Since1970(n)
-			if !ok || !inRange(at) {
+		if n := referenceWhole(string(v)); n != nil {
+			at, ok := Since1970(n.Int64())
+			if !n.IsInt64() || !ok || !inRange(at) {
 				return 0, errors.New("range")
 			}
 			return at, nil
@@ -267,6 +279,9 @@ func FuzzParse(f *testing.F) {
 		`[{"timestamp":1700000000.5,"fields":{"i":-9223372036854775808,"u":1e3},"measurement":"\u00e9\ud83d\ude00","tags":null}]`,
 		`{"measurement":"m","fields":{"f":null,"g":-0.0,"f":1E+2},"timestamp":1700000000123}`,
 		`{"measurement":"m","fields":{"a":[{"x":"]}"}]}}`, `[]`, `{}`, `{"measurement":"m","tags":{"a":"b"],"fields":{"f":1}}`,
+		`{"measurement":"m","fields":{"i":9007199254740991.4,"u":1.00000000000000000001},"timestamp":1.767366245e18}`,
+		`{"measurement":"m","fields":{"i":-4503599627370497.25,"u":0.99999999999999999999},"timestamp":1.00000000000000000001}`,
+		`{"measurement":"m","fields":{"i":900719925474099.0,"u":1e-400}}`,
 	} {
 		f.Add([]byte(s))
 	}
