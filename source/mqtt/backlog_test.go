@@ -187,6 +187,52 @@ func TestBytesUnwritten(t *testing.T) {
 	eventually(t, "nothing waits", func() bool { return b.Stats().Unwritten == 0 && b.connections() == 0 })
 }
 
+// Who reads gets large messages too while as much is to be written to others as may
+// be: those that waited for it, those that come, and beside acknowledgements.
+func TestLargeMessagesBesideSlowReaders(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.SubscriberBytes = 8 << 20
+	b := open(t, c, Deps{})
+	m := away(t, b, "sub", 1, "a")
+	publish := func(size int) {
+		t.Helper()
+		if err := b.Publish("a", make([]byte, size), 1, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5 {
+		publish(20_000 + i)
+	}
+	b.unwritten.Add(16 << 20) // slow readers elsewhere
+	d, _ := connect(t, b, m)
+	for i := range 5 {
+		if p, _ := d.message(); len(p.Payload) != 20_000+i {
+			t.Fatalf("%d bytes", len(p.Payload))
+		}
+	}
+	const n = 200
+	go func() {
+		for i := range n {
+			d.net.Write(mqttwire.AppendPublish(nil, d.version, &mqttwire.Publish{QoS: 1, PacketID: uint16(i + 1), Topic: []byte("b"), Payload: []byte("x")}))
+		}
+	}()
+	for range n {
+		publish(20_000)
+	}
+	for messages, acks := 0, 0; messages < n || acks < n; {
+		switch d.next().Type {
+		case mqttwire.PUBLISH:
+			messages++
+		case mqttwire.PUBACK:
+			acks++
+		}
+	}
+	if got := b.unwritten.Add(-16 << 20); got < 0 || waiting(b, "sub") != n+5 {
+		t.Errorf("%d bytes wait to be written, %d messages are in flight", got, waiting(b, "sub"))
+	}
+}
+
 // A message that waits in many sessions takes memory once.
 func TestBytesOfOneForAll(t *testing.T) {
 	t.Parallel()

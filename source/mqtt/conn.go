@@ -49,7 +49,8 @@ type conn struct {
 	out     []byte     // to be written
 	spare   []byte     // what was written last, for its memory
 	counted int        // bytes of out that Broker.unwritten has
-	writing bool       // a goroutine writes
+	writing bool       // a goroutine writes, or is about to
+	sending bool       // a write is under way: the client has not taken all
 	dirty   bool       // a lane has added to out and will kick
 	window  window
 	room    *sync.Cond // of the window; made when it is first waited for
@@ -387,6 +388,7 @@ func (c *conn) write() {
 		c.spare = nil
 		counted := c.counted
 		c.counted = 0
+		c.sending = true
 		c.mu.Unlock()
 		c.writes.Store(c.broker.clock.Load())
 		n, err := c.net.Write(b)
@@ -403,7 +405,7 @@ func (c *conn) write() {
 			return
 		}
 		c.mu.Lock()
-		c.spare = b[:0]
+		c.spare, c.sending = b[:0], false
 		s := c.session
 		c.free()
 		c.mu.Unlock()

@@ -372,10 +372,11 @@ func (c *conn) offer(o *outgoing) offer {
 }
 
 // mayOffer reports whether a message may wait to be written. Who has read all so
-// far always gets one. conn.mu is held.
+// far always gets one, whatever waits for others. Who has not is asked again, by pump,
+// when it has: nobody else needs to wake a queue. conn.mu is held.
 func (c *conn) mayOffer(size int) bool {
 	n := len(c.out)
-	return n <= maxOut && (n+size <= fairOut || n == 0 && !c.writing || c.broker.unwritten.Load() < c.broker.config.SubscriberBytes)
+	return n <= maxOut && (n+size <= fairOut || n <= fairOut && !c.sending || c.broker.unwritten.Load() < c.broker.config.SubscriberBytes)
 }
 
 // count notes what waits to be written, beyond what each connection has. conn.mu is
