@@ -93,20 +93,37 @@ func (b *Broker) relieve(which int) {
 }
 
 // shed drops the latest messages until no more than some bytes are held, or
-// enough has become free. What has not been sent goes first.
+// enough has become free. What has not been sent goes first. Of what the client has
+// got the identifier stays in use until it acknowledges: the window is its own.
 func (s *session) shed(which int, level, enough int64) {
 	l := &s.broker.backlogs[which]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	drop := func(from []outgoing) []outgoing {
+	drop := func(from []outgoing) {
 		for i := len(from) - 1; i >= 0 && s.held[which].Load() > level && l.used.Load() > enough; i-- {
 			if o := &from[i]; int(o.backlog) == which && o.message != nil {
 				s.let(o)
+				o.shed = true
 				s.broker.stats.undelivered.Add(1)
 			}
 		}
-		return slices.DeleteFunc(from, func(o outgoing) bool { return o.message == nil && !o.rel })
 	}
-	s.queue = drop(s.queue)
-	s.inflight = drop(s.inflight)
+	drop(s.queue)
+	s.queue = slices.DeleteFunc(s.queue, func(o outgoing) bool { return o.shed })
+	drop(s.inflight)
+	if s.conn == nil {
+		s.forget()
+	}
+}
+
+// forget gives up identifiers of messages that were shed, which the client cannot
+// acknowledge over a connection that has ended. One of QoS 2 it may have noted: it is
+// told to release it. session.mu is held.
+func (s *session) forget() {
+	s.inflight = slices.DeleteFunc(s.inflight, func(o outgoing) bool { return o.shed && o.qos == 1 })
+	for i := range s.inflight {
+		if o := &s.inflight[i]; o.shed {
+			o.rel = true
+		}
+	}
 }

@@ -134,6 +134,86 @@ func TestBytesInFlight(t *testing.T) {
 	}
 }
 
+// A client never has more on its way than it said it takes, also when what it has
+// got was dropped for want of memory; and it can go on.
+func TestReceiveMaximumOfASubscriber(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		c := Default()
+		c.SubscriberBytes = 1 << 20
+		b := open(t, c, Deps{})
+		m := named5("sub")
+		m.ReceiveMaximum, m.SessionExpiry, m.CleanStart = 10, 3600, false
+		d, _ := connect(t, b, m)
+		d.subscribe(filter("a", qos))
+		const many = 40
+		var ids []uint16
+		take := func() {
+			t.Helper()
+			for i := range many {
+				if err := b.Publish("a", make([]byte, 200_000), qos, false); err != nil {
+					t.Fatal(err)
+				}
+				if i < 10 { // it reads: none is dropped before it has got it
+					p, _ := d.message()
+					ids = append(ids, p.PacketID)
+				}
+			}
+			d.nothing()
+			if n := b.Stats().Outgoing; n > c.SubscriberBytes {
+				t.Errorf("QoS %d: %d bytes wait", qos, n)
+			}
+		}
+		got := map[mqttwire.Type]int{}
+		answer := func(typ mqttwire.Type, id uint16) {
+			d.send(mqttwire.AppendAck(nil, typ, d.version, mqttwire.Ack{PacketID: id}))
+		}
+		first := map[byte]mqttwire.Type{1: mqttwire.PUBACK, 2: mqttwire.PUBREC}[qos]
+		settle := func() {
+			t.Helper()
+			for waiting(b, "sub") > 0 {
+				d.send(mqttwire.AppendPing(nil, mqttwire.PINGREQ))
+				for p := d.next(); p.Type != mqttwire.PINGRESP; p = d.next() {
+					got[p.Type]++
+					if p.Type == mqttwire.PUBLISH {
+						var m mqttwire.Publish
+						if err := m.Decode(p.Flags, p.Body, d.version); err != nil {
+							t.Fatal(err)
+						}
+						answer(first, m.PacketID)
+						continue
+					}
+					a, err := mqttwire.DecodeAck(p.Type, p.Body, d.version)
+					if err != nil || p.Type != mqttwire.PUBREL || a.Reason.Failed() {
+						t.Fatal(p.Type, a, err)
+					}
+					answer(mqttwire.PUBCOMP, a.PacketID)
+				}
+			}
+		}
+		take()
+		for _, id := range ids {
+			answer(first, id)
+		}
+		settle()
+		s := b.Stats()
+		if s.Outgoing != 0 || s.Delivered+s.Undelivered != many || s.Undelivered < 5 {
+			t.Errorf("QoS %d: %d bytes are counted of none, %d delivered and %d not", qos, s.Outgoing, s.Delivered, s.Undelivered)
+		}
+
+		// What is not acknowledged when the connection ends does not keep its place.
+		take()
+		d.net.Close()
+		eventually(t, "it is away", func() bool { return b.connections() == 0 })
+		clear(got)
+		d, _ = connect(t, b, m)
+		settle()
+		if got[mqttwire.PUBLISH] == 0 || (got[mqttwire.PUBREL] > got[mqttwire.PUBLISH]) != (qos == 2) {
+			t.Errorf("QoS %d: after it came back it gets %v", qos, got)
+		}
+	}
+}
+
 // What waits to be written to those who do not read is bounded for all together, and
 // who reads gets all.
 func TestBytesUnwritten(t *testing.T) {

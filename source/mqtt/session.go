@@ -38,11 +38,12 @@ type session struct {
 
 // outgoing is a message of QoS 1 or 2 for the client.
 type outgoing struct {
-	message *message // nil: the client has it, by a PUBREC
+	message *message // nil: the client has it, by a PUBREC, or it was shed
 	id      uint16
 	qos     byte
 	retain  bool
-	rel     bool // PUBREC has come
+	rel     bool // PUBREC has come, or is not waited for
+	shed    bool // and counted as undelivered
 	backlog int8
 	ids     []uint32 // of subscriptions
 	shared  string   // the filter of the shared subscription that it came by; "": of none
@@ -274,6 +275,7 @@ func (s *session) resume(c *conn) {
 		s.mu.Unlock()
 		return
 	}
+	s.forget()
 	for i := range s.inflight {
 		o := &s.inflight[i]
 		if o.rel {
@@ -337,11 +339,13 @@ func (s *session) acknowledged(c *conn, t mqttwire.Type, a mqttwire.Ack) {
 // finish takes a message out of those in flight. session.mu is held.
 func (s *session) finish(at int) {
 	s.let(&s.inflight[at])
+	if !s.inflight[at].shed {
+		s.broker.stats.delivered.Add(1)
+	}
 	s.inflight = slices.Delete(s.inflight, at, at+1)
 	if len(s.inflight) == 0 {
 		s.inflight = nil
 	}
-	s.broker.stats.delivered.Add(1)
 }
 
 // offer is what became of a message that was offered to a connection.
