@@ -346,6 +346,17 @@ func TestTimesOfBirthsAndDeaths(t *testing.T) {
 			t.Errorf("a birth that was made at %d is at %d", now-int64(time.Second)+5, last)
 		}
 		send("NDEATH/e", message(-1, clock()), 17)
+		// A time that cannot be does not stay.
+		for _, wrong := range []int64{now + int64(time.Hour), now + int64(75*365*24*time.Hour), math.MaxInt64} {
+			send("NBIRTH/e", message(0, clock()), wrong)
+			if last != now {
+				t.Errorf("a birth that was made %d from now is %d from now", wrong-now, last-now)
+			}
+			send("NDEATH/e", message(-1, clock()), now+int64(2*time.Second))
+			if last != now+int64(time.Second) {
+				t.Errorf("behind it a death stands %d from now", last-now)
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/varvedb/varve/pipeline/record"
 )
@@ -104,11 +105,20 @@ func (p *payload) bdSeq() (n uint64, ok bool) {
 	return 0, false
 }
 
+// ahead is how far a message may have been made after it arrived, because clocks
+// differ.
+const ahead = time.Minute
+
 // status adds a record of a birth or death. A later one never stands before an
-// earlier one of the node.
+// earlier one of the node, so that a time far ahead, which would carry all later
+// ones with it, is not believed.
 func (w *writer) status(device string, online bool) {
 	w.begin(StatusMeasurement, device, 0)
-	w.node.status = max(w.node.status, w.made)
+	made := w.made
+	if made > w.now+int64(ahead) {
+		made = w.now
+	}
+	w.node.status = max(w.node.status, made)
 	w.r.Time, w.r.Timed = w.node.status, true
 	reason := "death"
 	if online {
