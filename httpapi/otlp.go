@@ -187,7 +187,7 @@ func (a *API) storeMetrics(ctx context.Context, t target, opening *source.Openin
 		q, err := d.Decode(message, mapping, a.now().UnixNano(), text.more(ctx))
 		decoding.End(err)
 		if err != nil {
-			return undecoded(ctx, opening, message, sender, err)
+			return undecoded(ctx, opening, text.Bytes, sender, err) // as it came
 		}
 		text.recycle()
 		a.metrics.countOTLP(&q)

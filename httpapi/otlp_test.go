@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
@@ -139,6 +140,17 @@ func TestOTLPThroughPipeline(t *testing.T) {
 		if w.Code != http.StatusBadRequest || len(in.left) != 1 || in.left[0] != fmt.Sprintf("bad_message %q", body) {
 			t.Errorf("a bad message: status %d, kept %q", w.Code, in.left)
 		}
+	}
+	// As it came, though it was another message when it was found to be too much.
+	limits := otlp.Default()
+	limits.Rows.MaxTables = 1
+	b.api.metricDecoders = newDecoders(func(int) MetricDecoder { return otlp.NewDecoder(limits) }, 1<<20, time.Second, make(chan struct{}, 1), make(chan struct{}, 1))
+	const metric = `{"name":"%s","gauge":{"dataPoints":[{"timeUnixNano":"7","asDouble":1.5}]}}`
+	body := fmt.Sprintf(`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[`+metric+","+metric+`]}]}]}`, "a", "b")
+	in.left = nil
+	w = call(b.api.Points(), http.MethodPost, "/v1/metrics", body, asAdmin, asJSONMetrics)
+	if diff := cmp.Diff([]string{fmt.Sprintf("bad_message %q", body)}, in.left); w.Code != http.StatusBadRequest || diff != "" {
+		t.Errorf("too much as JSON: status %d, kept %s", w.Code, diff)
 	}
 	in.err = source.ErrBusy
 	if status, _ := send(); status != http.StatusServiceUnavailable {
