@@ -31,6 +31,8 @@ import (
 //     appends every topic once more, as it is by then, some with each append, and
 //     trims what lies before. What it says of a topic is never older than what
 //     stands before it, so that a crash at any time leaves a log that is right.
+//  5. What waits while the disk takes nothing is bounded: by what may be retained, and
+//     by what may have been removed since. Beyond that no further topic is retained.
 //
 // Rejected: a transaction of the catalog for each group (pages of 4 KiB for
 // topics that lie anywhere, in the file that users and buckets need); writing
@@ -52,9 +54,12 @@ type keeper struct {
 	slack     int64         // sweepSlack, but in tests
 	part      int           // sweepAppend, but in tests
 
-	mu      sync.Mutex // guards what is below
-	changed map[string]*message
-	waiting []waiter
+	mu           sync.Mutex // guards what is below
+	changed      map[string]*message
+	removals     int // among them
+	removedBytes int // of their topics
+	mostRemovals int // maxRemovals, but in tests
+	waiting      []waiter
 }
 
 // waiter is a message that is acknowledged when it is kept.
@@ -75,20 +80,58 @@ const (
 	// keptWithin is how long a change may stay in memory for which nobody waits:
 	// a burst of QoS 0 is few syncs.
 	keptWithin = 100 * time.Millisecond
+	// maxRemovals and maxRemovedBytes bound what is noted of topics that have no
+	// message any more: more than are removed in the time of a slow sync.
+	maxRemovals     = 64 << 10
+	maxRemovedBytes = 16 << 20
 	// sweepSlack is how much longer than twice what is retained the log may be.
 	sweepSlack = 32 << 20
 )
 
 func newKeeper(to wlog.Log, r *retained, log *slog.Logger) *keeper {
-	return &keeper{log: log, to: to, retained: r, noted: make(chan struct{}, 1), awaited: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}), changed: map[string]*message{}, slack: sweepSlack, part: sweepAppend}
+	return &keeper{log: log, to: to, retained: r, noted: make(chan struct{}, 1), awaited: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}), changed: map[string]*message{}, slack: sweepSlack, part: sweepAppend, mostRemovals: maxRemovals}
 }
 
-// note says what is retained of a topic by now. retained.mu is held.
-func (k *keeper) note(m *message) {
+// note says what is retained of a topic by now, and whether something was before. It
+// returns false, and notes nothing, if nothing was and too much waits to be kept.
+// retained.mu is held.
+func (k *keeper) note(m *message, was bool) bool {
 	k.mu.Lock()
+	defer k.mu.Unlock()
+	before, noted := k.changed[m.topic]
+	removes := len(m.payload) == 0
+	if !was && !noted {
+		if removes {
+			return true // the log has nothing of it, or will not when it has what is on its way
+		}
+		if k.removals >= k.mostRemovals || k.removedBytes >= maxRemovedBytes {
+			return false
+		}
+	}
+	if noted && len(before.payload) == 0 {
+		k.removals--
+		k.removedBytes -= len(m.topic)
+	}
+	if removes {
+		k.removals++
+		k.removedBytes += len(m.topic)
+	}
 	k.changed[m.topic] = m
-	k.mu.Unlock()
 	signal(k.noted)
+	return true
+}
+
+// take takes what was noted, nil if nothing was, and who waits for it. Others note
+// and wait from then on in what is given back here.
+func (k *keeper) take(spare []waiter) (changed map[string]*message, waiting []waiter) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.changed) > 0 {
+		changed, k.changed = k.changed, map[string]*message{}
+		k.removals, k.removedBytes = 0, 0
+	}
+	waiting, k.waiting = k.waiting, spare[:0]
+	return changed, waiting
 }
 
 // wait ticks a message off in its connection's window once all is kept that was
@@ -120,14 +163,7 @@ func (k *keeper) run() {
 	for ended := false; !ended; {
 		k.sweepIfDue()
 		ended = k.idle()
-		k.mu.Lock()
-		var changed map[string]*message // nil, and not that which others write to
-		if len(k.changed) > 0 {
-			changed, k.changed = k.changed, map[string]*message{}
-		}
-		waiting := k.waiting
-		k.waiting = spare[:0]
-		k.mu.Unlock()
+		changed, waiting := k.take(spare)
 		if !k.keepAll(changed) {
 			return
 		}
@@ -351,16 +387,17 @@ func (r *retained) restore(ctx context.Context, from wlog.Log, now time.Time, lo
 			spoilt(fmt.Errorf("record %s: %w", record.Pos, err))
 		}
 	}
-	over := 0
+	left := map[string]struct{}{}
 	for _, m := range slices.SortedFunc(maps.Values(all), func(a, b found) int { return a.order - b.order }) {
 		if (m.expires == 0 || m.expires > now.Unix()) && !r.set(m.message) {
-			over++
+			left[m.topic] = struct{}{}
 		}
 	}
 	if damaged > 0 {
 		log.Error("some retained messages of MQTT cannot be read: their topics have none, or the one before", "places", damaged, "first", first)
 	}
-	if over > 0 {
+	if over := len(left); over > 0 {
+		r.leftOut = left
 		log.Warn("some retained messages of MQTT are left out: there are more than may be", "messages", over)
 	}
 	if n, bytes := r.size(); n > 0 {

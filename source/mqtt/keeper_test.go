@@ -242,6 +242,98 @@ func TestRetainedWithoutAcknowledgement(t *testing.T) {
 	})
 }
 
+// What waits to be kept is bounded while the disk takes nothing: removals of what was
+// never there, and what there is no room for, are not noted; nor is more than some
+// that have been there.
+func TestNotesAreBounded(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem(nil)
+	log := openKept(t, fs, 1<<20)
+	r := newRetained(10, 64<<10)
+	k := newKeeper(log, r, quiet())
+	k.mostRemovals = 20
+	r.changed = k.note
+	long := strings.Repeat("x", 100)
+	for i := range 1000 {
+		r.set(&message{topic: fmt.Sprint("never/", i), retain: true})
+	}
+	if n := len(k.changed); n != 0 {
+		t.Errorf("%d removals of nothing are noted", n)
+	}
+	for i := range 1000 {
+		r.set(version(i, 1, 100))
+	}
+	if n := len(k.changed); n != 10 {
+		t.Errorf("%d are noted, and 10 are retained", n)
+	}
+	k.take(nil)
+	// Topics come and go: by removal, for want of room, by their time.
+	for i := range 1000 {
+		at := fmt.Sprint("t/", i)
+		took := r.set(&message{topic: at, payload: []byte("x"), expires: 1})
+		switch i % 3 {
+		case 0:
+			r.set(&message{topic: at})
+		case 1:
+			r.set(&message{topic: at, payload: []byte(strings.Repeat(long, 1000))})
+		default:
+			r.expire(time.Now())
+		}
+		if took != (i < 20) {
+			t.Fatalf("topic %d: %v", i, took)
+		}
+	}
+	removed := 0
+	for _, m := range k.changed {
+		if len(m.payload) == 0 {
+			removed++
+		}
+	}
+	if n := len(k.changed); n != 20 || removed != 20 || k.removals != 20 {
+		t.Errorf("%d are noted, %d of them removals, %d are counted", n, removed, k.removals)
+	}
+	// A topic that is noted already may have a message again, and there is room when
+	// the notes are on their way.
+	if !r.set(version(19, 1, 10)) || k.removals != 19 || !r.set(version(2000, 1, 10)) || !r.set(&message{topic: "t/19"}) || r.set(version(3000, 1, 10)) {
+		t.Errorf("%d removals", k.removals)
+	}
+	k.take(nil)
+	if !r.set(version(3000, 1, 10)) {
+		t.Error("there is no room again")
+	}
+}
+
+// What there was no room for when it was read can be removed: it does not come back
+// when there is room.
+func TestRemovalOfWhatWasLeftOut(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem(nil)
+	log := openKept(t, fs, 1<<20)
+	c := Default()
+	for i, most := range []int{10, 4, 10} {
+		c.RetainedMessages = most
+		b := open(t, c, Deps{Retained: log})
+		d, _ := connect(t, b, named5("pub"))
+		for at := range uint16(10) {
+			switch i {
+			case 0:
+				d.retain(at+1, 1, fmt.Sprint("t/", at), "x", nil)
+				d.want(mqttwire.PUBACK, at+1)
+			case 1:
+				if at != 3 {
+					d.retain(at+1, 1, fmt.Sprint("t/", at), "", nil)
+					d.want(mqttwire.PUBACK, at+1)
+				}
+			case 2:
+				if got := kept(t, b, fmt.Sprint("t/", at)); (got != "") != (at == 3) {
+					t.Errorf("%d: %q", at, got)
+				}
+			}
+		}
+		b.Close()
+	}
+}
+
 // slowLog takes as long for an append as a disk does.
 type slowLog struct{ wlog.Log }
 
@@ -285,8 +377,7 @@ func TestRetainedSurvivesCrashes(t *testing.T) {
 				r.set(version(i, last[i], rng.IntN(400)))
 			}
 			k.sweepIfDue()
-			changed := k.changed
-			k.changed = map[string]*message{}
+			changed, _ := k.take(nil)
 			if rng.IntN(3) == 0 { // what comes while it is on its way
 				i := some()
 				last[i]++
@@ -365,10 +456,10 @@ func TestDamagedRetainedMessages(t *testing.T) {
 	r.changed = k.note
 	for i := range 200 {
 		r.set(version(i, 1, 1000+i))
-		if err := k.keep(k.changed); err != nil {
+		changed, _ := k.take(nil)
+		if err := k.keep(changed); err != nil {
 			t.Fatal(err)
 		}
-		clear(k.changed)
 	}
 	log.Close()
 	names, err := fs.List("/retained")
@@ -559,10 +650,10 @@ func BenchmarkKeep(b *testing.B) {
 			r.set(m)
 		}
 		k.sweepIfDue()
-		if err := k.keep(k.changed); err != nil {
+		changed, _ := k.take(nil)
+		if err := k.keep(changed); err != nil {
 			b.Fatal(err)
 		}
-		clear(k.changed)
 		n += len(all)
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "messages/s")

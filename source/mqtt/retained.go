@@ -13,9 +13,14 @@ type retained struct {
 	count, bytes       int
 	maxCount, maxBytes int
 	expiring           map[string]int64 // topic → when, in seconds since 1970
+	// leftOut is the topics that the log has a message of for which there was no
+	// room when it was read.
+	leftOut map[string]struct{}
 	// changed is told, with mu held, what is retained of a topic from then on: a
-	// message without payload if nothing is. nil: nobody is.
-	changed func(*message)
+	// message without payload if nothing is; and whether something was, or may be in
+	// the log. If nothing was it may say that it cannot take any more. nil: nobody is
+	// told.
+	changed func(m *message, was bool) bool
 }
 
 type keep struct {
@@ -36,21 +41,25 @@ func (r *retained) set(m *message) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.expiring, m.topic)
-	if len(m.payload) == 0 {
-		r.remove(r.root, m.topic)
-		r.tell(m)
-		return true
-	}
 	old := r.get(m.topic)
+	_, was := r.leftOut[m.topic]
+	was = was || old != nil
 	count, bytes := r.count, r.bytes+m.cost()
 	if old == nil {
 		count++
 	} else {
 		bytes -= old.cost()
 	}
-	if count > r.maxCount || bytes > r.maxBytes {
+	switch {
+	case len(m.payload) == 0:
+		r.remove(r.root, m.topic)
+		r.tell(m, was)
+		return true
+	case count > r.maxCount || bytes > r.maxBytes:
 		r.remove(r.root, m.topic) // what was there is out of date
-		r.tell(&message{topic: m.topic})
+		r.tell(&message{topic: m.topic}, was)
+		return false
+	case !r.tell(m, was): // and nothing is there
 		return false
 	}
 	k := r.root
@@ -69,14 +78,15 @@ func (r *retained) set(m *message) bool {
 	if m.expires > 0 {
 		r.expiring[m.topic] = m.expires
 	}
-	r.tell(m)
 	return true
 }
 
-func (r *retained) tell(m *message) {
-	if r.changed != nil {
-		r.changed(m)
+func (r *retained) tell(m *message, was bool) bool {
+	if r.changed == nil {
+		return true
 	}
+	delete(r.leftOut, m.topic)
+	return r.changed(m, was)
 }
 
 // at returns the message of a topic, nil if there is none.
@@ -181,6 +191,7 @@ func (r *retained) expire(now time.Time) {
 		if at <= now.Unix() {
 			r.remove(r.root, name)
 			delete(r.expiring, name)
+			r.tell(&message{topic: name}, false) // the log knows when it expires
 		}
 	}
 }
