@@ -35,6 +35,6 @@ func (b *Names) refuse(n int) error {
 	if n > maxNameBytes {
 		return Refuse(TooLarge, "the name of a field, which is the path to its value, has %d bytes, more than %d", n, maxNameBytes)
 	}
-	return Refuse(TooLarge, "the names of its fields, which are the paths to their values, take more than %d times what the message does: shorten the keys around many values, or declare the fields that are wanted",
+	return Refuse(TooLarge, "the names of its fields, which are the paths to their values, take more than %d times what the message does: shorten the keys around many values",
 		nameRatio)
 }

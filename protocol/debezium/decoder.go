@@ -43,6 +43,7 @@ type Decoder struct {
 	keyRow  rowmap.Row
 	table   []byte
 	change  rowmap.Change
+	names   record.Names // bounds the paths of the message
 }
 
 // asked is what is asked of a table.
@@ -68,6 +69,7 @@ func (d *Decoder) Decode(key, payload []byte, message int, out *record.List) err
 	if len(payload) == 0 {
 		return nil // a tombstone
 	}
+	d.names = record.NamesOf(len(key) + len(payload))
 	t := &d.root
 	if err := t.Read(payload); err != nil {
 		return record.Refuse(BadJSON, "%s", err)
@@ -169,7 +171,7 @@ func (d *Decoder) rows(t *jsontape.Tape, i int, s *schema, key []byte, table *ro
 			d.row(t, n, s, x.row)
 		case jsontape.Text: // of MongoDB
 			if err := d.document(t.Text(n), x.row); err != nil {
-				return record.Refuse(BadJSON, "the document in %s: %s", x.name, err)
+				return unread("the document in "+x.name, err)
 			}
 		default:
 			continue
@@ -179,13 +181,15 @@ func (d *Decoder) rows(t *jsontape.Tape, i int, s *schema, key []byte, table *ro
 	partly := c.After == nil && c.Op == rowmap.Update && t.Kind(t.Get(i, "updateDescription")) == jsontape.Object
 	postgres := c.Before != nil && t.Text(t.Get(t.Get(i, "source"), "connector")) == "postgresql"
 	if partly || postgres || c.Op == rowmap.Delete && c.Before == nil || c.Before != nil && table.KeyOnly && len(table.Key) == 0 {
-		d.readKey(key)
+		if err := d.readKey(key); err != nil {
+			return err
+		}
 	}
 	if partly {
 		d.after.Columns = append(d.after.Columns, d.keyRow.Columns...)
 		d.after.Replaced = append(d.after.Replaced, d.keyRow.Replaced...)
 		if err := d.updated(t, t.Get(i, "updateDescription"), d.asked[c.Table].columns, &d.after); err != nil {
-			return record.Refuse(BadJSON, "updateDescription: %s", err)
+			return unread("updateDescription", err)
 		}
 		c.After = &d.after
 	}
@@ -199,10 +203,10 @@ func (d *Decoder) rows(t *jsontape.Tape, i int, s *schema, key []byte, table *ro
 }
 
 // readKey finds the columns of the message's key. A key that is none has none.
-func (d *Decoder) readKey(key []byte) {
+func (d *Decoder) readKey(key []byte) error {
 	t := &d.key
 	if len(key) == 0 || t.Read(key) != nil {
-		return
+		return nil
 	}
 	i := 0
 	if p := t.Get(0, "payload"); p != jsontape.None && t.Get(0, "schema") != jsontape.None {
@@ -213,10 +217,10 @@ func (d *Decoder) readKey(key []byte) {
 		source = d.root.Get(p, "source")
 	}
 	if d.root.Get(source, "collection") != jsontape.None {
-		d.documentKey(t.Text(t.Get(i, "id")), &d.keyRow)
-		return
+		return d.documentKey(t.Text(t.Get(i, "id")), &d.keyRow)
 	}
 	d.row(t, i, nil, &d.keyRow)
+	return nil
 }
 
 // tableOf returns the name of the table or collection that source names.

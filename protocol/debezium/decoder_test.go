@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,36 @@ func TestDecode(t *testing.T) {
 			if d := cmp.Diff(append([]string{"kept"}, test.want...), show(&out)); d != "" {
 				t.Errorf("%s:\n%s", test.name, d)
 			}
+		}
+	}
+}
+
+// TestLongPaths: a document does not make hundreds of times its size of itself by
+// a key that lies around many values.
+func TestLongPaths(t *testing.T) {
+	around := func(length int) string {
+		return `{\"` + strings.Repeat("k", length) + `\":{` + strings.Repeat(`\"x\":1,`, 5000) + `\"y\":{}},\"_id\":1,\"at\":{\"$date\":1000},\"value\":1}`
+	}
+	for name, c := range map[string]struct {
+		key, payload string
+		refused      bool
+	}{
+		"after":  {"", `{"after":"` + around(60_000) + `",` + mongo + `,"op":"c"}`, true},
+		"update": {`{"id":"1"}`, `{"updateDescription":{"updatedFields":"` + around(60_000) + `"},` + mongo + `,"op":"u"}`, true},
+		"key":    {`{"id":"` + around(60_000) + `"}`, `{"before":null,` + mongo + `,"op":"d"}`, true},
+		"usual":  {"", `{"after":"` + around(40) + `",` + mongo + `,"op":"c"}`, false},
+	} {
+		var out record.List
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := decoder(t).Decode([]byte(c.key), []byte(c.payload), 0, &out)
+		runtime.ReadMemStats(&after)
+		var refusal *record.Refusal
+		if refused := errors.As(err, &refusal) && refusal.Reason == record.TooLarge; refused != c.refused || !refused && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+			t.Errorf("%s: %d bytes took %d", name, len(c.key)+len(c.payload), took)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/varvedb/varve/pipeline/record"
 	"github.com/varvedb/varve/protocol/jsontape"
 	"github.com/varvedb/varve/protocol/rowmap"
 )
@@ -20,35 +21,51 @@ func (d *Decoder) document(text string, r *rowmap.Row) error {
 	if t.Kind(0) != jsontape.Object {
 		return errNoDocument
 	}
-	d.flatten(t, 0, "", r)
 	r.Complete = true
-	return nil
+	return d.flatten(t, 0, "", r)
 }
 
 var errNoDocument = errors.New("a document is an object")
 
+// unread is the refusal of a document for err.
+func unread(what string, err error) error {
+	if errors.As(err, new(*record.Refusal)) {
+		return err
+	}
+	return record.Refuse(BadJSON, "%s: %s", what, err)
+}
+
 // flatten adds the values of object i, which stands at a path.
-func (d *Decoder) flatten(t *jsontape.Tape, i int, path string, r *rowmap.Row) {
+func (d *Decoder) flatten(t *jsontape.Tape, i int, path string, r *rowmap.Row) error {
 	for v := range t.Members(i) {
 		name := t.Key(v)
 		if path != "" {
+			if err := d.names.Take(len(path) + len(".") + len(name)); err != nil {
+				return err
+			}
 			name = path + "." + name
 		}
-		d.place(t, v, name, r)
+		if err := d.place(t, v, name, r); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // place adds the value at node i under a name.
-func (d *Decoder) place(t *jsontape.Tape, i int, name string, r *rowmap.Row) {
+func (d *Decoder) place(t *jsontape.Tape, i int, name string, r *rowmap.Row) error {
 	if t.Kind(i) == jsontape.Object {
 		if v, is := extended(t, i); is {
 			r.Add(name, v)
-			return
+			return nil
 		}
 		r.Replaced = append(r.Replaced, name)
-		d.flatten(t, i, name, r)
+		if err := d.flatten(t, i, name, r); err != nil {
+			return err
+		}
 	}
 	r.Add(name, columnValue(t, i, columnSchema{}))
+	return nil
 }
 
 // extended returns the value of an object of extended JSON, version 2 (relaxed
@@ -95,7 +112,9 @@ func (d *Decoder) updated(t *jsontape.Tape, i int, columns []string, r *rowmap.R
 		if err := in.Read([]byte(t.Text(text))); err != nil {
 			return err
 		}
-		d.flatten(in, 0, "", r)
+		if err := d.flatten(in, 0, "", r); err != nil {
+			return err
+		}
 	}
 	for e := range t.Elements(t.Get(i, "removedFields")) {
 		for _, c := range columns {
@@ -109,13 +128,13 @@ func (d *Decoder) updated(t *jsontape.Tape, i int, columns []string, r *rowmap.R
 
 // documentKey adds the _id that the key of a message names. text is the
 // extended JSON of the id.
-func (d *Decoder) documentKey(text string, r *rowmap.Row) {
+func (d *Decoder) documentKey(text string, r *rowmap.Row) error {
 	t := d.inner()
 	if t.Read([]byte(text)) != nil {
 		r.Add("_id", rowmap.Value{Kind: rowmap.Text, Text: text})
-		return
+		return nil
 	}
-	d.place(t, 0, "_id", r)
+	return d.place(t, 0, "_id", r)
 }
 
 // inner returns a tape for a text inside of the message, which stays as it is
