@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -27,6 +28,10 @@ func (c *Client) Rights() (name string, t meta.Token, ok bool) {
 	who, ok := c.meta.UserRights(c.user)
 	return who.User.Name, who.Token, ok
 }
+
+// ID returns that of the name for InfluxDB 1, or of the user: no two of them have
+// the same, nor do those who had the name before.
+func (c *Client) ID() meta.ID { return cmp.Or(c.login.ID, c.user.ID) }
 
 // Connect returns who shows a name and password from an address: the name for
 // InfluxDB 1 of that name, or else the user; nil if the password is neither's.

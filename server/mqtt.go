@@ -163,15 +163,11 @@ type mqttAccess struct {
 func (a *mqttAccess) Admit(ctx context.Context, c *mqtt.Credentials) (mqtt.Identity, error) {
 	if len(c.Password) > 0 {
 		if t, ok := a.meta.Authenticate(string(c.Password)); ok {
-			names := []string{t.ID.String()}
-			if t.Description != "" {
-				names = []string{t.Description, t.ID.String()}
-			}
 			secret := string(c.Password)
-			i := a.identity(mqtt.Token, &t, names...)
+			i := a.token(&t)
 			i.Still = func() (mqtt.Identity, bool) {
 				t, ok := a.meta.Authenticate(secret)
-				return a.identity(mqtt.Token, &t, names...), ok
+				return a.token(&t), ok
 			}
 			return i, nil
 		}
@@ -194,7 +190,9 @@ func (a *mqttAccess) Admit(ctx context.Context, c *mqtt.Credentials) (mqtt.Ident
 		return mqtt.Identity{}, mqtt.ErrRefused
 	}
 	if c.Cert != nil && c.Cert.Subject.CommonName != "" {
-		return mqtt.Identity{Kind: mqtt.Certificate, Names: []string{c.Cert.Subject.CommonName}, Publish: true, Subscribe: true}, nil
+		// The name, not the certificate: it is renewed, and the device stays the same.
+		name := c.Cert.Subject.CommonName
+		return mqtt.Identity{Kind: mqtt.Certificate, ID: name, Names: []string{name}, Publish: true, Subscribe: true}, nil
 	}
 	return mqtt.Identity{}, mqtt.ErrRefused
 }
@@ -202,11 +200,20 @@ func (a *mqttAccess) Admit(ctx context.Context, c *mqtt.Credentials) (mqtt.Ident
 // still returns who somebody with a name and password is by now.
 func (a *mqttAccess) still(who *manage.Client) (mqtt.Identity, bool) {
 	name, t, ok := who.Rights()
-	return a.identity(mqtt.User, &t, name), ok
+	return a.identity(mqtt.User, who.ID(), &t, name), ok
 }
 
-func (a *mqttAccess) identity(kind mqtt.Kind, t *meta.Token, names ...string) mqtt.Identity {
-	i := mqtt.Identity{Kind: kind, Names: names}
+// token returns who shows a token.
+func (a *mqttAccess) token(t *meta.Token) mqtt.Identity {
+	id := t.ID.String()
+	if t.Description == "" {
+		return a.identity(mqtt.Token, t.ID, t, id)
+	}
+	return a.identity(mqtt.Token, t.ID, t, t.Description, id)
+}
+
+func (a *mqttAccess) identity(kind mqtt.Kind, id meta.ID, t *meta.Token, names ...string) mqtt.Identity {
+	i := mqtt.Identity{Kind: kind, ID: id.String(), Names: names}
 	if o, ok := a.meta.FindOrg(a.org); ok {
 		if b, ok := a.meta.FindBucket(o.ID, a.bucket); ok {
 			i.Publish, i.Subscribe = t.Allows(meta.Write, &b), t.Allows(meta.Read, &b)

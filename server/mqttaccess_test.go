@@ -229,3 +229,96 @@ func greet(t *testing.T, addr, id, user, password string) mqttwire.Reason {
 	}
 	return a.Reason
 }
+
+// A session is of the user, name or token that made it, and what it has subscribed
+// to is looked at again when its client comes back.
+func TestSessionsOverMQTTAreOfWhoMadeThem(t *testing.T) {
+	admin, addr := mqttTrial(t)
+	org := admin.get("/api/v2/orgs").list("orgs")[0].(map[string]any)["id"].(string)
+	const read, write = `{"permissions":[{"action":"read","resource":{"type":"buckets","name":"default"}}],"description":"sensors"}`,
+		`{"token":"mia","permissions":[{"action":"write","resource":{"type":"buckets","name":"default"}}]}`
+	member := func(name string) (id string) {
+		id = admin.make("/api/v2/users", `{"name":"`+name+`"}`).text("id")
+		admin.call(204, "POST", "/api/v2/users/"+id+"/password", `{"password":"correct horse"}`, nil)
+		admin.make("/api/v2/orgs/"+org+"/members", `{"id":"`+id+`"}`)
+		return id
+	}
+	token := func() string { return admin.make("/api/v2/authorizations", read).text("token") }
+	// back connects to a session that lasts, and returns whether it was there and what
+	// waits in it.
+	back := func(name, password string, subscribes bool) (present bool, waits int) {
+		t.Helper()
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan struct{}, 100)
+		c := paho.NewClient(paho.ClientConfig{Conn: nc, OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(paho.PublishReceived) (bool, error) {
+			got <- struct{}{}
+			return true, nil
+		}}})
+		lasts := uint32(3600)
+		a, err := c.Connect(t.Context(), &paho.Connect{ClientID: "of-" + name, KeepAlive: 60, UsernameFlag: true, Username: name, PasswordFlag: true, Password: []byte(password),
+			Properties: &paho.ConnectProperties{SessionExpiryInterval: &lasts}})
+		if err != nil {
+			t.Fatalf("%s connects: %v", name, err)
+		}
+		if subscribes {
+			if _, err := c.Subscribe(t.Context(), &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "secret/#", QoS: 1}}}); err != nil {
+				t.Fatalf("%s subscribes: %v", name, err)
+			}
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-got:
+				waits++
+			case <-time.After(200 * time.Millisecond):
+				waiting = false
+			}
+		}
+		nc.Close()
+		<-c.Done()
+		return a.SessionPresent, waits
+	}
+	member("mia")
+	ada, bob, one, two := member("ada"), member("bob"), token(), token()
+	for _, name := range []string{"mia", "ada", "bob"} {
+		back(name, "correct horse", true)
+	}
+	back("sensors", one, true)
+	login := admin.make("/private/legacy/authorizations", write)
+	admin.call(204, "POST", login.text("links", "self")+"/password", `{"password":"of influxdb 1"}`, nil)
+	admin.call(204, "DELETE", "/api/v2/orgs/"+org+"/members/"+ada, "", nil)
+	admin.call(204, "DELETE", "/api/v2/users/"+bob, "", nil)
+	member("bob")
+	g, r := plug(t, addr, "publisher", "x", "admin")
+	if r != mqttwire.Success {
+		t.Fatal(r)
+	}
+	if _, err := g.Publish(t.Context(), &paho.Publish{QoS: 1, Topic: "secret/a", Payload: []byte("42")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		who, name, password string
+		present             bool
+		waits               int
+	}{
+		{"a name for InfluxDB 1 that is also a user's", "mia", "of influxdb 1", false, 0},
+		{"the user of that name", "mia", "correct horse", true, 1},
+		{"a user who left the organisation", "ada", "correct horse", true, 0},
+		{"a user who was made anew", "bob", "correct horse", false, 0},
+		{"another token of the same description", "sensors", two, false, 0},
+		{"the token", "sensors", one, true, 1},
+	} {
+		if present, waits := back(c.name, c.password, false); present != c.present || waits != c.waits {
+			t.Errorf("%s: session %v with %d messages, want %v with %d", c.who, present, waits, c.present, c.waits)
+		}
+	}
+	// Rules may call a token by its description: by another one it is let in anew.
+	made := admin.make("/api/v2/authorizations", read)
+	if g, r = plug(t, addr, "renamed", "", made.text("token")); r != mqttwire.Success {
+		t.Fatal(r)
+	}
+	admin.call(200, "PATCH", made.text("links", "self"), `{"description":"boilers"}`, nil)
+	g.gone(t, "a token of another description")
+}

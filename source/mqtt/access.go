@@ -38,6 +38,9 @@ const (
 // Identity is who a client is.
 type Identity struct {
 	Kind Kind
+	// ID tells it from all others of its kind that are or were, as names do not: a
+	// user who is made anew by the same name is another one. Sessions are found by it.
+	ID string
 	// Names are what rules may call it: the name of a user, the id and the
 	// description of a token, the common name of a certificate. The first is
 	// shown.
@@ -50,7 +53,7 @@ type Identity struct {
 	Still func() (Identity, bool)
 }
 
-// name is what device_status and sessions have.
+// name is what device_status has.
 func (i *Identity) name() string {
 	if len(i.Names) == 0 {
 		return ""

@@ -74,7 +74,9 @@ func (c *conn) connect(body []byte) error {
 	}
 	c.broker.attach(c, m, expiry, assigned, p)
 	c.broker.stats.accepted.Add(1)
-	c.session.resume(c)
+	if c.reconsider() {
+		c.session.resume(c)
+	}
 	return nil
 }
 
@@ -102,15 +104,15 @@ func (c *conn) admit(m *mqttwire.Connect) error {
 			return &mqttwire.Error{Reason: mqttwire.ServerBusy, Problem: "try again later"}
 		}
 		c.who = who
-		c.mu.Lock()
-		c.may = who
-		c.mu.Unlock()
 	} else {
-		c.who = Identity{Kind: User, Publish: true, Subscribe: true}
+		c.who = Identity{Kind: User, ID: m.User, Publish: true, Subscribe: true}
 		if m.User != "" {
 			c.who.Names = []string{m.User}
 		}
 	}
+	c.mu.Lock()
+	c.may = c.who
+	c.mu.Unlock()
 	c.rules = c.broker.generation.Load()
 	c.access = c.broker.rules.Load().of(&c.who, m.ClientID)
 	if w := m.Will; w != nil {
@@ -135,11 +137,13 @@ func checkTopic(name string) error {
 }
 
 // attach gives a connection its session: the one that is there, or a new one.
-// Whoever had it before is sent away. The CONNACK, with these properties, stands
+// Whoever had it before is sent away; what the client may not have any more is
+// taken out of it. The CONNACK, with these properties, stands
 // in what is written before anybody else finds the connection.
 func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bool, p mqttwire.Properties) {
-	// Clients of two users do not share a session by having chosen the same id.
-	key := string(c.who.Kind) + "\x00" + c.who.name() + "\x00" + m.ClientID
+	// Clients of two users do not share a session by having chosen the same id, nor
+	// by having the same name.
+	key := string(c.who.Kind) + "\x00" + c.who.ID + "\x00" + m.ClientID
 	now := time.Now()
 	b.mu.Lock()
 	old := b.sessions[key]
@@ -166,7 +170,7 @@ func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bo
 	c.session = s
 	c.out = mqttwire.AppendConnack(c.out, m.Version, &mqttwire.Connack{Present: present, Properties: p})
 	c.mu.Unlock()
-	s.begin(c, m, expiry)
+	lost, others := s.begin(c, m, expiry)
 	if !s.quiet {
 		b.presence.set(Device{s.client, s.user}, true, "connected", now)
 	}
@@ -180,6 +184,10 @@ func (b *Broker) attach(c *conn, m *mqttwire.Connect, expiry uint32, assigned bo
 	}
 	if unsent != nil {
 		b.publishWill(unsent.message)
+	}
+	b.handOn(others)
+	if lost > 0 {
+		b.log.Warn("subscriptions of a client of MQTT are gone: it may not have them any more", "client", s.client, "user", s.user, "subscriptions", lost)
 	}
 }
 

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -167,9 +168,27 @@ func (p *permissions) maySubscribe(filter string) bool {
 	return slices.ContainsFunc(p.subscribe, func(f string) bool { return topic.Covers(f, filter) })
 }
 
+// mayRead takes a topic.
+func (p *permissions) mayRead(name string) bool {
+	return slices.ContainsFunc(p.subscribe, func(f string) bool { return topic.Matches(f, name) })
+}
+
 // SetRules puts other rules in place, nil for none. They hold for connections
-// that are open, too; subscriptions that were made before stay.
+// that are open, too: those that have subscriptions that are not allowed any more
+// lose them and end, so that their clients learn of it. Sessions without a
+// connection lose them when their clients come back. One call follows another.
 func (b *Broker) SetRules(r *Rules) {
 	b.rules.Store(r)
 	b.changed()
+	b.mu.Lock()
+	all := slices.Collect(maps.Keys(b.conns))
+	b.mu.Unlock()
+	for _, c := range all {
+		c.mu.Lock()
+		s, who := c.session, c.may
+		c.mu.Unlock()
+		if s != nil {
+			s.revoke(c, b.rules.Load().of(&who, s.client))
+		}
+	}
 }

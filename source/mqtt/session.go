@@ -26,10 +26,11 @@ type session struct {
 	left     time.Time
 	dead     bool
 	subs     map[string]*subscription
-	window   int        // messages that the client takes before it acknowledges
-	inflight []outgoing // sent, in the order of sending
-	queue    []outgoing // not sent yet
-	bytes    int        // of the messages of both
+	may      permissions // what the client may have, as of restrict
+	window   int         // messages that the client takes before it acknowledges
+	inflight []outgoing  // sent, in the order of sending
+	queue    []outgoing  // not sent yet
+	bytes    int         // of the messages of both
 	lastID   uint16
 
 	// held is bytes by backlog, with what each message costs; read without mu.
@@ -73,13 +74,16 @@ func (s *session) current() *conn {
 	return s.conn
 }
 
-// begin puts a connection in place.
-func (s *session) begin(c *conn, m *mqttwire.Connect, expiry uint32) {
+// begin puts a connection in place; restrict tells what it returns.
+func (s *session) begin(c *conn, m *mqttwire.Connect, expiry uint32) (lost int, others []outgoing) {
 	s.mu.Lock()
+	lost, others = s.restrict(c.access)
+	others = append(others, s.retract()...)
 	s.conn, s.expiry, s.resuming = c, expiry, true
 	s.window = min(int(m.ReceiveMaximum), maxWindow)
 	s.mu.Unlock()
 	s.connected.Store(true)
+	return lost, others
 }
 
 // leave takes a connection out; false if another one has its place.
@@ -141,14 +145,7 @@ func (s *session) clear(t *tree) {
 		t.remove(sub)
 	}
 	s.received.clear()
-	for i := range others {
-		o := &others[i]
-		if sub := t.another(o.shared); sub != nil {
-			sub.session.deliver(outgoing{message: o.message, qos: sub.QoS, retain: sub.RetainAsPublished && o.message.retain, ids: identifiers(sub), shared: o.shared})
-		} else {
-			s.broker.stats.undelivered.Add(1)
-		}
-	}
+	s.broker.handOn(others)
 }
 
 // add makes or replaces a subscription.
@@ -186,6 +183,8 @@ func (s *session) deliver(o outgoing) {
 	kick := false
 	switch {
 	case s.dead:
+	case !s.may.mayRead(o.message.topic): // it found a subscription that is gone by now
+		s.broker.stats.undelivered.Add(1)
 	case o.qos == 0:
 		kick = c != nil && c.offer(&o) == offered
 		if !kick {

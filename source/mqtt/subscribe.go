@@ -39,6 +39,9 @@ func (c *conn) subscribe(body []byte) error {
 			wanted = append(wanted, s)
 		}
 	}
+	if !c.reconsider() {
+		return nil
+	}
 	c.send(func(out []byte) []byte {
 		return mqttwire.AppendSuback(out, mqttwire.SUBACK, c.version, m.PacketID, reasons)
 	})
@@ -59,6 +62,18 @@ func (c *conn) refreshAccess() {
 		c.rules = g
 		c.access = c.broker.rules.Load().of(&c.who, c.session.client)
 	}
+}
+
+// reconsider looks whether rules have changed while the session got something by the
+// former ones; false if the connection ends for that.
+func (c *conn) reconsider() bool {
+	for c.rules != c.broker.generation.Load() {
+		c.refreshAccess()
+		if !c.session.revoke(c, c.access) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *conn) mayHave(f *mqttwire.Subscription) mqttwire.Reason {
