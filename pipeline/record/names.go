@@ -4,9 +4,6 @@ package record
 const TooLarge = "too_large"
 
 const (
-	// maxNameBytes is what the store takes of measurement, tags and field name
-	// together.
-	maxNameBytes = 65535
 	// nameRatio times the bytes of a message, and a little for small ones, is far
 	// more than paths of real documents have, and in the order of what the records
 	// of a message take anyway.
@@ -22,19 +19,11 @@ type Names struct{ room int }
 // NamesOf returns the bound of a message of so many bytes.
 func NamesOf(message int) Names { return Names{nameBytes + nameRatio*message} }
 
-// Take counts a name of n bytes that is about to be made. The error is a *Refusal.
+// Take counts n bytes of names that are about to be made. The error is a *Refusal.
 func (b *Names) Take(n int) error {
-	if n > maxNameBytes || n > b.room {
-		return b.refuse(n)
+	if n > b.room {
+		return Refuse(TooLarge, "the names of its fields, which are the paths to their values, take more than %d times what the message does: shorten the keys around many values", nameRatio)
 	}
 	b.room -= n
 	return nil
-}
-
-func (b *Names) refuse(n int) error {
-	if n > maxNameBytes {
-		return Refuse(TooLarge, "the name of a field, which is the path to its value, has %d bytes, more than %d", n, maxNameBytes)
-	}
-	return Refuse(TooLarge, "the names of its fields, which are the paths to their values, take more than %d times what the message does: shorten the keys around many values",
-		nameRatio)
 }

@@ -79,8 +79,11 @@ func New(c *Config) *Decoder {
 
 // find returns the value that m means for the reading at, None if there is none.
 func (d *Decoder) find(m *Mapping, at int) int {
-	if m.Root {
+	switch steps := m.Path.steps; {
+	case m.Root:
 		return d.root(m)
+	case len(steps) == 1 && !steps[0].array: // as most are
+		return d.tape.Get(at, steps[0].key)
 	}
 	return m.Path.find(&d.tape, at)
 }
@@ -215,13 +218,14 @@ func (d *Decoder) rest(at int, r *record.Record) error {
 			d.name = strconv.AppendInt(d.name, int64(index), 10)
 			index++
 		}
-		if err := d.names.Take(len(d.name)); err != nil {
-			return err
-		}
 		if d.config.names[string(d.name)] {
 			continue
 		}
 		if k := t.Kind(i); k == jsontape.Object || k == jsontape.Array {
+			// All that is in it is called by its key, too.
+			if err := d.names.Take((len(d.name) - depth) * (t.Next(i) - i - 1)); err != nil {
+				return err
+			}
 			if err := d.rest(i, r); err != nil {
 				return err
 			}

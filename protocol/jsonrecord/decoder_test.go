@@ -174,11 +174,11 @@ func TestLongNames(t *testing.T) {
 	values := strings.Repeat(",1", 8000)[1:]
 	nulls := strings.Repeat(",null", 8000)[1:]
 	for name, c := range map[string]struct{ message, says string }{
-		"one that no store takes":     {`{"` + strings.Repeat("k", 65_534) + `":[1]}`, "has 65536 bytes, more than 65535"},
 		"a long one around many":      {`{"` + strings.Repeat("k", 60_000) + `":[` + values + `]}`, "more than 16 times"},
 		"a long one around nothing":   {`{"` + strings.Repeat("k", 60_000) + `":[` + nulls + `]}`, "more than 16 times"},
 		"a long one in many readings": {`[` + strings.Repeat(`{"`+strings.Repeat("k", 4000)+`":[`+values[:3999]+`]},`, 20) + `{}]`, "more than 16 times"},
-		"the longest":                 {`{"` + strings.Repeat("k", 65_533) + `":[1]}`, ""},
+		"one that no store takes":     {`{"` + strings.Repeat("k", 70_000) + `":[1]}`, ""}, // as it finds itself
+		"long ones that are nested":   {strings.Repeat(`{"`+strings.Repeat("k", 1000)+`":`, 60) + `[` + values + `]` + strings.Repeat("}", 60), "more than 16 times"},
 		"a usual one around many":     {`{"device":{"samples":[` + values + `]}}`, ""},
 		"a long one around few":       {`{"` + strings.Repeat("k", 200) + `":[` + values[:199] + `]}`, ""},
 	} {
@@ -338,6 +338,19 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkRest(b *testing.B) {
+	message := []byte(`{"timestamp":"2026-01-02T15:04:05.123Z","device":{"sensor_type":"temperature","location":"seoul"},"data":{"value":21.53,"quality":98.2,"samples":[1.5,2.5,3.5]}}`)
+	d := New(mapping(b, `{measurement: m, time: timestamp, tags: [device.location]}`))
+	var l record.List
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Reset()
+		if err := d.Decode(message, 0, &l); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkDecode(b *testing.B) {
