@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -400,6 +401,123 @@ func TestRetainedSurvivesCrashes(t *testing.T) {
 		log.Close()
 		mem = mem.CrashClone(rng)
 	}
+}
+
+// toldLog tells a test what is done with a log, when it is done.
+type toldLog struct {
+	wlog.Log
+	appended, trimmed func()
+}
+
+func (l *toldLog) Append(ctx context.Context, recs []wlog.Record, deliver func(first, last wlog.Position)) error {
+	err := l.Log.Append(ctx, recs, deliver)
+	l.appended()
+	return err
+}
+
+func (l *toldLog) Trim(upTo wlog.Position) error {
+	err := l.Log.Trim(upTo)
+	l.trimmed()
+	return err
+}
+
+// What is noted while a sweep is on its way is not left out of it: after the trim the
+// log has a message of each topic, though the notes are not kept yet.
+func TestNotedDuringASweep(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem(nil)
+	const topics, size = 100, 100 << 10 // more than one append
+	r := newRetained(1000, 64<<20)
+	rng := rand.NewChaCha8([32]byte{}) // the log is not to become short by packing
+	all := func() {
+		for i := range topics {
+			m := version(i, 1, size)
+			rng.Read(m.payload) // never fails
+			r.set(m)
+		}
+	}
+	after := make(chan *vfs.Mem, 1)
+	sweeping := false
+	log := &toldLog{Log: openKept(t, fs, 64<<10)}
+	k := newKeeper(log, r, quiet())
+	log.appended = func() { // by run, as the other
+		if len(k.sweeping) > 0 && !sweeping {
+			sweeping = true
+			all()
+		}
+	}
+	log.trimmed = func() {
+		select {
+		case after <- fs.CrashClone(nil):
+		default:
+		}
+	}
+	r.changed = k.note
+	all()
+	changed, _ := k.take(nil)
+	if err := k.keep(changed); err != nil {
+		t.Fatal(err)
+	}
+	k.slack, k.part = -64<<20, 64<<20 // a sweep is due, and is one part
+	go k.run()
+	defer k.close()
+	select {
+	case crashed := <-after:
+		r := newRetained(1000, 64<<20)
+		if err := r.restore(t.Context(), openKept(t, crashed, 64<<10), time.Now(), quiet()); err != nil {
+			t.Fatal(err)
+		}
+		if n, _ := r.size(); n != topics {
+			t.Errorf("%d of %d topics are there", n, topics)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing is trimmed")
+	}
+}
+
+// Bursts beside sweeps: what is retained in the end is what is kept.
+func TestBurstsBesideSweeps(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem(nil)
+	const topics, writers, bursts = 400, 4, 40
+	var trims atomic.Int64
+	log := &toldLog{Log: openKept(t, fs, 16<<10), appended: func() {}, trimmed: func() { trims.Add(1) }}
+	r := newRetained(10_000, 64<<20)
+	k := newKeeper(log, r, quiet())
+	k.slack, k.part = 4<<10, 2<<10
+	r.changed = k.note
+	go k.run()
+	var writing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			for v := range bursts {
+				for i := w; i < topics; i += writers {
+					r.set(version(i, v+1, 20))
+				}
+				k.wait(nobody(), 0)
+				time.Sleep(time.Duration(w+1) * time.Millisecond)
+			}
+		})
+	}
+	writing.Wait()
+	k.close()
+	if trims.Load() < 3 {
+		t.Errorf("%d sweeps", trims.Load())
+	}
+	again := newRetained(10_000, 64<<20)
+	if err := again.restore(t.Context(), log, time.Now(), quiet()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range topics {
+		checkKept(t, again, i, bursts, bursts)
+	}
+}
+
+// nobody is a connection whose acknowledgements nobody reads.
+func nobody() *conn {
+	c := &conn{ended: true}
+	c.window.push(arrival{qos: 1, open: 1})
+	return c
 }
 
 // version makes the v-th message of the i-th topic; each seventh removes.
