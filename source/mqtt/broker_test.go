@@ -662,6 +662,45 @@ func TestSharedSubscription(t *testing.T) {
 	}
 }
 
+// A message for a session that ends meanwhile goes to another member of a shared
+// subscription, and is counted if there is none.
+func TestDeliverToASessionThatEnds(t *testing.T) {
+	t.Parallel()
+	b := open(t, Default(), Deps{})
+	for _, client := range []string{"x", "y"} {
+		away(t, b, client, 1, "$share/g/a")
+	}
+	away(t, b, "z", 1, "b")
+	publish := func(topic string) {
+		t.Helper()
+		found := b.tree.find(topic, nil)
+		if len(found) != 1 {
+			t.Fatalf("%d are found", len(found))
+		}
+		s := found[0]
+		b.mu.Lock()
+		delete(b.sessions, s.session.key)
+		b.mu.Unlock()
+		s.session.clear(b.tree)
+		s.session.deliver(outgoing{message: &message{topic: topic, payload: []byte("x"), qos: 1}, qos: 1, ids: identifiers(s), shared: s.shared()})
+	}
+	publish("a")
+	if n := waiting(b, "x") + waiting(b, "y"); n != 0 || b.Stats().Undelivered != 0 { // -1 is of the one that has ended
+		t.Errorf("%d wait, %d are dropped", n+1, b.Stats().Undelivered)
+	}
+	publish("a") // both that wait now are nobody's
+	if n := b.Stats().Undelivered; n != 2 {
+		t.Errorf("%d are dropped, want 2", n)
+	}
+	publish("b")
+	if n := b.Stats().Undelivered; n != 3 {
+		t.Errorf("%d are dropped, want 3", n)
+	}
+	if n := b.Stats().Outgoing; n != 0 {
+		t.Errorf("%d bytes wait in no session", n)
+	}
+}
+
 // What a member of a shared subscription has not acknowledged when its session ends
 // goes to another one, but what it may know by QoS 2.
 func TestSharedSubscriptionOfOneThatLeaves(t *testing.T) {

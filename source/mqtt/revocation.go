@@ -89,11 +89,16 @@ func (s *session) revoke(c *conn, p permissions) bool {
 	return false
 }
 
-// handOn gives messages of shared subscriptions to other members. No lock is held.
+// handOn gives messages of shared subscriptions to other members, and counts others.
+// No lock is held.
 func (b *Broker) handOn(all []outgoing) {
 	for i := range all {
 		o := &all[i]
-		if sub := b.tree.another(o.shared); sub != nil {
+		var sub *subscription
+		if o.shared != "" {
+			sub = b.tree.another(o.shared)
+		}
+		if sub != nil {
 			sub.session.deliver(outgoing{message: o.message, qos: sub.QoS, retain: sub.RetainAsPublished && o.message.retain, ids: identifiers(sub), shared: o.shared})
 		} else {
 			b.stats.undelivered.Add(1)

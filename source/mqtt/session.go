@@ -127,7 +127,6 @@ func (s *session) expired(now time.Time) bool {
 // not acknowledge goes to other members (section 4.8.2).
 func (s *session) clear(t *tree) {
 	s.mu.Lock()
-	subs := s.subs
 	var others []outgoing
 	for k, left := range [][]outgoing{s.inflight, s.queue} {
 		for i := range left {
@@ -139,11 +138,11 @@ func (s *session) clear(t *tree) {
 			s.let(o)
 		}
 	}
-	s.subs, s.inflight, s.queue, s.dead = nil, nil, nil, true
-	s.mu.Unlock()
-	for _, sub := range subs {
+	for _, sub := range s.subs { // before it is dead: nobody who looks for a member finds it then
 		t.remove(sub)
 	}
+	s.subs, s.inflight, s.queue, s.dead = nil, nil, nil, true
+	s.mu.Unlock()
 	s.received.clear()
 	s.broker.handOn(others)
 }
@@ -179,10 +178,14 @@ func (s *session) remove(filter string) bool {
 func (s *session) deliver(o outgoing) {
 	o.qos = min(o.message.qos, o.qos)
 	s.mu.Lock()
+	if s.dead { // since it was found
+		s.mu.Unlock()
+		s.broker.handOn([]outgoing{o})
+		return
+	}
 	c := s.conn
 	kick := false
 	switch {
-	case s.dead:
 	case !s.may.mayRead(o.message.topic): // it found a subscription that is gone by now
 		s.broker.stats.undelivered.Add(1)
 	case o.qos == 0:
