@@ -49,7 +49,7 @@ func (s *session) retract() (others []outgoing) {
 	for i := range s.inflight {
 		if o := &s.inflight[i]; o.message != nil && !s.may.mayRead(o.message.topic) {
 			s.let(o)
-			o.rel = true
+			o.rel, o.shed = true, true
 			s.broker.stats.undelivered.Add(1)
 		}
 	}

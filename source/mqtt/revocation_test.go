@@ -108,6 +108,9 @@ func TestRightsAreLookedAtWhenAClientComesBack(t *testing.T) {
 	d.send(mqttwire.AppendAck(nil, mqttwire.PUBCOMP, d.version, mqttwire.Ack{PacketID: two.PacketID}))
 	say(t, b, "one", "two")
 	d.gets()
+	if s := b.Stats(); s.Delivered != 0 || s.Undelivered != 4 {
+		t.Errorf("%d messages are counted as delivered and %d as not, of the four before", s.Delivered, s.Undelivered)
+	}
 	if n := waiting(b, "d"); n != 0 {
 		t.Errorf("%d messages wait", n)
 	}
