@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -16,7 +15,6 @@ import (
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/batch"
 	"github.com/varvedb/varve/pipeline/record"
-	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/source"
 )
 
@@ -280,20 +278,4 @@ func (d *deadTopic) Keep(ctx context.Context, pipeline string, _ int64, refused 
 		return nil
 	}
 	return err
-}
-
-// lineOf writes a row of a batch as line protocol, or says why that cannot be.
-func lineOf(b *column.Batch, table, row int) string {
-	t := *b.Tables[table]
-	t.Row, t.Time = t.Row[row:row+1], t.Time[row:row+1]
-	t.Fields = make([]column.Field, len(t.Fields))
-	for i := range t.Fields {
-		f := &b.Tables[table].Fields[i]
-		t.Fields[i] = column.Field{Name: f.Name, Vector: f.Slice(row, row+1)}
-	}
-	text, err := lineproto.AppendLines(nil, &column.Batch{Tables: []*column.Table{&t}})
-	if err != nil {
-		return "(" + err.Error() + ")"
-	}
-	return strings.TrimSuffix(string(text), "\n")
 }

@@ -3,14 +3,12 @@ package pipeline
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/varvedb/varve/column"
 	"github.com/varvedb/varve/pipeline/batch"
 	"github.com/varvedb/varve/pipeline/record"
 	"github.com/varvedb/varve/pipeline/step"
-	"github.com/varvedb/varve/protocol/lineproto"
 	"github.com/varvedb/varve/source"
 )
 
@@ -205,25 +203,4 @@ func shown(v record.Value) string {
 		return fmt.Sprintf("%q", v.Str)
 	}
 	return v.Text()
-}
-
-// line writes a record as line protocol, or says why that cannot be.
-func line(r *record.Record, at int64) string {
-	if len(r.Fields) == 0 {
-		return fmt.Sprintf("(%s: no fields)", r.Measurement)
-	}
-	b := batch.NewBuilder()
-	b.Begin(func(_, _ string) column.Type { return 0 })
-	if err := b.Add(copyOf(r), at, 0); err != nil {
-		return "(" + err.Error() + ")"
-	}
-	text, err := lineproto.AppendLines(nil, b.End())
-	if err != nil {
-		return "(" + err.Error() + ")"
-	}
-	out := strings.TrimSuffix(string(text), "\n")
-	if !r.Timed && at == 0 {
-		out = strings.TrimSuffix(out, " 0")
-	}
-	return out
 }

@@ -82,6 +82,9 @@ func (s *forwardSink) take() *forwardWorker {
 }
 
 func (s *forwardSink) give(w *forwardWorker) {
+	if cap(w.out) > 2*largePart {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.idle) < maxIdleWorkers {
@@ -112,13 +115,36 @@ func (s *forwardSink) Name() string { return s.name }
 // Close implements Sink.
 func (s *forwardSink) Close() error { return s.producer.Close() }
 
+// maxText is how many bytes of messages are passed on at once.
+const maxText = 16 << 20
+
 // Pass implements Sink.
 func (s *forwardSink) Pass(ctx context.Context, p *Passage) error {
 	w := s.take()
+	for live := p.Live; len(live) > 0; {
+		n := w.encode(s.encoding, p, live)
+		err := s.producer.Produce(ctx, w.out)
+		var not *Unacceptable
+		if err != nil && !errors.As(err, &not) {
+			return err
+		}
+		if not != nil {
+			for _, k := range not.Messages {
+				p.Refuse(live[k], s.name, &record.Refusal{Reason: NotAccepted, Detail: not.Err.Error()})
+			}
+		}
+		live = live[n:]
+	}
+	s.give(w)
+	return nil
+}
+
+// encode makes messages of the first n of live, as many as are passed on at once.
+func (w *forwardWorker) encode(e encoding, p *Passage, live []int) (n int) {
 	w.text, w.keys, w.ends, w.out = w.text[:0], w.keys[:0], w.ends[:0], w.out[:0]
-	for _, i := range p.Live {
-		r := p.Records.At(i)
-		w.text = s.encoding.append(w.text, r, p.Time(r), p.Arrived)
+	for ; n < len(live) && len(w.text) < maxText; n++ {
+		r := p.Records.At(live[n])
+		w.text = e.append(w.text, r, p.Time(r), p.Arrived)
 		m := p.Message(r)
 		w.keys = appendIdentity(w.keys, m)
 		if r.Of > 1 && m.Offset >= 0 {
@@ -136,18 +162,7 @@ func (s *forwardSink) Pass(ctx context.Context, p *Passage) error {
 		w.out = append(w.out, o)
 		from = end
 	}
-	err := s.producer.Produce(ctx, w.out)
-	if err == nil && len(w.out) <= 2*largePart {
-		s.give(w)
-	}
-	var not *Unacceptable
-	if !errors.As(err, &not) {
-		return err
-	}
-	for _, n := range not.Messages {
-		p.Refuse(p.Live[n], s.name, &record.Refusal{Reason: NotAccepted, Detail: not.Err.Error()})
-	}
-	return nil
+	return n
 }
 
 // appendIdentity appends what tells a repeat of m: where it stands at its source,

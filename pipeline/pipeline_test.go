@@ -64,9 +64,10 @@ func (s *fakeStore) Write(ctx context.Context, bucket uint64, b *column.Batch, r
 	if s.fail != nil {
 		return s.fail
 	}
+	var l liner
 	for t := range b.Tables {
 		for row := range b.Tables[t].Time {
-			line := strings.TrimSpace(lineOf(b, t, row))
+			line := strings.TrimSpace(l.row(b, t, row))
 			if s.refuseDead != nil && bucket == s.buckets[DeadBucket] {
 				if reason := s.refuseDead(line); reason != "" {
 					refused(t, row, reason, "because")
@@ -104,6 +105,7 @@ type fakeProducer struct {
 	out    []string
 	fail   error
 	most   int // bytes of a message that it accepts; 0: any number
+	calls  int
 	closed bool
 }
 
@@ -113,6 +115,7 @@ func (p *fakeProducer) Produce(_ context.Context, messages []Outgoing) error {
 	if p.fail != nil {
 		return p.fail
 	}
+	p.calls++
 	not := &Unacceptable{Err: errors.New("too large")}
 	for i, m := range messages {
 		if p.most > 0 && len(m.Value) > p.most {

@@ -109,7 +109,7 @@ func (p *Pipeline) writeColumns(ctx context.Context, w *worker, s *storeSink, wa
 		n := min(len(refused), w.part)
 		for i := range refused[:n] {
 			r := &refused[i]
-			w.refusePoint(s.Name(), m, &r.Refusal, func() string { return lineOf(b, int(r.table), int(r.row)) })
+			w.refusePoint(s.Name(), m, &r.Refusal, func() string { return w.lines.row(b, int(r.table), int(r.row)) })
 			w.count(s.Name(), r.Reason, 1)
 		}
 		if err := p.keep(ctx, w); err != nil {

@@ -60,7 +60,7 @@ func (p *Pipeline) refuseRecord(w *worker, place string, m *source.Message, why 
 		w.refuse(place, m, why, r)
 		return
 	}
-	w.refusePoint(place, m, why, func() string { return line(r, r.Time) })
+	w.refusePoint(place, m, why, func() string { return w.lines.line(r, r.Time) })
 }
 
 // maxPoints bounds the memory and the dead letters of the refused points of one

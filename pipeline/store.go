@@ -199,11 +199,31 @@ func point(r *record.Record, at int64) string {
 
 // write stores some of the live records.
 func (s *storeSink) write(ctx context.Context, w *storeWorker, bucket uint64, p *Passage, part []int) error {
-	if len(part) == 0 {
-		return nil
+	for len(part) > 0 {
+		n, err := s.gather(w, bucket, p, part)
+		if err != nil {
+			return err
+		}
+		part = part[n:]
+		b := w.builder.End()
+		if len(b.Tables) == 0 {
+			continue
+		}
+		if err := s.store.Write(ctx, bucket, b, func(table, row int, reason, detail string) {
+			p.Refuse(w.builder.Origin(table, row), s.Name(), &record.Refusal{Reason: reason, Detail: detail})
+		}); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// gather makes a batch of the first n of part, as many as it should have.
+func (s *storeSink) gather(w *storeWorker, bucket uint64, p *Passage, part []int) (n int, err error) {
 	w.builder.Begin(s.store.Types(bucket))
-	for _, i := range part {
+	for n < len(part) && !w.builder.Full() {
+		i := part[n]
+		n++
 		r := p.Records.At(i)
 		at := p.Time(r)
 		if !s.plain {
@@ -214,16 +234,10 @@ func (s *storeSink) write(ctx context.Context, w *storeWorker, bucket uint64, p 
 				p.Refuse(i, s.Name(), why)
 				continue
 			}
-			return err
+			return n, err
 		}
 	}
-	b := w.builder.End()
-	if len(b.Tables) == 0 {
-		return nil
-	}
-	return s.store.Write(ctx, bucket, b, func(table, row int, reason, detail string) {
-		p.Refuse(w.builder.Origin(table, row), s.Name(), &record.Refusal{Reason: reason, Detail: detail})
-	})
+	return n, nil
 }
 
 // only returns r with some of its fields.

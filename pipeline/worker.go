@@ -43,6 +43,7 @@ type worker struct {
 	behind  int // of them behind the decoder
 	records int // of the parts that are safe
 	tally   []tally
+	lines   liner
 	gone    []int           // records that sinks refused
 	points  *source.Message // that a batch came with
 	size    int             // bytes of refused points of it
@@ -175,7 +176,7 @@ func (p *Pipeline) give(w *worker) {
 		w.live = nil
 	}
 	clear(w.refused)
-	w.points = nil
+	w.points, w.lines.record = nil, record.Record{}
 	select {
 	case p.workers.small <- w:
 	default:

@@ -317,3 +317,35 @@ func TestShare(t *testing.T) {
 	w.share(1<<40, 1)
 	free(mostLists())
 }
+
+// TestLongTexts: the texts of one message that stand in each of its records are
+// stored and passed on some at a time.
+func TestLongTexts(t *testing.T) {
+	w := newWorld()
+	_, in := w.start(t, `
+pipelines:
+  p:
+    source: {kafka: {}}
+    decode: {json: {measurement: m, each: list, tags: {site: $.site, k: k}, fields: {v: float}}}
+    sinks: [{kafka: {topic: out}}, {store: {}}]
+`, "p")
+	writes := 0
+	w.store.wait = func(context.Context) { writes++ }
+	w.store.refuse = func(string) string { return "retention" } // it keeps nothing
+	text := fmt.Appendf(nil, `{"site":%q,"list":[{"v":1,"k":"0"}`, strings.Repeat("x", 30_000))
+	const n = 3000 // 90 MB
+	for i := 1; i < n; i++ {
+		text = fmt.Appendf(text, `,{"v":1,"k":"%d"}`, i)
+	}
+	result, err := in.Take(context.Background(), messages(string(text)+"]}"))
+	if err != nil || result.Refused != n {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	if writes < 5 || writes > 12 { // one of them of what was refused
+		t.Errorf("stored by %d writes", writes)
+	}
+	out := w.producers["out"]
+	if len(out.out) != n || out.calls < 5 {
+		t.Errorf("%d are passed on by %d calls", len(out.out), out.calls)
+	}
+}

@@ -53,6 +53,7 @@ type Builder struct {
 	// written finds series by their tags as they came, of which raws has the texts.
 	written index
 	raws    []byte
+	bytes   int    // of keys and values
 	serial  uint64 // of the batch
 	epoch   uint64 // of the last output table
 	types   Types
@@ -95,6 +96,9 @@ type col struct {
 	vec    column.Vector
 }
 
+// fullBytes is far more than a batch of ordinary records has.
+const fullBytes = 16 << 20
+
 // NewBuilder returns an empty one.
 func NewBuilder() *Builder { return &Builder{tables: map[string]*table{}} }
 
@@ -110,8 +114,12 @@ func (b *Builder) Begin(types Types) {
 	b.origin = b.origin[:0]
 	b.index.begin(b.serial)
 	b.written.begin(b.serial)
-	b.raws = b.raws[:0]
+	b.raws, b.bytes = b.raws[:0], 0
 }
+
+// Full reports whether the batch has so many bytes that it should be stored before
+// more is added: the texts of few messages can stand in very many records.
+func (b *Builder) Full() bool { return b.bytes >= fullBytes }
 
 // Add appends a record, which is number n, with its time. If the record cannot
 // be a point the error is a *record.Refusal.
@@ -140,7 +148,7 @@ func (b *Builder) Add(r *record.Record, at int64, n int) error {
 	if size += len(b.key); size > maxPointBytes {
 		return record.Refuse(TooLarge, "the reading has %d bytes, more than %d", size, maxPointBytes)
 	}
-	if fresh {
+	if b.bytes += size; fresh {
 		series = b.addSeries(t, r.Tags)
 	}
 	row := len(t.out.Time)

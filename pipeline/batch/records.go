@@ -33,8 +33,32 @@ func (r *Rows) enter() {
 	t := r.tables[0]
 	r.tags = make([][]record.Tag, t.Series.Len())
 	for i := range r.tags {
-		for k, v := range column.Tags(t.Series.Key(i)) {
-			r.tags[i] = append(r.tags[i], record.Tag{Key: string(k), Value: string(v)})
+		r.tags[i] = appendTags(nil, t, i)
+	}
+}
+
+// appendTags appends the tags of series i of t.
+func appendTags(tags []record.Tag, t *column.Table, i int) []record.Tag {
+	for k, v := range column.Tags(t.Series.Key(i)) {
+		tags = append(tags, record.Tag{Key: string(k), Value: string(v)})
+	}
+	return tags
+}
+
+// Row makes out the record of a row of t. Its texts share memory with t.
+func Row(t *column.Table, row int, out *record.Record) {
+	out.Tags = appendTags(out.Tags[:0], t, int(t.Row[row]))
+	fill(t, row, out)
+}
+
+// fill gives a record all of a row but its tags.
+func fill(t *column.Table, row int, out *record.Record) {
+	out.Measurement, out.Time, out.Timed = t.Measurement, t.Time[row], true
+	out.Fields = out.Fields[:0]
+	for i := range t.Fields {
+		f := &t.Fields[i]
+		if f.Valid.Get(row) {
+			out.Fields = append(out.Fields, record.Field{Name: f.Name, Value: value(f, row)})
 		}
 	}
 }
@@ -48,14 +72,8 @@ func (r *Rows) Next(n, most int, out *record.List) {
 	for ; r.Left() && most > 0; most-- {
 		t := r.tables[0]
 		rec := out.Add(n)
-		rec.Measurement, rec.Time, rec.Timed = t.Measurement, t.Time[r.row], true
 		rec.Tags = append(rec.Tags, r.tags[t.Row[r.row]]...)
-		for i := range t.Fields {
-			f := &t.Fields[i]
-			if f.Valid.Get(r.row) {
-				rec.Fields = append(rec.Fields, record.Field{Name: f.Name, Value: value(f, r.row)})
-			}
-		}
+		fill(t, r.row, rec)
 		if r.row++; r.row == len(t.Time) {
 			r.tables = r.tables[1:]
 			r.enter()
