@@ -3,6 +3,7 @@ package manage
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"sync"
 
@@ -46,9 +47,14 @@ func (a *API) Connect(ctx context.Context, name, password, from string) (*Client
 // A password that was found right is remembered, and those who show the same at
 // the same time have it checked once: a fleet that comes back under one name
 // would hash it for each device otherwise. Who guesses gains nothing by that,
-// because an address that has to wait is not answered from memory.
+// because an address that has to wait is not answered from memory. A password that
+// was found wrong is remembered too (refuted).
 func (a *API) prove(ctx context.Context, of credentials, from string) (*Client, error) {
 	for {
+		known := a.refutedAs(of, from)
+		if a.refuted.has(known) {
+			return nil, nil
+		}
 		if wait := a.attempts.blamed(of.name, from); wait > 0 {
 			return nil, tooMany(wait)
 		}
@@ -61,12 +67,22 @@ func (a *API) prove(ctx context.Context, of credentials, from string) (*Client, 
 			}
 		}
 		c, err := a.checks.share(ctx, of, func() (*Client, error) { return a.check(ctx, of, from) })
+		if c == nil && err == nil {
+			a.refuted.add(known)
+		}
 		// Who checked it has gone meanwhile: that says nothing to the others.
 		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 			continue
 		}
 		return c, err
 	}
+}
+
+// refutedAs returns as what the password is remembered if it is wrong.
+func (a *API) refutedAs(of credentials, from string) [sha256.Size]byte {
+	l, _ := a.meta.FindLogin(of.name)
+	u, _ := a.meta.Users.Find(0, of.name)
+	return a.refuted.of(of, from, &l, &u)
 }
 
 // check is prove without memory.

@@ -15,6 +15,7 @@ package manage
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -52,6 +53,7 @@ type API struct {
 	log      *slog.Logger
 	now      func() time.Time
 	attempts *attempts
+	refuted  *refuted
 	checks   checks
 }
 
@@ -65,7 +67,7 @@ func New(c Config) (*API, error) {
 	}
 	return &API{
 		meta: c.Meta, gone: c.BucketsGone, settings: c.Settings, log: c.Log, now: c.Now,
-		attempts: newAttempts(c.Now), checks: checks{all: map[credentials]*underWay{}},
+		attempts: newAttempts(c.Now), refuted: newRefuted(rand.Text()), checks: checks{all: map[credentials]*underWay{}},
 	}, nil
 }
 

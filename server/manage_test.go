@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -391,15 +392,19 @@ func TestLogins(t *testing.T) {
 	write(401, "u=collector&p=battery+staple")
 	admin.call(200, "PATCH", self, `{"status":"active"}`, nil)
 	write(204, "u=collector&p=battery+staple")
-	for range 5 {
-		write(401, "u=mallory&p=guess+guess")
+	for i := range 5 {
+		write(401, fmt.Sprint("u=mallory&p=guess+", i))
 	}
-	write(429, "u=mallory&p=guess+guess")
+	write(429, "u=mallory&p=guess+5")
 	write(204, "u=collector&p=battery+staple") // others are not held up
-	for range 4 {                              // after the one above
-		write(401, "u=collector&p=guess+guess")
+	for range 20 {                             // one that nobody has told the new password is no guess
+		write(401, "u=collector&p=correct+horse")
 	}
-	write(429, "u=collector&p=guess+guess")
+	for i := range 4 { // after the one above
+		write(401, fmt.Sprint("u=collector&p=guess+", i))
+	}
+	write(429, "u=collector&p=guess+4")
+	write(401, "u=collector&p=correct+horse")  // which tells nothing new
 	write(429, "u=collector&p=battery+staple") // which would tell that it is right
 	b.at = b.at.Add(2 * time.Second)
 	write(204, "u=collector&p=battery+staple")

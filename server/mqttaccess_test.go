@@ -167,12 +167,20 @@ func TestWrongPasswordsOverMQTTAreSlowedDown(t *testing.T) {
 		if _, r := plug(t, addr, "d", name, "correct horse"); r != mqttwire.Success {
 			t.Fatal(r)
 		}
-		for range 5 {
+		for range 20 { // a device that nobody has told the new password
 			if _, r := plug(t, addr, "d", name, "wrong horse"); r != mqttwire.BadUserOrPassword {
 				t.Fatalf("a wrong password of %s: %s", name, r)
 			}
 		}
-		for _, password := range []string{"wrong horse", "correct horse"} {
+		if _, r := plug(t, addr, "d", name, "correct horse"); r != mqttwire.Success {
+			t.Fatalf("beside a device with a wrong password: %s", r)
+		}
+		for i := range 4 { // after that one
+			if _, r := plug(t, addr, "d", name, fmt.Sprint("guess ", i)); r != mqttwire.BadUserOrPassword {
+				t.Fatalf("a guess at the password of %s: %s", name, r)
+			}
+		}
+		for _, password := range []string{"guess 4", "correct horse"} {
 			if _, r := plug(t, addr, "d", name, password); r != mqttwire.ServerBusy {
 				t.Errorf("%q of %s after five wrong ones: %s", password, name, r)
 			}
