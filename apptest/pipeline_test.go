@@ -72,6 +72,13 @@ pipelines:
 		t.Errorf("got %s", body)
 	}
 
+	// Nor does a file that is empty, as one is while it is written.
+	pipelineFile(t, file, "")
+	if body := s.must(400, http.MethodPost, s.service+"/api/v1/pipelines/reload", "").body; !strings.Contains(body, "is empty") {
+		t.Errorf("got %s", body)
+	}
+	post(422, 9)
+
 	// A file that is away for a while is no trouble once it is there again, though it
 	// says what it said.
 	text1 := fmt.Sprintf(text, "5")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +37,12 @@ const BuiltinPipelines = "builtin"
 // take.
 const recordsShare = 16
 
-// lookAtFile is how often the file of pipelines is looked at for a change.
-const lookAtFile = 2 * time.Second
+// lookAtFile is how often the file of pipelines is looked at for a change, and
+// fileSettles how long it has to be the same then: it may be being written.
+const (
+	lookAtFile  = 2 * time.Second
+	fileSettles = 200 * time.Millisecond
+)
 
 // PipelineKinds returns the sources and sinks that a file of pipelines may name,
 // to check one; none of them can be opened.
@@ -99,7 +104,7 @@ type pipelines struct {
 
 	loading sync.Mutex // held while the file is read and applied
 	text    string     // that was applied last, or refused
-	unread  bool       // the file could not be read at the last look
+	unread  bool       // the file could not be read at the last look, or was empty
 
 	mu      sync.Mutex // guards what follows
 	trouble string     // of the last load; "" if it went well
@@ -148,11 +153,21 @@ func (p *pipelines) load(force bool) error {
 	if err == nil && text == p.text && !p.unread && !force {
 		return nil
 	}
-	if p.unread = err != nil; !p.unread {
+	if !force {
+		time.Sleep(fileSettles)
+		if again, gone := p.read(); again != text || (gone == nil) != (err == nil) {
+			return nil // the next look sees what becomes of it
+		}
+	}
+	switch p.unread = err != nil; {
+	case p.unread:
+		err = fmt.Errorf("read pipelines: %w", err)
+	case strings.TrimSpace(text) == "" && p.text != "":
+		p.unread = true // until it says something
+		err = fmt.Errorf("%s is empty, as a file is while it is written: write pipelines: {} to have none", p.file)
+	default:
 		p.text = text
 		err = p.apply(text)
-	} else {
-		err = fmt.Errorf("read pipelines: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
