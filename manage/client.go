@@ -51,20 +51,18 @@ func (a *API) Connect(ctx context.Context, name, password, from string) (*Client
 // was found wrong is remembered too (refuted).
 func (a *API) prove(ctx context.Context, of credentials, from string) (*Client, error) {
 	for {
-		known := a.refutedAs(of, from)
-		if a.refuted.has(known) {
-			return nil, nil
-		}
-		if wait := a.attempts.blamed(of.name, from); wait > 0 {
-			return nil, tooMany(wait)
-		}
-		if l, ok := a.meta.FindLogin(of.name); ok && a.meta.Remembered(&l, of.password) {
-			return &Client{meta: a.meta, login: l}, nil
-		}
-		if of.users {
-			if u, ok := a.meta.RememberedUser(of.name, of.password); ok {
-				return &Client{meta: a.meta, user: u}, nil
+		wait := a.attempts.blamed(of.name, from)
+		if wait == 0 {
+			if c := a.remembered(of); c != nil {
+				return c, nil
 			}
+		}
+		known := a.refutedAs(of, from)
+		switch {
+		case a.refuted.has(known):
+			return nil, nil
+		case wait > 0:
+			return nil, tooMany(wait)
 		}
 		c, err := a.checks.share(ctx, of, func() (*Client, error) { return a.check(ctx, of, from) })
 		if c == nil && err == nil {
@@ -76,6 +74,19 @@ func (a *API) prove(ctx context.Context, of credentials, from string) (*Client, 
 		}
 		return c, err
 	}
+}
+
+// remembered returns whose credentials were found right not long ago.
+func (a *API) remembered(of credentials) *Client {
+	if l, ok := a.meta.FindLogin(of.name); ok && a.meta.Remembered(&l, of.password) {
+		return &Client{meta: a.meta, login: l}
+	}
+	if of.users {
+		if u, ok := a.meta.RememberedUser(of.name, of.password); ok {
+			return &Client{meta: a.meta, user: u}
+		}
+	}
+	return nil
 }
 
 // refutedAs returns as what the password is remembered if it is wrong.

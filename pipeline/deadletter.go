@@ -188,34 +188,32 @@ func (d *deadBucket) point(pipeline string, f *Refused) *record.Record {
 // maxDetail bounds the texts beside the payload.
 const maxDetail = 1 << 10
 
-// printable returns text that may be stored, at most limit bytes of it and no part of
-// a character: what is not UTF-8 is quoted.
+// printable returns text that may be stored, at most limit bytes of it: what is not
+// UTF-8 is quoted.
 func printable(s string, limit int) string {
-	if len(s) > limit {
-		end := limit
-		for end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-			end--
-		}
-		s = s[:end]
-	}
-	if utf8.ValidString(s) {
+	if s = cut(s, limit); utf8.ValidString(s) {
 		return s
 	}
 	return strconv.QuoteToASCII(s)
 }
 
+// cut returns at most limit bytes of s, and no part of a character.
+func cut[T string | []byte](s T, limit int) T {
+	if len(s) <= limit {
+		return s
+	}
+	end := limit
+	for end > max(0, limit-utf8.UTFMax) && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
 func keptText(payload []byte) string {
-	text := utf8.Valid(payload)
-	if len(payload) > maxKeptPayload {
-		payload = payload[:maxKeptPayload]
-		for text && !utf8.Valid(payload) { // in the middle of a character
-			payload = payload[:len(payload)-1]
-		}
+	if utf8.Valid(payload) {
+		return string(cut(payload, maxKeptPayload))
 	}
-	if text {
-		return string(payload)
-	}
-	return base64.StdEncoding.EncodeToString(payload)
+	return base64.StdEncoding.EncodeToString(payload[:min(len(payload), maxKeptPayload)])
 }
 
 // deadTopic passes what was refused on, with the reason in its headers. A message

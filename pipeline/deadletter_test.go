@@ -23,3 +23,15 @@ func TestPrintable(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptText: so is the payload of a refused message; what is no text is kept as
+// bytes.
+func TestKeptText(t *testing.T) {
+	whole := strings.Repeat("a", maxKeptPayload-1)
+	if got := keptText([]byte(whole + "값")); got != whole {
+		t.Errorf("a text is kept as %d bytes that end in %q", len(got), got[len(got)-3:])
+	}
+	if got := keptText([]byte("a\xff")); got != "Yf8=" {
+		t.Errorf("bytes are kept as %q", got)
+	}
+}

@@ -144,8 +144,8 @@ func (p *pipelines) read() (string, error) {
 	return string(text), err
 }
 
-// load applies the file, if it has changed or force says so. What is wrong with it
-// is an error, and is remembered.
+// load applies the file, if force says so, or if it has changed and is not being
+// written. What is wrong with it is an error, and is remembered.
 func (p *pipelines) load(force bool) error {
 	p.loading.Lock()
 	defer p.loading.Unlock()

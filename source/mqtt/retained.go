@@ -32,9 +32,6 @@ func newRetained(maxCount, maxBytes int) *retained {
 	return &retained{root: &keep{}, maxCount: maxCount, maxBytes: maxBytes, expiring: map[string]int64{}}
 }
 
-// cost is what a message counts for.
-func (m *message) cost() int { return len(m.topic) + len(m.payload) + len(m.properties) }
-
 // set keeps m in place of what was there; an empty payload removes it. It
 // reports whether there was room.
 func (r *retained) set(m *message) bool {
@@ -44,11 +41,11 @@ func (r *retained) set(m *message) bool {
 	old := r.get(m.topic)
 	_, was := r.leftOut[m.topic]
 	was = was || old != nil
-	count, bytes := r.count, r.bytes+m.cost()
+	count, bytes := r.count, r.bytes+m.size()
 	if old == nil {
 		count++
 	} else {
-		bytes -= old.cost()
+		bytes -= old.size()
 	}
 	switch {
 	case len(m.payload) == 0:
@@ -127,7 +124,7 @@ func (r *retained) remove(k *keep, name string) {
 		r.remove(child, rest)
 	} else if child.message != nil {
 		r.count--
-		r.bytes -= child.message.cost()
+		r.bytes -= child.message.size()
 		child.message = nil
 	}
 	if child.message == nil && len(child.children) == 0 {
